@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cpu backend: weights kept as bits, products by OpenBLAS on small tiles of them, threads over samples.
+ *
+ * Samples are grouped in tiles of LANES. Everything that belongs to a layer is kept [tile][unit][lane], lanes
+ * innermost, so that a tile of samples is a matrix [unit][LANES] and every loop over lanes is a vector. A thread
+ * takes one tile through a whole phase without meeting the others. The tiles and the shapes of all products
+ * depend on the network alone, never on the number of threads or on which samples have settled, and neither,
+ * therefore, do the bits of the results.
+ */
+#ifndef BNNEP_CPU_H
+#define BNNEP_CPU_H
+
+#include <stdatomic.h>
+
+#include "backends/backend.h"
+
+#define LANES ((size_t)16)
+
+/* Weights in a tile. TILE * LANES = 2^18 multiply-adds is the most that OpenBLAS does in the calling thread
+ * whatever its own thread count is set to (interface/gemm.c): our threads never meet its thread pool, and its
+ * setting can neither change our bits nor needs changing. */
+#define TILE ((size_t)16384)
+#define TILE_ROWS ((size_t)128)
+
+/* --- pool.c: threads that belong to one workspace ---------------------------------------------------------- */
+
+struct pool;
+typedef void (*pool_task)(void *arg, size_t task, unsigned worker);
+
+/* Threads start with the first run that needs them; NULL if out of memory. */
+struct pool *pool_create(unsigned threads);
+void pool_destroy(struct pool *pool);
+/* Does tasks 0 ... tasks-1 and returns when all are done. The caller is worker 0. Works in a forked child. */
+void pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
+
+/* --- network.c -------------------------------------------------------------------------------------------- */
+
+struct cpu_connection {
+    uint8_t *bits; /* [rows][stride]: as the canonical form, rows padded to words of 64 bits */
+    size_t stride;
+    size_t tile_rows, tile_columns; /* at most TILE weights */
+    float *alpha, *bias;
+};
+
+struct cpu_network {
+    const struct bnnep_model *model;
+    unsigned threads;
+    struct cpu_connection *connection;
+};
+
+struct cpu_learner {
+    struct cpu_network *network;
+    float **momentum; /* [connection][rows][columns] */
+};
+
+/* Zeroed memory on a cache line; NULL if out of memory. */
+void *cpu_alloc(size_t count, size_t size);
+/* Copies bits [row, row+rows) x [column, column+columns) to signs +1/-1 in tile [rows][ld], ld a multiple of 8;
+ * column is a multiple of 8. Up to 7 elements beyond the last column are written. */
+void cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
+                float *tile, size_t ld);
+unsigned cpu_threads(const char *device, char *why);
+
+/* --- workspace.c ------------------------------------------------------------------------------------------ */
+
+/* What one thread needs for itself. */
+struct cpu_scratch {
+    double *tile;              /* [TILE]: signs of a tile of weights, or a contrast in double */
+    double *sum;               /* [TILE_ROWS][LANES] */
+    float *forward, *feedback; /* [units of all layers][LANES]: sums of signs times activations */
+    float *active;             /* the same: activations of binary networks */
+    float *contrast;           /* [TILE] */
+    float *above, *below;      /* [rows or columns of a tile of weights][LANES]: activations of binary networks */
+};
+
+struct cpu_workspace {
+    const struct cpu_network *network;
+    struct pool *pool;
+    unsigned threads;
+    size_t count, tiles;         /* samples staged, tiles of them */
+    size_t units;                /* of layers 1 ... L together */
+    size_t *offset;              /* [layer - 1]: units of the layers before */
+    float *x;                    /* [sample][in] */
+    float *input;                /* [tile][in][LANES] */
+    float *target;               /* [tile][out][LANES] */
+    float *drive;                /* [tile][units of layer 1][LANES]: B_0 x */
+    float *state[BNNEP_SLOTS];   /* [tile][units][LANES] */
+    float *delta;                /* [tile][units][LANES]: change of activation from the free to the nudged phase */
+    double *dot[BNNEP_SLOTS];    /* [tile * LANES]: a_{k+1} . B_k a_k */
+    struct cpu_scratch *scratch; /* [threads] */
+};
+
+static inline bool cpu_binary(const struct bnnep_model *model) {
+    return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+}
+
+/* States of layer index k (layer k+1) of one tile. */
+static inline float *cpu_state(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k) {
+    return ws->state[slot] + (tile * ws->units + ws->offset[k]) * LANES;
+}
+
+uint64_t cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch);
+bnnep_status cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why);
+void cpu_workspace_destroy(void *workspace);
+bnnep_status cpu_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+bnnep_status cpu_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
+bnnep_status cpu_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
+
+/* --- product.c -------------------------------------------------------------------------------------------- */
+
+/* forward [rows][LANES] = B below, below [columns][LANES]; feedback [columns][LANES] = B^T above, above
+ * [rows][LANES]. Either output may be NULL; each tile of bits is unpacked once for both. tile: TILE floats. */
+void cpu_products(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                  const float *above, float *forward, float *feedback, float *tile);
+/* forward = B below with sums in double, rounded once; tile: TILE doubles, sum: TILE_ROWS * LANES doubles. */
+void cpu_product_exact(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                       float *forward, double *tile, double *sum);
+/* G [rows][ld] += above below^T for one tile of samples: above [rows][LANES], below [columns][LANES]. */
+void cpu_outer(size_t rows, size_t columns, const float *above, const float *below, float *G, size_t ld);
+
+/* --- relax.c, learn.c ------------------------------------------------------------------------------------- */
+
+bnnep_status cpu_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+/* Activations of layer index k of a tile: its states, or in a binary network a copy made in `to`. */
+const float *cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k, float *to);
+bnnep_status cpu_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                       uint64_t *flips, char *why);
+
+#endif

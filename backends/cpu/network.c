@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* Parameters and momenta of the cpu backend, and its place in the table of backends. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backends/cpu/cpu.h"
+
+#define MOST_THREADS 1024u
+
+void *cpu_alloc(size_t count, size_t size) {
+    if (count > (SIZE_MAX - 64) / size)
+        return NULL;
+    const size_t bytes = (count * size + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes ? bytes : 64);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+static bnnep_status no_memory(char *why) {
+    snprintf(why, BNNEP_WHY, "out of memory");
+    return BNNEP_ERROR_MEMORY;
+}
+
+/* The number of threads that a device string asks for, or 0 and why not. */
+unsigned cpu_threads(const char *device, char *why) {
+    if (device[0] == '\0') {
+        const long online = sysconf(_SC_NPROCESSORS_ONLN);
+        return online < 1 ? 1 : online > (long)MOST_THREADS ? MOST_THREADS : (unsigned)online;
+    }
+    static const char key[] = "threads=";
+    if (strncmp(device, key, sizeof key - 1) == 0) {
+        char *end;
+        errno = 0;
+        const long threads = strtol(device + sizeof key - 1, &end, 10);
+        if (end != device + sizeof key - 1 && *end == '\0' && !errno && threads >= 1 && threads <= (long)MOST_THREADS)
+            return (unsigned)threads;
+    }
+    snprintf(why, BNNEP_WHY, "cpu takes 'threads=N' with N from 1 to %u, but was given '%.64s'", MOST_THREADS, device);
+    return 0;
+}
+
+static bnnep_status probe(const char *device, char *why) {
+    return cpu_threads(device, why) ? BNNEP_OK : BNNEP_ERROR_ARGUMENT;
+}
+
+static size_t stride_of(const struct bnnep_link *link) {
+    return (link->columns + 63) / 64 * 8;
+}
+
+static uint64_t network_bytes(const struct bnnep_model *model) {
+    uint64_t bytes = sizeof(struct cpu_network);
+    for (size_t k = 0; k < model->connections; k++) {
+        const struct bnnep_link *link = &model->links[k];
+        bytes += sizeof(struct cpu_connection) + (uint64_t)link->rows * stride_of(link) +
+                 (link->scales + link->rows) * sizeof(float);
+    }
+    return bytes;
+}
+
+static void network_destroy(void *handle) {
+    struct cpu_network *net = handle;
+    if (net && net->connection)
+        for (size_t k = 0; k < net->model->connections; k++) {
+            free(net->connection[k].bits);
+            free(net->connection[k].alpha);
+            free(net->connection[k].bias);
+        }
+    if (net)
+        free(net->connection);
+    free(net);
+}
+
+static bnnep_status network_create(const struct bnnep_model *model, const char *device, void **out, char *why) {
+    const unsigned threads = cpu_threads(device, why);
+    if (!threads)
+        return BNNEP_ERROR_ARGUMENT;
+    struct cpu_network *net = calloc(1, sizeof *net);
+    if (!net)
+        return no_memory(why);
+    net->model = model;
+    net->threads = threads;
+    net->connection = calloc(model->connections, sizeof *net->connection);
+    bool complete = net->connection != NULL;
+    for (size_t k = 0; complete && k < model->connections; k++) {
+        const struct bnnep_link *link = &model->links[k];
+        struct cpu_connection *c = &net->connection[k];
+        c->stride = stride_of(link);
+        /* Few rows leave room for more columns. */
+        c->tile_rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
+        c->tile_columns = TILE / c->tile_rows / 8 * 8;
+        c->bits = cpu_alloc(link->rows, c->stride);
+        c->alpha = cpu_alloc(link->scales, sizeof(float));
+        c->bias = cpu_alloc(link->rows, sizeof(float));
+        complete = c->bits && c->alpha && c->bias;
+    }
+    if (!complete) {
+        network_destroy(net);
+        return no_memory(why);
+    }
+    *out = net;
+    return BNNEP_OK;
+}
+
+static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
+    (void)why;
+    struct cpu_network *net = handle;
+    const struct bnnep_link *link = &net->model->links[k];
+    struct cpu_connection *c = &net->connection[k];
+    const size_t bytes = (link->columns + 7) / 8;
+    for (size_t j = 0; from->bits && j < link->rows; j++)
+        memcpy(c->bits + j * c->stride, from->bits + j * bytes, bytes);
+    if (from->scale)
+        memcpy(c->alpha, from->scale, link->scales * sizeof(float));
+    if (from->bias)
+        memcpy(c->bias, from->bias, link->rows * sizeof(float));
+    return BNNEP_OK;
+}
+
+static bnnep_status get(const void *handle, size_t k, const struct bnnep_parameters_out *to, char *why) {
+    (void)why;
+    const struct cpu_network *net = handle;
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct cpu_connection *c = &net->connection[k];
+    const size_t bytes = (link->columns + 7) / 8;
+    for (size_t j = 0; to->bits && j < link->rows; j++)
+        memcpy(to->bits + j * bytes, c->bits + j * c->stride, bytes);
+    if (to->scale)
+        memcpy(to->scale, c->alpha, link->scales * sizeof(float));
+    if (to->bias)
+        memcpy(to->bias, c->bias, link->rows * sizeof(float));
+    return BNNEP_OK;
+}
+
+/* The signs that a byte of bits stands for. */
+#define SIGN(b, i) ((b) >> (i)&1 ? 1.0f : -1.0f)
+#define SIGNS(b)                                                                                                       \
+    { SIGN(b, 0), SIGN(b, 1), SIGN(b, 2), SIGN(b, 3), SIGN(b, 4), SIGN(b, 5), SIGN(b, 6), SIGN(b, 7) }
+#define SIGNS4(b) SIGNS(b), SIGNS((b) + 1), SIGNS((b) + 2), SIGNS((b) + 3)
+#define SIGNS16(b) SIGNS4(b), SIGNS4((b) + 4), SIGNS4((b) + 8), SIGNS4((b) + 12)
+#define SIGNS64(b) SIGNS16(b), SIGNS16((b) + 16), SIGNS16((b) + 32), SIGNS16((b) + 48)
+static const float signs_of_byte[256][8] = {SIGNS64(0), SIGNS64(64), SIGNS64(128), SIGNS64(192)};
+
+void cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
+                float *tile, size_t ld) {
+    const uint8_t *bits = connection->bits + row * connection->stride + column / 8;
+    for (size_t j = 0; j < rows; j++, bits += connection->stride, tile += ld)
+        for (size_t b = 0; b < (columns + 7) / 8; b++)
+            memcpy(tile + 8 * b, signs_of_byte[bits[b]], sizeof signs_of_byte[0]);
+}
+
+static uint64_t learner_bytes(const struct bnnep_model *model) {
+    uint64_t bytes = sizeof(struct cpu_learner);
+    for (size_t k = 0; k < model->connections; k++)
+        bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
+    return bytes;
+}
+
+static void learner_destroy(void *handle) {
+    struct cpu_learner *learner = handle;
+    if (!learner)
+        return;
+    for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
+        free(learner->momentum[k]);
+    free(learner->momentum);
+    free(learner);
+}
+
+static bnnep_status learner_create(void *network, void **out, char *why) {
+    struct cpu_network *net = network;
+    struct cpu_learner *learner = calloc(1, sizeof *learner);
+    if (!learner)
+        return no_memory(why);
+    learner->network = net;
+    learner->momentum = calloc(net->model->connections, sizeof *learner->momentum);
+    bool complete = learner->momentum != NULL;
+    for (size_t k = 0; complete && k < net->model->connections; k++) {
+        const struct bnnep_link *link = &net->model->links[k];
+        complete = (learner->momentum[k] = cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
+    }
+    if (!complete) {
+        learner_destroy(learner);
+        return no_memory(why);
+    }
+    *out = learner;
+    return BNNEP_OK;
+}
+
+static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
+    (void)why;
+    struct cpu_learner *learner = handle;
+    const struct bnnep_link *link = &learner->network->model->links[k];
+    memcpy(learner->momentum[k], momentum, link->rows * link->columns * sizeof(float));
+    return BNNEP_OK;
+}
+
+static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
+    (void)why;
+    const struct cpu_learner *learner = handle;
+    const struct bnnep_link *link = &learner->network->model->links[k];
+    memcpy(momentum, learner->momentum[k], link->rows * link->columns * sizeof(float));
+    return BNNEP_OK;
+}
+
+const struct bnnep_backend bnnep_backend_cpu = {
+    .abi = BNNEP_BACKEND_ABI,
+    .name = "cpu",
+    .summary = "weights as bits, OpenBLAS products, threads over samples; option threads=N",
+    .probe = probe,
+    .network_bytes = network_bytes,
+    .workspace_bytes = cpu_workspace_bytes,
+    .learner_bytes = learner_bytes,
+    .network_create = network_create,
+    .network_destroy = network_destroy,
+    .put = put,
+    .get = get,
+    .workspace_create = cpu_workspace_create,
+    .workspace_destroy = cpu_workspace_destroy,
+    .stage = cpu_stage,
+    .relax = cpu_relax,
+    .put_state = cpu_put_state,
+    .get_state = cpu_get_state,
+    .learner_create = learner_create,
+    .learner_destroy = learner_destroy,
+    .put_momentum = put_momentum,
+    .get_momentum = get_momentum,
+    .learn = cpu_learn,
+};

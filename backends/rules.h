@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arithmetic of one neuron and one synapse, shared by all backends, so that equal sums give equal bits.
+ * Compile with -ffp-contract=off.
+ *
+ * What is exact, and therefore the same on every backend:
+ *  - sums of binary activations are integers; alpha multiplies once, after the sum;
+ *  - in networks with binary activations, sums over the inputs are taken in double and rounded to float once:
+ *    exact in any order for inputs that are multiples of 2^-31 and sum to less than 2^21, such as pixels;
+ *  - sums over samples (biases, scaling factors) are taken in double, samples in order.
+ */
+#ifndef BNNEP_RULES_H
+#define BNNEP_RULES_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+static inline float bnnep_clamp01(float v) {
+    return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
+}
+
+/* What a layer needs to know for its update. `forward` and `feedback` are sums of signs times activations. */
+struct bnnep_neuron {
+    bool binary;             /* leaky states and binary activations */
+    bool output;             /* of the output layer: no feedback, may be nudged */
+    bool clamp_nudged;       /* fully connected: the nudged output stays in [0,1] */
+    bool fixed_prediction;   /* convolutional, binary: the error is that of the free output */
+    float alpha_up;          /* scaling factor of the connection above; 0 for the output */
+    float theta, keep, gain; /* leak: s <- keep*s + gain*q */
+    float beta;              /* 0: not nudged */
+};
+
+/* pre_k = fwd_{k-1}(a_{k-1}) + fb_k(a_{k+1}) */
+static inline float bnnep_preactivation(float alpha, float forward, float bias, float alpha_up, float feedback) {
+    return (alpha * forward + bias) + alpha_up * feedback;
+}
+
+/* s(t) -> s(t+1). prediction is s_L of the free phase; it and target count for a nudged output only. */
+static inline float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
+    const bool nudged = n->output && n->beta != 0.0f;
+    if (n->binary) {
+        float q = fabsf(s - n->theta) <= 0.5f ? pre : 0.0f;
+        if (nudged)
+            q += n->beta * (target - (n->fixed_prediction ? prediction : s));
+        return bnnep_clamp01(n->keep * s + n->gain * q);
+    }
+    float v = bnnep_clamp01(pre);
+    if (nudged) {
+        v += n->beta * (target - s);
+        if (n->clamp_nudged)
+            v = bnnep_clamp01(v);
+    }
+    return v;
+}
+
+/* a = H(s - theta), H(0) = 1, of a binary network; a = s otherwise. */
+static inline float bnnep_activation(bool binary, float theta, float s) {
+    return !binary ? s : s - theta >= 0.0f ? 1.0f : 0.0f;
+}
+
+/* m <- (1-gamma) m + gamma g, with g = c G and gain = gamma c. */
+static inline float bnnep_momentum(float m, float decay, float gain, float contrast) {
+    return decay * m + gain * contrast;
+}
+
+/* Does a weight alpha*B flip? sign is that of W, 0 where alpha is 0. */
+static inline bool bnnep_flips(float sign, float m, float threshold, bool at_threshold) {
+    const float pull = -sign * m;
+    return at_threshold ? pull >= threshold : pull > threshold;
+}
+
+static inline float bnnep_sign(float v) {
+    return v > 0.0f ? 1.0f : v < 0.0f ? -1.0f : 0.0f;
+}
+
+#endif

@@ -1,0 +1,21 @@
+# How all of the project's own code is compiled: bnnep_flags, linked by every target.
+add_library(bnnep_flags INTERFACE)
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+target_compile_definitions(bnnep_flags INTERFACE _POSIX_C_SOURCE=200809L)
+target_compile_options(bnnep_flags INTERFACE
+  # The same bits everywhere: no fused multiply-adds but those written as such. The other two change no result;
+  # they let loops with comparisons be vectorised.
+  -ffp-contract=off -fno-math-errno -fno-trapping-math
+  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+  -Wcast-qual -Wwrite-strings -Wundef -Wpointer-arith -Wformat=2 -Wvla)
+if(BNNEP_WERROR)
+  target_compile_options(bnnep_flags INTERFACE -Werror)
+endif()
+if(BNNEP_SANITIZE)
+  target_compile_options(bnnep_flags INTERFACE -fsanitize=${BNNEP_SANITIZE} -fno-omit-frame-pointer
+    -fno-sanitize-recover=all)
+endif()
+# Release with -O3: the loops over lanes are meant to be vectorised.
+set(CMAKE_C_FLAGS_RELEASE "-O3 -DNDEBUG")

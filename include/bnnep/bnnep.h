@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: MIT */
+/**
+ * @file bnnep.h
+ * libbnnep: dynamical binary neural networks trained by equilibrium propagation.
+ *
+ * This file is the whole interface, and reads from top to bottom as a manual: errors and backends, then
+ * data sets, networks, training and prediction, then what a researcher needs to look inside.
+ *
+ * The algorithm is that of J. Laydevant, M. Ernoult, D. Querlioz, J. Grollier, "Training Dynamical Binary
+ * Neural Networks with Equilibrium Propagation", CVPR Workshops 2021 (arXiv 2103.08953). "The paper" below
+ * means it.
+ *
+ * Words. A network has layers 0 (input) to L (output); connection k joins layer k to layer k+1. A connection
+ * has binary weights (a sign matrix B), a scaling factor alpha (the effective weight is alpha*B) and a float
+ * bias for each output unit. The free phase relaxes the states with the input clamped; the nudged phase goes
+ * on from there with the output drawn towards the target by a force of strength beta; the contrast of the two
+ * is the learning signal.
+ *
+ * Rules that hold everywhere:
+ *  - Arrays with one element a connection are in the order input first.
+ *  - Matrices are row-major; a batch of inputs is [sample][input], an image [channel][row][column].
+ *  - A function that can fail returns a bnnep_status: BNNEP_OK (0) or a negative code. Then
+ *    bnnep_last_error() tells in words what was wrong, and every handle is as it was before the call, but for
+ *    the states kept in a workspace.
+ *  - Handles are made through a `T **out` argument, which is set to NULL on failure. The `_free` functions
+ *    accept NULL. A network, data set or workspace is kept alive by the handles made from it, so they can
+ *    be freed in any order.
+ *  - Different handles may be used from different threads at the same time. One handle may be used by one
+ *    thread at a time, with one exception: a network that nobody is changing may be used by any number of
+ *    threads at once to predict and evaluate, each with a bnnep_workspace of its own.
+ *  - Nothing is global, no process-wide setting is changed, nothing is printed, and no call aborts or exits.
+ *  - A structure that opens with `size` is initialised with its `_INIT` macro (or zeroed, `size` set and the
+ *    fields filled in), so that programs built against an older or newer header keep working.
+ */
+#ifndef BNNEP_BNNEP_H
+#define BNNEP_BNNEP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bnnep/version.h>
+
+#if defined(_WIN32)
+#define BNNEP_API
+#elif defined(__GNUC__)
+#define BNNEP_API __attribute__((visibility("default")))
+#else
+#define BNNEP_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Errors, version, backends
+ * ------------------------------------------------------------------------------------------------------ */
+
+/** What a call returns. */
+typedef enum bnnep_status {
+    BNNEP_OK = 0,
+    BNNEP_ERROR_ARGUMENT = -1,    /**< an argument or option is out of range */
+    BNNEP_ERROR_MEMORY = -2,      /**< out of memory */
+    BNNEP_ERROR_FILE = -3,        /**< a file cannot be opened or read */
+    BNNEP_ERROR_FORMAT = -4,      /**< a file does not hold what it should */
+    BNNEP_ERROR_DATA = -5,        /**< NaN or infinity in the inputs, a label outside the classes */
+    BNNEP_ERROR_UNSUPPORTED = -6, /**< not (yet) done by this library or backend */
+    BNNEP_ERROR_BACKEND = -7,     /**< no such backend or device here */
+    BNNEP_ERROR_CALLBACK = -8,    /**< the caller's data callback reported a failure */
+    BNNEP_CANCELLED = -9          /**< the caller's progress callback asked to stop */
+} bnnep_status;
+
+/** The name of a status, such as "BNNEP_ERROR_FILE". Never NULL; static storage. */
+BNNEP_API const char *bnnep_status_name(bnnep_status status);
+
+/** What was wrong in the last call that failed in this thread: the value, and the limit it broke. Never NULL;
+ * valid until the next failing call in this thread. */
+BNNEP_API const char *bnnep_last_error(void);
+
+/** The version of the library that runs, as BNNEP_VERSION encodes it. */
+BNNEP_API uint32_t bnnep_version(void);
+
+/** The same as text, such as "0.1.0". Static storage. */
+BNNEP_API const char *bnnep_version_string(void);
+
+/** A backend, as bnnep_backend_get() tells it. */
+typedef struct bnnep_backend_info {
+    size_t size;
+    const char *name;    /**< "ref", "cpu", ... : what a network's `backend` option starts with */
+    const char *summary; /**< one line on what it is */
+    const char *reason;  /**< why it cannot be used here; "" if it can. Valid until this thread asks again */
+    int32_t available;   /**< 1 if it can be used here, else 0 */
+} bnnep_backend_info;
+#define BNNEP_BACKEND_INFO_INIT                                                                                        \
+    { sizeof(bnnep_backend_info), NULL, NULL, NULL, 0 }
+
+/** How many backends this library knows of, whether usable here or not. */
+BNNEP_API size_t bnnep_backend_count(void);
+
+/** Tells about backend @p index (from 0). The strings are static, but for `reason`. */
+BNNEP_API bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info);
+
+/** Log levels. */
+enum { BNNEP_LOG_WARNING = 1, BNNEP_LOG_NOTICE = 2 };
+
+/** Receives what the library has to say, a line without end of line at a time, in the thread that makes the
+ * call. @p message is valid during the call. */
+typedef void (*bnnep_log_fn)(void *user, int32_t level, const char *message);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Data sets
+ *
+ * A data set is a list of labelled inputs. Inputs are float; those that are stored as bytes are divided by
+ * 255. A data set may be used by several threads at once if its callback, where it has one, may.
+ * ------------------------------------------------------------------------------------------------------ */
+
+typedef struct bnnep_dataset bnnep_dataset;
+
+/** How inputs in the caller's memory are stored. */
+enum { BNNEP_FLOAT32 = 0, BNNEP_UINT8 = 1 };
+
+typedef struct bnnep_dataset_options {
+    size_t size;
+    int32_t type;                    /**< BNNEP_FLOAT32 or BNNEP_UINT8 (read as value/255) */
+    int32_t channels, height, width; /**< shape of an input; its product is the number of values. Vectors: n, 1, 1 */
+    int32_t classes;                 /**< labels are 0 ... classes-1; 0: any label from 0 on is taken */
+    int32_t copy;                    /**< 1: the arrays are copied; 0: borrowed, and must outlive the data set */
+} bnnep_dataset_options;
+#define BNNEP_DATASET_OPTIONS_INIT                                                                                     \
+    { sizeof(bnnep_dataset_options), BNNEP_FLOAT32, 0, 1, 1, 0, 1 }
+
+/** A data set of @p count inputs in the caller's memory. @p inputs is [count][channels*height*width] of the
+ * type that @p options tells, @p labels [count]. Fails with BNNEP_ERROR_DATA for a NaN, an infinity or a label
+ * outside the classes, naming its place. */
+BNNEP_API bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *options, const void *inputs,
+                                                 const int32_t *labels, uint64_t count, bnnep_dataset **out);
+
+/** A data set from two files in the IDX format of MNIST, plain or gzip: unsigned bytes, images of 2
+ * (count, values), 3 (count, rows, columns) or 4 dimensions (count, channels, rows, columns) and as many
+ * labels. @p classes as in bnnep_dataset_options. The files are read whole and closed. Errors name the file,
+ * the offset (in the uncompressed data) and what was expected. */
+BNNEP_API bnnep_status bnnep_dataset_from_idx(const char *images_path, const char *labels_path, int32_t classes,
+                                              bnnep_dataset **out);
+
+/** The two parts of a folder in MNIST's layout. */
+enum { BNNEP_TRAINING_SET = 0, BNNEP_TEST_SET = 1 };
+
+/** A data set from a folder laid out as MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte and the same
+ * with t10k, each with or without ".gz". @p part is BNNEP_TRAINING_SET or BNNEP_TEST_SET. */
+BNNEP_API bnnep_status bnnep_dataset_from_folder(const char *folder, int32_t part, int32_t classes,
+                                                 bnnep_dataset **out);
+
+/** The caller's source of data, for sets larger than memory: writes the inputs at the @p count places
+ * @p indices to @p inputs ([count][values], float) and their labels to @p labels. Returns 0, or anything else
+ * for failure, which the library hands on as BNNEP_ERROR_CALLBACK. Called in the thread that trains. */
+typedef int32_t (*bnnep_read_fn)(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *labels);
+
+/** A data set of @p count inputs that @p read delivers. `type` and `copy` of @p options are not used. */
+BNNEP_API bnnep_status bnnep_dataset_from_callback(const bnnep_dataset_options *options, bnnep_read_fn read, void *user,
+                                                   uint64_t count, bnnep_dataset **out);
+
+/** The @p count inputs of @p dataset from place @p first on, as a data set of its own that shares its memory.
+ * Fails if there are not that many. */
+BNNEP_API bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, uint64_t count,
+                                            bnnep_dataset **out);
+
+/** The same inputs in an order drawn by @p seed, sharing the memory. (Training shuffles by itself, anew each
+ * epoch; this is for drawing a subset at random.) */
+BNNEP_API bnnep_status bnnep_dataset_shuffled(const bnnep_dataset *dataset, uint64_t seed, bnnep_dataset **out);
+
+typedef struct bnnep_dataset_info {
+    size_t size;
+    uint64_t count;                  /**< number of inputs */
+    int32_t channels, height, width; /**< shape of one */
+    int32_t classes;                 /**< as declared; else largest label + 1; 0 if not known (callback) */
+} bnnep_dataset_info;
+#define BNNEP_DATASET_INFO_INIT                                                                                        \
+    { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0 }
+
+BNNEP_API bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_info *info);
+
+/** Reads @p count inputs and labels from place @p first on. @p inputs is [count][values], or NULL; @p labels
+ * [count], or NULL. */
+BNNEP_API bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, size_t count, float *inputs,
+                                          int32_t *labels);
+
+BNNEP_API void bnnep_dataset_free(bnnep_dataset *dataset);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Networks
+ * ------------------------------------------------------------------------------------------------------ */
+
+typedef struct bnnep_network bnnep_network;
+
+/** The two kinds of dynamics of the paper. */
+enum {
+    BNNEP_REAL_ACTIVATIONS = 0,  /**< binary weights, full-precision activations ("bin_W", hard sigmoid) */
+    BNNEP_BINARY_ACTIVATIONS = 1 /**< binary weights and activations ("bin_W_N", Heaviside, leaky states) */
+};
+
+/** Kinds of connections. */
+enum {
+    BNNEP_FULLY_CONNECTED = 0,
+    BNNEP_CONVOLUTION = 1 /**< convolution and max-pooling; named here, not yet done: networks with it are refused */
+};
+
+/** One connection of a network's description. BNNEP_FC and BNNEP_CONV write it. */
+typedef struct bnnep_connection {
+    size_t size;
+    int32_t kind;                  /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
+    int32_t outputs;               /**< units, or channels, of the layer it leads to; > 0 */
+    int32_t kernel, padding, pool; /**< convolution: kernel edge, zero padding, pooling window; else 0 */
+} bnnep_connection;
+#define BNNEP_FC(outputs)                                                                                              \
+    { sizeof(bnnep_connection), BNNEP_FULLY_CONNECTED, outputs, 0, 0, 0 }
+#define BNNEP_CONV(channels, kernel, padding, pool)                                                                    \
+    { sizeof(bnnep_connection), BNNEP_CONVOLUTION, channels, kernel, padding, pool }
+
+/** What a network is. Fields that are 0 after BNNEP_NETWORK_OPTIONS_INIT must be filled in. */
+typedef struct bnnep_network_options {
+    size_t size;
+    int32_t dynamics;                                  /**< BNNEP_REAL_ACTIVATIONS or BNNEP_BINARY_ACTIVATIONS */
+    int32_t input_channels, input_height, input_width; /**< shape of an input; vectors: n, 1, 1 */
+    int32_t classes;                                   /**< number of classes, at least 2; default 10 */
+    int32_t
+        expand_output; /**< output units a class, class-major; the last layer has classes*expand_output. Default 1 */
+    const bnnep_connection *connections; /**< [connection_count], input first; read during the call only */
+    size_t connection_count;
+    float theta;            /**< threshold of binary activations, 0 to 1 ("rho_threshold"); default 0.5 */
+    float gamma_neur;       /**< leak of the states with binary activations, above 0, at most 1; default 0.5 */
+    int32_t free_steps;     /**< T: time steps of the free phase, at least 1; default 50 */
+    float settle_tolerance; /**< a sample whose states change in a step by no more than this goes no further in
+                                 the phase. 0 (default): exact, as if all steps were done. Negative: always all steps */
+    int32_t max_batch;      /**< largest batch to train on, and how many samples are relaxed at once; default 64 */
+    uint64_t seed;          /**< initial weights and biases are drawn by it; default 0 */
+    const char *backend;    /**< "auto" (or NULL), "ref", "cpu", "cpu:threads=4", "cuda:0"; default "auto" */
+    bnnep_log_fn log;       /**< receives warnings and notices; NULL: nobody does */
+    void *log_user;         /**< handed to log */
+} bnnep_network_options;
+#define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
+    {                                                                                                                  \
+        sizeof(bnnep_network_options), BNNEP_REAL_ACTIVATIONS, 0, 1, 1, 10, 1, NULL, 0, 0.5f, 0.5f, 50, 0.0f, 64, 0,   \
+            NULL, NULL, NULL                                                                                           \
+    }
+
+/** Makes a network with drawn initial values: w ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), B = sign(w), alpha =
+ * mean|w| rounded to 4 decimals, biases from the same law. The same seed gives the same values on every
+ * backend. */
+BNNEP_API bnnep_status bnnep_network_create(const bnnep_network_options *options, bnnep_network **out);
+
+/** How many bytes a network of this description will take, with its workspace and, if @p trained is not 0,
+ * an optimizer. Nothing is allocated. Device and host memory together; data sets not counted. */
+BNNEP_API bnnep_status bnnep_network_memory(const bnnep_network_options *options, int32_t trained, uint64_t *bytes);
+
+BNNEP_API void bnnep_network_free(bnnep_network *network);
+
+/** Changes how long the free phase is and when it ends early; see bnnep_network_options. */
+BNNEP_API bnnep_status bnnep_network_set_relaxation(bnnep_network *network, int32_t free_steps, float settle_tolerance);
+
+typedef struct bnnep_network_info {
+    size_t size;
+    const char *backend; /**< the backend in use, such as "cpu"; static storage */
+    size_t connections;  /**< number of connections; layers are 0 ... connections */
+    uint64_t inputs;     /**< values in an input */
+    uint64_t outputs;    /**< units of the output layer */
+    uint64_t weights;    /**< binary weights in all */
+    int32_t dynamics, classes, expand_output, max_batch, free_steps;
+    float settle_tolerance;
+} bnnep_network_info;
+#define BNNEP_NETWORK_INFO_INIT                                                                                        \
+    { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f }
+
+BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnnep_network_info *info);
+
+typedef struct bnnep_connection_info {
+    size_t size;
+    int32_t kind;
+    uint64_t rows;    /**< rows of the sign matrix: output units or channels */
+    uint64_t columns; /**< its columns: input units (convolution: input channels * kernel * kernel) */
+    uint64_t scales;  /**< number of scaling factors: 1, or one an output channel */
+    uint64_t units;   /**< units of the layer it leads to */
+} bnnep_connection_info;
+#define BNNEP_CONNECTION_INFO_INIT                                                                                     \
+    { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0 }
+
+BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network, size_t connection,
+                                                    bnnep_connection_info *info);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Training
+ * ------------------------------------------------------------------------------------------------------ */
+
+typedef struct bnnep_optimizer bnnep_optimizer;
+
+/** Where the gradient comes from. */
+enum {
+    BNNEP_EQUILIBRIUM_PROPAGATION = 0,
+    BNNEP_BPTT = 1 /**< back-propagation through time, the paper's baseline: named here, not yet done */
+};
+
+/** How a network learns. The four arrays have one element a connection, input first, and are copied. */
+typedef struct bnnep_optimizer_options {
+    size_t size;
+    int32_t method;          /**< BNNEP_EQUILIBRIUM_PROPAGATION */
+    int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase, at least 1; default 10 */
+    float beta;              /**< strength of the nudge, not 0; default 0.3. Its sign counts unless random_beta */
+    int32_t random_beta;     /**< 1 (default): the sign of beta is drawn for each batch; 0: it is as given */
+    const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g. Required */
+    const double *threshold; /**< tau, at least 0: a weight flips when -sign(W) m exceeds it. Required */
+    const double *lr_bias;   /**< learning rates of the biases, at least 0. Required */
+    const double *lr_alpha;  /**< learning rates of the scaling factors, at least 0; NULL: they stay as they are */
+    int32_t shuffle;         /**< 1 (default): each epoch goes through the data in a new random order */
+    uint64_t seed;           /**< order of the data and signs of beta are drawn by it; default 0 */
+} bnnep_optimizer_options;
+#define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
+    { sizeof(bnnep_optimizer_options), BNNEP_EQUILIBRIUM_PROPAGATION, 10, 0.3f, 1, NULL, NULL, NULL, NULL, 1, 0 }
+
+/** Makes an optimizer for @p network, its momenta zero. It keeps the network alive. A network may have several;
+ * each has its own momenta. */
+BNNEP_API bnnep_status bnnep_optimizer_create(bnnep_network *network, const bnnep_optimizer_options *options,
+                                              bnnep_optimizer **out);
+
+BNNEP_API void bnnep_optimizer_free(bnnep_optimizer *optimizer);
+
+/** What a batch, an epoch or an evaluation came to. `flips` is the caller's array (or NULL): set it and
+ * flips_count, at least the number of connections, before the call. It stays empty in an evaluation. */
+typedef struct bnnep_report {
+    size_t size;
+    uint64_t samples;        /**< samples gone through */
+    uint64_t batches;        /**< batches gone through */
+    double loss;             /**< 1/2 |s_L - target|^2 after the free phase, mean of the samples */
+    uint64_t errors;         /**< samples whose class was wrong, read by averaging the units of a class */
+    uint64_t errors_single;  /**< the same, read from the first unit of a class */
+    double steps_free;       /**< time steps of the free phase that were done, mean of the samples */
+    double steps_nudged;     /**< the same of the nudged phase */
+    uint32_t steps_free_max; /**< the largest number of free steps a sample took */
+    uint32_t steps_nudged_max;
+    double seconds;     /**< wall-clock time */
+    uint64_t *flips;    /**< weights flipped, a connection each, input first */
+    size_t flips_count; /**< length of flips */
+} bnnep_report;
+#define BNNEP_REPORT_INIT                                                                                              \
+    { sizeof(bnnep_report), 0, 0, 0.0, 0, 0, 0.0, 0.0, 0, 0, 0.0, NULL, 0 }
+
+/** Trains on one batch: free phase, nudged phase, update. @p inputs is [count][inputs], @p labels [count],
+ * count 1 to max_batch. @p report may be NULL. The errors and the loss are those before the update. */
+BNNEP_API bnnep_status bnnep_train_batch(bnnep_optimizer *optimizer, const float *inputs, const int32_t *labels,
+                                         size_t count, bnnep_report *report);
+
+/** When a progress callback is called. */
+enum {
+    BNNEP_EVENT_STEP = 0, /**< in the midst of a phase; only for cancelling */
+    BNNEP_EVENT_BATCH = 1 /**< a batch is done */
+};
+
+typedef struct bnnep_progress {
+    size_t size;
+    int32_t event;              /**< BNNEP_EVENT_STEP or BNNEP_EVENT_BATCH */
+    uint64_t batch;             /**< batches done */
+    uint64_t batches;           /**< batches in all */
+    uint64_t samples;           /**< samples done */
+    const bnnep_report *so_far; /**< what they came to; valid during the call */
+} bnnep_progress;
+
+/** Called in the calling thread as work goes on. Returns 0 to go on; anything else stops: the running call
+ * returns BNNEP_CANCELLED, the batch that was under way has changed nothing, those before it stay done. Must not
+ * use the handles at work. */
+typedef int32_t (*bnnep_progress_fn)(void *user, const bnnep_progress *progress);
+
+/** Trains on all of @p dataset once, in batches of @p batch_size (1 to max_batch; the last may be smaller).
+ * @p progress and @p report may be NULL; @p report is filled in when cancelled too, with what was done. The order of
+ * the data is drawn anew by the optimizer's count of epochs. If data are found to be bad on the way (only a
+ * callback's can be), the batches before stay done. */
+BNNEP_API bnnep_status bnnep_train_epoch(bnnep_optimizer *optimizer, const bnnep_dataset *dataset, size_t batch_size,
+                                         bnnep_progress_fn progress, void *user, bnnep_report *report);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Evaluation and prediction
+ *
+ * The workspace argument says where states are kept: NULL for the network's own (then one thread at a time),
+ * or one made by bnnep_workspace_create(), and then any number of threads may share the network.
+ * ------------------------------------------------------------------------------------------------------ */
+
+typedef struct bnnep_workspace bnnep_workspace;
+
+typedef struct bnnep_workspace_options {
+    size_t size;
+    int32_t max_batch; /**< samples relaxed at once; 0 (default): as the network */
+    int32_t threads;   /**< threads the workspace computes with, itself included; 0 (default): as the network */
+} bnnep_workspace_options;
+#define BNNEP_WORKSPACE_OPTIONS_INIT                                                                                   \
+    { sizeof(bnnep_workspace_options), 0, 0 }
+
+/** Makes a workspace for @p network. @p options may be NULL. It keeps the network alive. */
+BNNEP_API bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_workspace_options *options,
+                                              bnnep_workspace **out);
+
+BNNEP_API void bnnep_workspace_free(bnnep_workspace *workspace);
+
+/** The network's own workspace, in which training leaves its states. Do not free it. */
+BNNEP_API bnnep_workspace *bnnep_network_workspace(bnnep_network *network);
+
+/** Relaxes all of @p dataset freely and counts the errors. Changes no parameter. @p workspace, @p progress and
+ * @p report may be NULL. */
+BNNEP_API bnnep_status bnnep_evaluate(const bnnep_network *network, bnnep_workspace *workspace,
+                                      const bnnep_dataset *dataset, bnnep_progress_fn progress, void *user,
+                                      bnnep_report *report);
+
+/** How the output units of a class are read. */
+enum {
+    BNNEP_READ_AVERAGE = 0, /**< the mean of its expand_output units */
+    BNNEP_READ_SINGLE = 1   /**< the first of them */
+};
+
+/** Predicts @p count inputs ([count][inputs], any number). @p scores is [count][classes], or NULL: what was read
+ * for each class; @p classes [count], or NULL: the class with the largest score, the lowest if several are. */
+BNNEP_API bnnep_status bnnep_predict(const bnnep_network *network, bnnep_workspace *workspace, const float *inputs,
+                                     uint64_t count, int32_t readout, float *scores, int32_t *classes);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Looking inside: parameters
+ *
+ * `count` is the length of the caller's array in elements and must be exactly that of the parameter, which
+ * bnnep_network_get_connection() tells.
+ * ------------------------------------------------------------------------------------------------------ */
+
+/** Signs as bytes +1 and -1, [rows][columns]. */
+BNNEP_API bnnep_status bnnep_network_get_signs(const bnnep_network *network, size_t connection, int8_t *signs,
+                                               size_t count);
+BNNEP_API bnnep_status bnnep_network_set_signs(bnnep_network *network, size_t connection, const int8_t *signs,
+                                               size_t count);
+
+/** Signs as bits, [rows][ceil(columns/8)] bytes: least significant bit first, 1 means +1, bits beyond the last
+ * column 0. */
+BNNEP_API bnnep_status bnnep_network_get_sign_bits(const bnnep_network *network, size_t connection, uint8_t *bits,
+                                                   size_t count);
+BNNEP_API bnnep_status bnnep_network_set_sign_bits(bnnep_network *network, size_t connection, const uint8_t *bits,
+                                                   size_t count);
+
+/** Scaling factors, [scales]. */
+BNNEP_API bnnep_status bnnep_network_get_alpha(const bnnep_network *network, size_t connection, float *alpha,
+                                               size_t count);
+BNNEP_API bnnep_status bnnep_network_set_alpha(bnnep_network *network, size_t connection, const float *alpha,
+                                               size_t count);
+
+/** Biases, [rows]. */
+BNNEP_API bnnep_status bnnep_network_get_bias(const bnnep_network *network, size_t connection, float *bias,
+                                              size_t count);
+BNNEP_API bnnep_status bnnep_network_set_bias(bnnep_network *network, size_t connection, const float *bias,
+                                              size_t count);
+
+/** Momenta, [rows][columns]. */
+BNNEP_API bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optimizer, size_t connection,
+                                                    float *momentum, size_t count);
+BNNEP_API bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t connection,
+                                                    const float *momentum, size_t count);
+
+/** Batches and epochs an optimizer has trained. They number the random draws (signs of beta, orders of data),
+ * so setting them with parameters and momenta goes on with a run where it stood. */
+BNNEP_API bnnep_status bnnep_optimizer_get_position(const bnnep_optimizer *optimizer, uint64_t *batches,
+                                                    uint64_t *epochs);
+BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, uint64_t batches, uint64_t epochs);
+
+/** Changes beta from the next batch on; see bnnep_optimizer_options. */
+BNNEP_API bnnep_status bnnep_optimizer_set_beta(bnnep_optimizer *optimizer, float beta, int32_t random_beta);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Looking inside: the two phases, one by one
+ *
+ * bnnep_train_batch() is bnnep_stage(); bnnep_relax(FREE, FREE, T, 0); bnnep_relax(FREE, NUDGED, Kmax, beta);
+ * bnnep_learn(). States can be read, and set, in between.
+ * ------------------------------------------------------------------------------------------------------ */
+
+/** Where the states of a phase are kept. */
+enum { BNNEP_FREE = 0, BNNEP_NUDGED = 1 };
+
+/** Clamps a batch: copies @p inputs ([count][inputs]) and @p targets ([count][outputs], or NULL if there will be
+ * no nudged phase), computes the input's drive, and sets the free states to those the phase starts from. */
+BNNEP_API bnnep_status bnnep_stage(bnnep_workspace *workspace, const float *inputs, const float *targets, size_t count);
+
+typedef struct bnnep_relaxed {
+    size_t size;
+    uint64_t sample_steps; /**< time steps done, summed over the samples */
+    uint32_t most_steps;   /**< the largest number a sample took */
+} bnnep_relaxed;
+#define BNNEP_RELAXED_INIT                                                                                             \
+    { sizeof(bnnep_relaxed), 0, 0 }
+
+/** Goes on for @p steps time steps from the states of phase @p from and leaves the result in phase @p to (they
+ * may be the same). @p beta is the signed strength of the nudge; 0 is the free dynamics. Samples that settle
+ * (see bnnep_network_options) stop early. @p relaxed may be NULL. */
+BNNEP_API bnnep_status bnnep_relax(bnnep_workspace *workspace, int32_t from, int32_t to, int32_t steps, float beta,
+                                   bnnep_relaxed *relaxed);
+
+/** States of a layer (1 ... connections) after a phase, [samples staged][units]. */
+BNNEP_API bnnep_status bnnep_workspace_get_state(const bnnep_workspace *workspace, int32_t phase, size_t layer,
+                                                 float *state, size_t count);
+BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int32_t phase, size_t layer,
+                                                 const float *state, size_t count);
+
+/** Updates momenta, signs, biases and scaling factors from the contrast of the two phases in @p workspace, which
+ * must be of the optimizer's network. @p beta is the one that the nudged phase had. @p flips is [connections], or
+ * NULL. */
+BNNEP_API bnnep_status bnnep_learn(bnnep_optimizer *optimizer, bnnep_workspace *workspace, float beta, uint64_t *flips);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

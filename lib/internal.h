@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of lib/ share. */
+#ifndef BNNEP_INTERNAL_H
+#define BNNEP_INTERNAL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "backends/backend.h"
+
+#if defined(__GNUC__)
+#define BNNEP_PRINTF(string, first) __attribute__((format(printf, string, first)))
+#else
+#define BNNEP_PRINTF(string, first)
+#endif
+
+/* --- error.c: every failure ends in bnnep_fail, which returns its status ------------------------------------ */
+
+bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) BNNEP_PRINTF(2, 3);
+bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes);
+/* Copies the caller's sized struct over the defaults already in `to`. Refuses one whose unknown tail is not 0. */
+bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const char *name);
+/* Copies a struct with results to the caller's, as much as fits there. */
+bnnep_status bnnep_give_struct(void *to, const void *from, size_t known, const char *name);
+/* malloc and calloc that fail cleanly on overflow. */
+void *bnnep_array(uint64_t count, size_t size);
+
+/* --- registry.c --------------------------------------------------------------------------------------------- */
+
+struct bnnep_choice {
+    const struct bnnep_backend *backend;
+    char device[64]; /* what follows the colon */
+};
+
+/* Finds the backend for a resource string ("auto", "cpu:threads=4") and probes it. log may be NULL. */
+bnnep_status bnnep_choose_backend(const char *resource, bnnep_log_fn log, void *log_user, struct bnnep_choice *choice);
+
+/* --- random.c: draws by counter, the same on every machine --------------------------------------------------- */
+
+enum bnnep_stream { BNNEP_DRAW_WEIGHT = 1, BNNEP_DRAW_BIAS, BNNEP_DRAW_ORDER, BNNEP_DRAW_SIGN, BNNEP_DRAW_SUBSET };
+
+/* Four words of 32 bits for (seed, stream, substream, index). */
+void bnnep_draw(uint64_t seed, enum bnnep_stream stream, uint32_t substream, uint64_t index, uint32_t words[4]);
+/* 23 random bits i as a number in (-1, 1), symmetric about 0 and never 0: (2 i + 1) / 2^23 - 1. */
+float bnnep_draw_symmetric(uint32_t word);
+/* A random order of 0 ... count-1 in `order`. */
+void bnnep_draw_order(uint64_t seed, enum bnnep_stream stream, uint64_t round, uint64_t *order, uint64_t count);
+
+/* --- handles --------------------------------------------------------------------------------------------------- */
+
+struct bnnep_network {
+    atomic_uint references; /* the caller's handle, workspaces and optimizers */
+    const struct bnnep_backend *backend;
+    void *device; /* the backend's network */
+    struct bnnep_model model;
+    struct bnnep_link *links;
+    bnnep_network_options options; /* connections, backend: not kept */
+    size_t inputs, outputs;
+    bnnep_workspace *workspace; /* the network's own; not counted in references */
+};
+
+struct bnnep_workspace {
+    bnnep_network *network;
+    bool owns_reference; /* false: the network's own workspace */
+    void *device;        /* the backend's workspace */
+    size_t max_batch;
+    size_t count;              /* samples staged, 0 before */
+    bool targeted;             /* staged with targets */
+    bool reached[BNNEP_SLOTS]; /* which phases hold states of the staged samples */
+    float *inputs;             /* [max_batch][inputs]: room for a batch from a data set */
+    float *targets;            /* [max_batch][outputs] */
+    float *outputs;            /* [max_batch][outputs]: states of the output layer */
+    int32_t *labels;           /* [max_batch] */
+    uint64_t *indices;         /* [max_batch] */
+};
+
+struct bnnep_optimizer {
+    bnnep_network *network;
+    void *device;                                   /* the backend's learner */
+    bnnep_optimizer_options options;                /* the four arrays: those below */
+    double *gamma, *threshold, *lr_bias, *lr_alpha; /* one allocation; lr_alpha NULL if not learnt */
+    struct bnnep_rule *rules;                       /* [connections] */
+    uint64_t *flips;                                /* [connections], of the last batch */
+    uint64_t batches, epochs;                       /* done */
+};
+
+/* network.c */
+void bnnep_network_retain(bnnep_network *network);
+/* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
+bnnep_status bnnep_pick_workspace(const bnnep_network *network, bnnep_workspace *given, bnnep_workspace **out);
+
+/* workspace.c */
+bnnep_status bnnep_workspace_make(bnnep_network *network, size_t max_batch, int32_t threads, bool owns_reference,
+                                  bnnep_workspace **out);
+uint64_t bnnep_workspace_host_bytes(const bnnep_network_options *options, uint64_t inputs, uint64_t outputs);
+
+/* A phase that a progress callback may cancel. */
+struct bnnep_watch {
+    bnnep_progress_fn progress;
+    void *user;
+    bnnep_progress event;
+};
+bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_slot from, enum bnnep_slot to, int32_t steps,
+                                 float beta, struct bnnep_watch *watch, bnnep_relaxed *done);
+
+/* readout.c: scores, classes, loss */
+void bnnep_one_hot(const bnnep_network *network, const int32_t *labels, size_t count, float *targets);
+/* Scores [classes] of one sample's outputs, and the class with the largest. */
+int32_t bnnep_read_scores(const bnnep_network *network, const float *outputs, int32_t readout, float *scores);
+/* Adds loss (summed), errors and samples of the free outputs in ws->outputs to the report. */
+void bnnep_score_batch(const bnnep_network *network, const float *outputs, const int32_t *labels, size_t count,
+                       bnnep_report *report);
+bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first);
+bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first);
+/* Takes size, flips and flips_count of the caller's report (or NULL) and clears the rest. */
+bnnep_status bnnep_open_report(const bnnep_network *network, const bnnep_report *theirs, bool learns,
+                               bnnep_report *report);
+/* Turns sums into means and hands the report over. */
+void bnnep_close_report(bnnep_report *theirs, bnnep_report *report, double started);
+double bnnep_now(void);
+
+/* dataset.c */
+struct bnnep_source; /* where the values lie; shared by subsets */
+struct bnnep_dataset {
+    struct bnnep_source *source;
+    uint64_t first, count;
+    uint64_t *order; /* [count] places in the source, or NULL for first ... first+count-1 */
+};
+
+/* Reads the inputs at places indices[] of the data set. */
+bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count, float *inputs,
+                                  int32_t *labels);
+bnnep_status bnnep_dataset_matches(const bnnep_dataset *dataset, const bnnep_network *network);
+/* A data set that takes over the two arrays. Checks labels against classes if those are not 0. */
+bnnep_status bnnep_dataset_adopt(const bnnep_dataset_options *options, void *inputs, int32_t *labels, uint64_t count,
+                                 bnnep_dataset **out);
+
+#endif

@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/* Networks: description, creation, initial values, lifetime. Their parameters are in parameters.c. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "lib/internal.h"
+
+#define MOST_CONNECTIONS 1024
+#define MOST_BATCH 65536
+#define MOST_STEPS 1000000000
+#define MOST_UNITS (INT32_MAX / 2)
+#define MOST_WEIGHTS (UINT64_C(1) << 40)
+
+/* --- description --------------------------------------------------------------------------------------------- */
+
+static bnnep_status check_numbers(const bnnep_network_options *o) {
+    if (o->dynamics != BNNEP_REAL_ACTIVATIONS && o->dynamics != BNNEP_BINARY_ACTIVATIONS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "dynamics is %d; known are 0 (real activations) and 1 (binary)",
+                          o->dynamics);
+    if (o->input_channels < 1 || o->input_height < 1 || o->input_width < 1 ||
+        (double)o->input_channels * o->input_height * o->input_width > MOST_UNITS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "the input is %d x %d x %d; each must be at least 1, all at most %d values",
+                          o->input_channels, o->input_height, o->input_width, MOST_UNITS);
+    if (o->classes < 2)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "classes is %d; it must be at least 2", o->classes);
+    if (o->expand_output < 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "expand_output is %d; it must be at least 1", o->expand_output);
+    if (!(o->theta >= 0.0f && o->theta <= 1.0f))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "theta is %g; it must be from 0 to 1", (double)o->theta);
+    if (!(o->gamma_neur > 0.0f && o->gamma_neur <= 1.0f))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "gamma_neur is %g; it must be above 0 and at most 1",
+                          (double)o->gamma_neur);
+    if (o->max_batch < 1 || o->max_batch > MOST_BATCH)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "max_batch is %d; it must be from 1 to %d", o->max_batch, MOST_BATCH);
+    return BNNEP_OK;
+}
+
+static bnnep_status check_relaxation(int32_t free_steps, float settle_tolerance) {
+    if (free_steps < 1 || free_steps > MOST_STEPS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "free_steps is %d; it must be from 1 to %d", free_steps, MOST_STEPS);
+    if (!isfinite(settle_tolerance))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "settle_tolerance is %g; it must be a finite number",
+                          (double)settle_tolerance);
+    return BNNEP_OK;
+}
+
+/* Reads connection k of the caller's array, whose elements may be of an older or newer layout. */
+static bnnep_status read_connection(const bnnep_network_options *o, size_t k, bnnep_connection *c) {
+    const size_t stride = o->connections[0].size;
+    *c = (bnnep_connection)BNNEP_FC(0);
+    const void *theirs = (const char *)o->connections + k * stride;
+    const bnnep_status status = bnnep_take_options(c, sizeof *c, theirs, "bnnep_connection");
+    if (status != BNNEP_OK)
+        return status;
+    if (((const bnnep_connection *)theirs)->size != stride)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: its size is not that of connection 0", k);
+    if (c->kind == BNNEP_CONVOLUTION)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "connection %zu: convolutions are not yet supported", k);
+    if (c->kind != BNNEP_FULLY_CONNECTED)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "connection %zu: kind is %d; known are 0 (fully connected) and 1 "
+                          "(convolution)",
+                          k, c->kind);
+    if (c->outputs < 1 || c->outputs > MOST_UNITS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: outputs is %d; it must be from 1 to %d", k, c->outputs,
+                          MOST_UNITS);
+    if (c->kernel || c->padding || c->pool)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: kernel, padding and pool belong to convolutions", k);
+    return BNNEP_OK;
+}
+
+/* Shapes of all connections in a new array. */
+static bnnep_status join_links(const bnnep_network_options *o, struct bnnep_link **out) {
+    if (!o->connections || o->connection_count < 1 || o->connection_count > MOST_CONNECTIONS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a network has from 1 to %d connections, this description has %zu",
+                          MOST_CONNECTIONS, o->connections ? o->connection_count : 0);
+    struct bnnep_link *links = bnnep_array(o->connection_count, sizeof *links);
+    if (!links)
+        return bnnep_fail_memory("a network", o->connection_count * sizeof *links);
+    size_t below = (size_t)o->input_channels * (size_t)o->input_height * (size_t)o->input_width;
+    bnnep_status status = BNNEP_OK;
+    for (size_t k = 0; status == BNNEP_OK && k < o->connection_count; k++) {
+        bnnep_connection c;
+        status = read_connection(o, k, &c);
+        if (status != BNNEP_OK)
+            break;
+        const size_t units = (size_t)c.outputs;
+        links[k] = (struct bnnep_link){c.kind, units, below, below, units, 1};
+        if ((uint64_t)units * below > MOST_WEIGHTS)
+            status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: %zu x %zu weights are more than 2^40", k, units,
+                                below);
+        below = units;
+    }
+    if (status == BNNEP_OK && (int64_t)below != (int64_t)o->classes * o->expand_output)
+        status =
+            bnnep_fail(BNNEP_ERROR_ARGUMENT, "the last layer has %zu units, but classes * expand_output is %d * %d",
+                       below, o->classes, o->expand_output);
+    if (status != BNNEP_OK) {
+        free(links);
+        links = NULL;
+    }
+    *out = links;
+    return status;
+}
+
+/* All of a description that does not need memory in proportion to the network. The links are a new array. */
+static bnnep_status read_description(const bnnep_network_options *theirs, bnnep_network_options *options,
+                                     struct bnnep_link **links, struct bnnep_choice *choice) {
+    *options = (bnnep_network_options)BNNEP_NETWORK_OPTIONS_INIT;
+    if (!theirs)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the network's options are NULL");
+    bnnep_status status = bnnep_take_options(options, sizeof *options, theirs, "bnnep_network_options");
+    if (status == BNNEP_OK)
+        status = check_numbers(options);
+    if (status == BNNEP_OK)
+        status = check_relaxation(options->free_steps, options->settle_tolerance);
+    if (status == BNNEP_OK)
+        status = join_links(options, links);
+    if (status != BNNEP_OK)
+        return status;
+    status = bnnep_choose_backend(options->backend, options->log, options->log_user, choice);
+    if (status != BNNEP_OK) {
+        free(*links);
+        *links = NULL;
+    }
+    return status;
+}
+
+static struct bnnep_model model_of(const bnnep_network_options *o, const struct bnnep_link *links) {
+    return (struct bnnep_model){
+        .dynamics = o->dynamics,
+        .convolutional = false,
+        .connections = o->connection_count,
+        .links = links,
+        .theta = o->theta,
+        .gamma_neur = o->gamma_neur,
+    };
+}
+
+bnnep_status bnnep_network_memory(const bnnep_network_options *theirs, int32_t trained, uint64_t *bytes) {
+    if (!bytes)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_memory: bytes is NULL");
+    bnnep_network_options o;
+    struct bnnep_link *links;
+    struct bnnep_choice choice;
+    const bnnep_status status = read_description(theirs, &o, &links, &choice);
+    if (status != BNNEP_OK)
+        return status;
+    const struct bnnep_model model = model_of(&o, links);
+    const size_t L = model.connections;
+    *bytes = choice.backend->network_bytes(&model) +
+             choice.backend->workspace_bytes(&model, choice.device, (size_t)o.max_batch) +
+             (trained ? choice.backend->learner_bytes(&model) : 0) + L * sizeof *links +
+             bnnep_workspace_host_bytes(&o, links[0].in, links[L - 1].out) + sizeof(bnnep_network);
+    free(links);
+    return BNNEP_OK;
+}
+
+/* --- initial values ---------------------------------------------------------------------------------------------- */
+
+/* w ~ U(-r, r), r = 1/sqrt(fan_in): B = sign(w), alpha = mean|w| rounded to 4 decimals, biases of the same law. */
+static void draw_connection(const struct bnnep_link *link, uint64_t seed, uint32_t k,
+                            const struct bnnep_parameters_out *to) {
+    const double r = 1.0 / sqrt((double)link->columns);
+    const size_t stride = (link->columns + 7) / 8;
+    double sum = 0.0;
+    uint32_t words[4];
+    for (size_t j = 0; j < link->rows; j++)
+        for (size_t i = 0; i < link->columns; i++) {
+            const uint64_t weight = (uint64_t)j * link->columns + i;
+            if (weight % 4 == 0 || i + j == 0)
+                bnnep_draw(seed, BNNEP_DRAW_WEIGHT, k, weight / 4, words);
+            const float w = bnnep_draw_symmetric(words[weight % 4]);
+            sum += fabs((double)w);
+            if (w >= 0.0f)
+                to->bits[j * stride + i / 8] |= (uint8_t)(1u << (i % 8));
+        }
+    const double mean = r * sum / ((double)link->rows * (double)link->columns);
+    to->scale[0] = (float)(round(mean * 1e4) / 1e4);
+    for (size_t j = 0; j < link->rows; j++) {
+        bnnep_draw(seed, BNNEP_DRAW_BIAS, k, j, words);
+        to->bias[j] = (float)(r * bnnep_draw_symmetric(words[0]));
+    }
+}
+
+static bnnep_status initialise(bnnep_network *net) {
+    for (size_t k = 0; k < net->model.connections; k++) {
+        const struct bnnep_link *link = &net->links[k];
+        const uint64_t bytes = (uint64_t)link->rows * ((link->columns + 7) / 8);
+        const struct bnnep_parameters_out drawn = {
+            .bits = bnnep_array(bytes, 1),
+            .scale = bnnep_array(link->scales, sizeof(float)),
+            .bias = bnnep_array(link->rows, sizeof(float)),
+        };
+        char why[BNNEP_WHY] = "";
+        bnnep_status status = BNNEP_OK;
+        if (!drawn.bits || !drawn.scale || !drawn.bias)
+            status = bnnep_fail_memory("initial values", bytes);
+        else {
+            draw_connection(link, net->options.seed, (uint32_t)k, &drawn);
+            const struct bnnep_parameters values = {drawn.bits, drawn.scale, drawn.bias};
+            status = net->backend->put(net->device, k, &values, why);
+            if (status != BNNEP_OK)
+                bnnep_fail(status, "initial values of connection %zu: %s", k, why);
+        }
+        free(drawn.bits);
+        free(drawn.scale);
+        free(drawn.bias);
+        if (status != BNNEP_OK)
+            return status;
+    }
+    return BNNEP_OK;
+}
+
+/* --- lifetime ------------------------------------------------------------------------------------------------------
+ */
+
+static bnnep_status build(bnnep_network *net, const struct bnnep_choice *choice) {
+    char why[BNNEP_WHY] = "";
+    net->backend = choice->backend;
+    net->model = model_of(&net->options, net->links);
+    net->inputs = net->links[0].in;
+    net->outputs = net->links[net->model.connections - 1].out;
+    const bnnep_status status = net->backend->network_create(&net->model, choice->device, &net->device, why);
+    if (status == BNNEP_ERROR_MEMORY)
+        return bnnep_fail_memory("a network", net->backend->network_bytes(&net->model));
+    if (status != BNNEP_OK)
+        return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+    const bnnep_status initialised = initialise(net);
+    if (initialised != BNNEP_OK)
+        return initialised;
+    return bnnep_workspace_make(net, (size_t)net->options.max_batch, 0, false, &net->workspace);
+}
+
+bnnep_status bnnep_network_create(const bnnep_network_options *theirs, bnnep_network **out) {
+    if (!out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_create: out is NULL");
+    *out = NULL;
+    bnnep_network_options options;
+    struct bnnep_link *links;
+    struct bnnep_choice choice;
+    bnnep_status status = read_description(theirs, &options, &links, &choice);
+    if (status != BNNEP_OK)
+        return status;
+    bnnep_network *net = calloc(1, sizeof *net);
+    if (!net) {
+        free(links);
+        return bnnep_fail_memory("a network", sizeof *net);
+    }
+    atomic_init(&net->references, 1);
+    net->options = options;
+    net->options.connections = NULL;
+    net->options.backend = NULL;
+    net->links = links;
+    status = build(net, &choice);
+    if (status != BNNEP_OK) {
+        bnnep_network_free(net);
+        return status;
+    }
+    *out = net;
+    return BNNEP_OK;
+}
+
+void bnnep_network_retain(bnnep_network *net) {
+    atomic_fetch_add(&net->references, 1);
+}
+
+void bnnep_network_free(bnnep_network *net) {
+    if (!net || atomic_fetch_sub(&net->references, 1) != 1)
+        return;
+    bnnep_workspace_free(net->workspace);
+    if (net->device)
+        net->backend->network_destroy(net->device);
+    free(net->links);
+    free(net);
+}
+
+bnnep_status bnnep_network_set_relaxation(bnnep_network *net, int32_t free_steps, float settle_tolerance) {
+    if (!net)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_set_relaxation: network is NULL");
+    const bnnep_status status = check_relaxation(free_steps, settle_tolerance);
+    if (status == BNNEP_OK) {
+        net->options.free_steps = free_steps;
+        net->options.settle_tolerance = settle_tolerance;
+    }
+    return status;
+}
+
+bnnep_workspace *bnnep_network_workspace(bnnep_network *net) {
+    return net ? net->workspace : NULL;
+}
+
+bnnep_status bnnep_pick_workspace(const bnnep_network *net, bnnep_workspace *given, bnnep_workspace **out) {
+    *out = given ? given : net->workspace;
+    if ((*out)->network != net)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info *info) {
+    if (!net || !info)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_get_info: %s is NULL", net ? "info" : "network");
+    uint64_t weights = 0;
+    for (size_t k = 0; k < net->model.connections; k++)
+        weights += (uint64_t)net->links[k].rows * net->links[k].columns;
+    const bnnep_network_options *o = &net->options;
+    const bnnep_network_info told = {
+        .backend = net->backend->name,
+        .connections = net->model.connections,
+        .inputs = net->inputs,
+        .outputs = net->outputs,
+        .weights = weights,
+        .dynamics = o->dynamics,
+        .classes = o->classes,
+        .expand_output = o->expand_output,
+        .max_batch = o->max_batch,
+        .free_steps = o->free_steps,
+        .settle_tolerance = o->settle_tolerance,
+    };
+    return bnnep_give_struct(info, &told, sizeof told, "bnnep_network_info");
+}
+
+bnnep_status bnnep_network_get_connection(const bnnep_network *net, size_t connection, bnnep_connection_info *info) {
+    if (!net || !info)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_get_connection: %s is NULL", net ? "info" : "network");
+    if (connection >= net->model.connections)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu does not exist; the network has %zu", connection,
+                          net->model.connections);
+    const struct bnnep_link *link = &net->links[connection];
+    const bnnep_connection_info told = {sizeof told, link->kind, link->rows, link->columns, link->scales, link->out};
+    return bnnep_give_struct(info, &told, sizeof told, "bnnep_connection_info");
+}

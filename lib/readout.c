@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* What is read from the output layer: targets, scores, classes, loss; and the reports that gather them. */
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#include "lib/internal.h"
+
+double bnnep_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void bnnep_one_hot(const bnnep_network *net, const int32_t *labels, size_t count, float *targets) {
+    const size_t expand = (size_t)net->options.expand_output;
+    memset(targets, 0, count * net->outputs * sizeof *targets);
+    for (size_t n = 0; n < count; n++)
+        for (size_t e = 0; e < expand; e++)
+            targets[n * net->outputs + (size_t)labels[n] * expand + e] = 1.0f;
+}
+
+int32_t bnnep_read_scores(const bnnep_network *net, const float *outputs, int32_t readout, float *scores) {
+    const size_t expand = (size_t)net->options.expand_output;
+    int32_t best = 0;
+    double best_score = -INFINITY;
+    for (int32_t c = 0; c < net->options.classes; c++) {
+        const float *units = outputs + (size_t)c * expand;
+        double score = units[0];
+        if (readout == BNNEP_READ_AVERAGE) {
+            for (size_t e = 1; e < expand; e++)
+                score += (double)units[e];
+            score /= (double)expand;
+        }
+        if (scores)
+            scores[c] = (float)score;
+        if (score > best_score) { /* the lowest class wins a tie */
+            best_score = score;
+            best = c;
+        }
+    }
+    return best;
+}
+
+void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int32_t *labels, size_t count,
+                       bnnep_report *report) {
+    const size_t expand = (size_t)net->options.expand_output;
+    for (size_t n = 0; n < count; n++) {
+        const float *s = outputs + n * net->outputs;
+        double square = 0.0;
+        for (size_t j = 0; j < net->outputs; j++) {
+            const double error = (double)s[j] - (j / expand == (size_t)labels[n] ? 1.0 : 0.0);
+            square += error * error;
+        }
+        report->loss += 0.5 * square;
+        report->errors += bnnep_read_scores(net, s, BNNEP_READ_AVERAGE, NULL) != labels[n];
+        report->errors_single += bnnep_read_scores(net, s, BNNEP_READ_SINGLE, NULL) != labels[n];
+    }
+    report->samples += count;
+    report->batches++;
+}
+
+bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first) {
+    for (size_t n = 0; n < count; n++)
+        for (size_t v = 0; v < values; v++)
+            if (!isfinite(inputs[n * values + v]))
+                return bnnep_fail(BNNEP_ERROR_DATA, "input %llu, value %zu is %g; inputs must be finite",
+                                  (unsigned long long)(first + n), v, (double)inputs[n * values + v]);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first) {
+    for (size_t n = 0; n < count; n++)
+        if (labels[n] < 0 || (classes > 0 && labels[n] >= classes)) {
+            if (classes > 0)
+                return bnnep_fail(BNNEP_ERROR_DATA, "label %llu is %d; expected 0 to %d",
+                                  (unsigned long long)(first + n), labels[n], classes - 1);
+            return bnnep_fail(BNNEP_ERROR_DATA, "label %llu is %d; labels are at least 0",
+                              (unsigned long long)(first + n), labels[n]);
+        }
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_open_report(const bnnep_network *net, const bnnep_report *theirs, bool learns,
+                               bnnep_report *report) {
+    bnnep_report given = BNNEP_REPORT_INIT;
+    *report = given;
+    if (!theirs)
+        return BNNEP_OK;
+    const bnnep_status status = bnnep_take_options(&given, sizeof given, theirs, "bnnep_report");
+    if (status != BNNEP_OK)
+        return status;
+    report->flips = given.flips;
+    report->flips_count = given.flips_count;
+    if (!learns || !given.flips)
+        return BNNEP_OK;
+    if (given.flips_count < net->model.connections)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
+                          given.flips_count, net->model.connections);
+    memset(given.flips, 0, net->model.connections * sizeof *given.flips);
+    return BNNEP_OK;
+}
+
+void bnnep_close_report(bnnep_report *theirs, bnnep_report *report, double started) {
+    if (report->samples) {
+        report->loss /= (double)report->samples;
+        report->steps_free /= (double)report->samples;
+        report->steps_nudged /= (double)report->samples;
+    }
+    report->seconds = bnnep_now() - started;
+    if (theirs)
+        bnnep_give_struct(theirs, report, sizeof *report, "bnnep_report");
+}

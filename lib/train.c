@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* Batches and epochs: the loops of training, evaluation and prediction. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/internal.h"
+
+/* Free phase of the staged batch; its outputs go to ws->outputs. */
+static bnnep_status run_free_phase(bnnep_workspace *ws, struct bnnep_watch *watch, bnnep_report *report) {
+    const bnnep_network *net = ws->network;
+    bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    bnnep_status status =
+        bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_FREE, net->options.free_steps, 0.0f, watch, &done);
+    if (status == BNNEP_OK)
+        status =
+            bnnep_workspace_get_state(ws, BNNEP_FREE, net->model.connections, ws->outputs, ws->count * net->outputs);
+    if (status == BNNEP_OK) {
+        report->steps_free += (double)done.sample_steps;
+        if (done.most_steps > report->steps_free_max)
+            report->steps_free_max = done.most_steps;
+    }
+    return status;
+}
+
+/* beta of the next batch, with its sign. */
+static float draw_beta(const bnnep_optimizer *opt) {
+    uint32_t words[4];
+    if (!opt->options.random_beta)
+        return opt->options.beta;
+    bnnep_draw(opt->options.seed, BNNEP_DRAW_SIGN, 0, opt->batches, words);
+    return words[0] & 1u ? opt->options.beta : -opt->options.beta;
+}
+
+/* One training batch, its arguments checked. The report gathers sums; it and the optimizer change only if all went
+ * well. */
+static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
+                                struct bnnep_watch *watch, bnnep_report *report) {
+    bnnep_workspace *ws = opt->network->workspace;
+    const float beta = draw_beta(opt);
+    bnnep_report gathered = *report;
+    bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    bnnep_one_hot(opt->network, labels, count, ws->targets);
+    bnnep_status status = bnnep_stage(ws, inputs, ws->targets, count);
+    if (status == BNNEP_OK)
+        status = run_free_phase(ws, watch, &gathered);
+    if (status == BNNEP_OK)
+        status =
+            bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_NUDGED, opt->options.nudged_steps, beta, watch, &done);
+    if (status == BNNEP_OK)
+        status = bnnep_learn(opt, ws, beta, NULL);
+    if (status != BNNEP_OK)
+        return status;
+    bnnep_score_batch(opt->network, ws->outputs, labels, count, &gathered);
+    gathered.steps_nudged += (double)done.sample_steps;
+    if (done.most_steps > gathered.steps_nudged_max)
+        gathered.steps_nudged_max = done.most_steps;
+    for (size_t k = 0; gathered.flips && k < opt->network->model.connections; k++)
+        gathered.flips[k] += opt->flips[k];
+    *report = gathered;
+    opt->batches++;
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
+                               bnnep_report *theirs) {
+    const double started = bnnep_now();
+    if (!opt || !inputs || !labels)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_train_batch: %s is NULL",
+                          !opt      ? "optimizer"
+                          : !inputs ? "inputs"
+                                    : "labels");
+    const bnnep_network *net = opt->network;
+    if (count < 1 || count > net->workspace->max_batch)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this network takes 1 to %zu (max_batch)",
+                          count, net->workspace->max_batch);
+    bnnep_report report;
+    bnnep_status status = bnnep_check_labels(labels, count, net->options.classes, 0);
+    if (status == BNNEP_OK)
+        status = bnnep_check_inputs(inputs, count, net->inputs, 0);
+    if (status == BNNEP_OK)
+        status = bnnep_open_report(net, theirs, true, &report);
+    if (status == BNNEP_OK)
+        status = train_batch(opt, inputs, labels, count, NULL, &report);
+    if (status == BNNEP_OK)
+        bnnep_close_report(theirs, &report, started);
+    return status;
+}
+
+/* --- epochs --------------------------------------------------------------------------------------------------------
+ */
+
+/* A walk over a data set in batches. */
+struct walk {
+    const bnnep_dataset *dataset;
+    const uint64_t *order; /* places in the data set, or NULL for its own order */
+    size_t batch_size;
+    bnnep_workspace *ws;
+    bnnep_optimizer *optimizer; /* NULL: evaluate */
+    bnnep_report report;
+    bnnep_report so_far; /* the same with means, for the callback */
+    struct bnnep_watch watch;
+    double started;
+};
+
+static bnnep_status do_batch(struct walk *walk, size_t count) {
+    bnnep_workspace *ws = walk->ws;
+    const bnnep_network *net = ws->network;
+    bnnep_status status = bnnep_dataset_gather(walk->dataset, ws->indices, count, ws->inputs, ws->labels);
+    if (status == BNNEP_OK)
+        status = bnnep_check_labels(ws->labels, count, net->options.classes, walk->report.samples);
+    if (status != BNNEP_OK)
+        return status;
+    if (walk->optimizer)
+        return train_batch(walk->optimizer, ws->inputs, ws->labels, count, &walk->watch, &walk->report);
+    status = bnnep_stage(ws, ws->inputs, NULL, count);
+    if (status == BNNEP_OK)
+        status = run_free_phase(ws, &walk->watch, &walk->report);
+    if (status == BNNEP_OK)
+        bnnep_score_batch(net, ws->outputs, ws->labels, count, &walk->report);
+    return status;
+}
+
+/* Tells the callback that a batch is done. */
+static bnnep_status announce(struct walk *walk) {
+    if (!walk->watch.progress)
+        return BNNEP_OK;
+    walk->so_far = walk->report;
+    bnnep_close_report(NULL, &walk->so_far, walk->started);
+    bnnep_progress *event = &walk->watch.event;
+    event->event = BNNEP_EVENT_BATCH;
+    event->batch = walk->report.batches;
+    event->samples = walk->report.samples;
+    if (walk->watch.progress(walk->watch.user, event) && event->batch < event->batches)
+        return bnnep_fail(BNNEP_CANCELLED, "cancelled by the progress callback after %llu of %llu batches",
+                          (unsigned long long)event->batch, (unsigned long long)event->batches);
+    return BNNEP_OK;
+}
+
+static bnnep_status do_walk(struct walk *walk) {
+    const uint64_t total = walk->dataset->count;
+    walk->watch.event = (bnnep_progress){
+        .size = sizeof(bnnep_progress),
+        .batches = (total + walk->batch_size - 1) / walk->batch_size,
+        .so_far = &walk->so_far,
+    };
+    walk->so_far = walk->report;
+    bnnep_status status = BNNEP_OK;
+    for (uint64_t first = 0; status == BNNEP_OK && first < total; first += walk->batch_size) {
+        const size_t count = total - first < walk->batch_size ? (size_t)(total - first) : walk->batch_size;
+        for (size_t n = 0; n < count; n++)
+            walk->ws->indices[n] = walk->order ? walk->order[first + n] : first + n;
+        status = do_batch(walk, count);
+        if (status == BNNEP_OK)
+            status = announce(walk);
+    }
+    return status;
+}
+
+bnnep_status bnnep_train_epoch(bnnep_optimizer *opt, const bnnep_dataset *dataset, size_t batch_size,
+                               bnnep_progress_fn progress, void *user, bnnep_report *theirs) {
+    if (!opt || !dataset)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_train_epoch: %s is NULL", opt ? "dataset" : "optimizer");
+    bnnep_workspace *ws = opt->network->workspace;
+    if (batch_size < 1 || batch_size > ws->max_batch)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "batch_size is %zu; this network takes 1 to %zu (max_batch)",
+                          batch_size, ws->max_batch);
+    struct walk walk = {.dataset = dataset,
+                        .batch_size = batch_size,
+                        .ws = ws,
+                        .optimizer = opt,
+                        .watch = {.progress = progress, .user = user},
+                        .started = bnnep_now()};
+    bnnep_status status = bnnep_dataset_matches(dataset, opt->network);
+    if (status == BNNEP_OK)
+        status = bnnep_open_report(opt->network, theirs, true, &walk.report);
+    if (status != BNNEP_OK)
+        return status;
+    uint64_t *order = NULL;
+    if (opt->options.shuffle) {
+        order = bnnep_array(dataset->count, sizeof *order);
+        if (!order)
+            return bnnep_fail_memory("the order of an epoch", dataset->count * sizeof *order);
+        bnnep_draw_order(opt->options.seed, BNNEP_DRAW_ORDER, opt->epochs, order, dataset->count);
+        walk.order = order;
+    }
+    status = do_walk(&walk);
+    free(order);
+    if (status == BNNEP_OK)
+        opt->epochs++;
+    if (status == BNNEP_OK || status == BNNEP_CANCELLED)
+        bnnep_close_report(theirs, &walk.report, walk.started);
+    return status;
+}
+
+bnnep_status bnnep_evaluate(const bnnep_network *net, bnnep_workspace *workspace, const bnnep_dataset *dataset,
+                            bnnep_progress_fn progress, void *user, bnnep_report *theirs) {
+    if (!net || !dataset)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_evaluate: %s is NULL", net ? "dataset" : "network");
+    struct walk walk = {.dataset = dataset, .watch = {.progress = progress, .user = user}, .started = bnnep_now()};
+    bnnep_status status = bnnep_pick_workspace(net, workspace, &walk.ws);
+    if (status == BNNEP_OK)
+        status = bnnep_dataset_matches(dataset, net);
+    if (status == BNNEP_OK)
+        status = bnnep_open_report(net, theirs, false, &walk.report);
+    if (status != BNNEP_OK)
+        return status;
+    walk.batch_size = walk.ws->max_batch;
+    status = do_walk(&walk);
+    if (status == BNNEP_OK || status == BNNEP_CANCELLED)
+        bnnep_close_report(theirs, &walk.report, walk.started);
+    return status;
+}
+
+bnnep_status bnnep_predict(const bnnep_network *net, bnnep_workspace *workspace, const float *inputs, uint64_t count,
+                           int32_t readout, float *scores, int32_t *classes) {
+    if (!net || (!inputs && count))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_predict: %s is NULL", net ? "inputs" : "network");
+    if (readout != BNNEP_READ_AVERAGE && readout != BNNEP_READ_SINGLE)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "readout is %d; known are 0 (average) and 1 (single)", readout);
+    bnnep_workspace *ws;
+    bnnep_status status = bnnep_pick_workspace(net, workspace, &ws);
+    for (uint64_t first = 0; status == BNNEP_OK && first < count; first += ws->max_batch) {
+        const size_t batch = count - first < ws->max_batch ? (size_t)(count - first) : ws->max_batch;
+        bnnep_report unused = BNNEP_REPORT_INIT;
+        status = bnnep_check_inputs(inputs + first * net->inputs, batch, net->inputs, first);
+        if (status == BNNEP_OK)
+            status = bnnep_stage(ws, inputs + first * net->inputs, NULL, batch);
+        if (status == BNNEP_OK)
+            status = run_free_phase(ws, NULL, &unused);
+        for (size_t n = 0; status == BNNEP_OK && n < batch; n++) {
+            const size_t sample = (size_t)first + n;
+            const int32_t best = bnnep_read_scores(net, ws->outputs + n * net->outputs, readout,
+                                                   scores ? scores + sample * (size_t)net->options.classes : NULL);
+            if (classes)
+                classes[sample] = best;
+        }
+    }
+    return status;
+}
