@@ -129,6 +129,18 @@ bnnep_status bnnep_optimizer_set_beta(bnnep_optimizer *opt, float beta, int32_t 
     return status;
 }
 
+bnnep_status bnnep_optimizer_set_lr_alpha(bnnep_optimizer *opt, const double *lr_alpha) {
+    if (!opt)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_set_lr_alpha: optimizer is NULL");
+    if (!opt->lr_alpha)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was made without learning rates of the scaling factors");
+    const size_t connections = opt->network->model.connections;
+    const bnnep_status status = check_array("lr_alpha", lr_alpha, connections, 0.0, false, INFINITY);
+    for (size_t k = 0; status == BNNEP_OK && k < connections; k++)
+        opt->lr_alpha[k] = lr_alpha[k];
+    return status;
+}
+
 bnnep_status bnnep_optimizer_get_position(const bnnep_optimizer *opt, uint64_t *batches, uint64_t *epochs) {
     if (!opt)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_get_position: optimizer is NULL");

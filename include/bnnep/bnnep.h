@@ -464,6 +464,10 @@ BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, 
 /** Changes beta from the next batch on; see bnnep_optimizer_options. */
 BNNEP_API bnnep_status bnnep_optimizer_set_beta(bnnep_optimizer *optimizer, float beta, int32_t random_beta);
 
+/** Changes the learning rates of the scaling factors, [connections], from the next batch on. Only for an optimizer
+ * made with some. */
+BNNEP_API bnnep_status bnnep_optimizer_set_lr_alpha(bnnep_optimizer *optimizer, const double *lr_alpha);
+
 /* ---------------------------------------------------------------------------------------------------------
  * Looking inside: the two phases, one by one
  *

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of bnnep-train: the options of the paper's program as it spells them, and a few of our own. */
+#ifndef BNNEP_TRAIN_OPTIONS_H
+#define BNNEP_TRAIN_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MOST_VALUES = 64 };
+
+/* Several numbers, in the order of the command line. */
+struct list {
+    double value[MOST_VALUES];
+    size_t count;
+};
+
+struct options {
+    /* the paper's; "output first" where it lists them so */
+    const char *dataset, *optim, *archi, *binary_settings, *activation;
+    struct list layers, conv;                        /* input first; output first */
+    struct list gamma, threshold, lr_bias, lr_alpha; /* output first */
+    struct list conv_gamma, conv_threshold;          /* output first */
+    double classi_gamma, classi_threshold;
+    int padding, kernel, pool;
+    int T, Kmax, expand_output, batch_size, test_batch_size, epochs, device;
+    int random_beta, learn_alpha;
+    double beta, gamma_neur, rho_threshold;
+    double decay_lr_alpha;
+    int epoch_decay_lr_alpha;
+    /* ours */
+    const char *data, *backend;
+    int64_t train_limit, test_limit; /* 0: all */
+    int64_t seed;
+    int threads; /* 0: as the backend likes */
+    bool no_shuffle;
+    double settle;
+};
+
+/* Reads the command line. Returns -1 to go on, or the exit status: 0 after --help and the like, 2 after an error,
+ * which was printed. */
+int options_read(struct options *options, int argc, char **argv);
+
+/* --- presets.c ------------------------------------------------------------------------------------------------ */
+
+struct preset {
+    const char *name, *base, *command; /* the command of `base`, if there is one, with `command` after it */
+};
+
+extern const struct preset presets[];
+extern const size_t preset_count;
+const struct preset *preset_find(const char *name);
+
+/* The name in names[] that is nearest to `name` by edit distance. */
+const char *nearest(const char *name, const char *const *names, size_t count);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "train.h"
+
+enum { WIDTH = 30 };
+
+double progress_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void progress_open(struct progress *progress, const char *what) {
+    progress->what = what;
+    progress->visible = isatty(STDERR_FILENO) != 0;
+    progress->started = progress_now();
+    progress->drawn = 0.0;
+}
+
+void progress_draw(struct progress *progress, const bnnep_progress *event) {
+    const double now = progress_now(), elapsed = now - progress->started;
+    if (!progress->visible || now - progress->drawn < 0.1 || event->batches == 0 || elapsed <= 0.0)
+        return;
+    progress->drawn = now;
+    char bar[WIDTH + 1];
+    const double done = (double)event->batch / (double)event->batches;
+    const int filled = (int)(done * WIDTH);
+    memset(bar, '-', WIDTH);
+    memset(bar, '#', (size_t)filled);
+    bar[WIDTH] = '\0';
+    const long left = (long)(elapsed * (1.0 - done) / done + 0.5);
+    const bnnep_report *so_far = event->so_far;
+    fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f images/s  %02ld:%02ld left  error %.2f %%", progress->what, bar,
+            100.0 * done, (double)event->samples / elapsed, left / 60, left % 60,
+            100.0 * (double)so_far->errors / (double)so_far->samples);
+    fflush(stderr);
+}
+
+void progress_clear(struct progress *progress) {
+    if (progress->visible && progress->drawn > 0.0) {
+        fputs("\r\033[K", stderr);
+        fflush(stderr);
+    }
+}

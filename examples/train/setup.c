@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* From the paper's options to the library's: lists output first become arrays input first. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "train.h"
+
+int setup_failed(bnnep_status status) {
+    fprintf(stderr, "bnnep-train: %s\n", bnnep_last_error());
+    return status == BNNEP_ERROR_ARGUMENT ? 2 : 1;
+}
+
+static void log_line(void *user, int32_t level, const char *message) {
+    (void)user;
+    if (level <= BNNEP_LOG_WARNING)
+        fprintf(stderr, "bnnep-train: %s\n", message);
+}
+
+/* --- data -------------------------------------------------------------------------------------------------------- */
+
+static bool readable(const char *folder) {
+    return access(folder, R_OK | X_OK) == 0;
+}
+
+/* The sample: beside the installed program, where it was to be installed, or in the source tree. */
+static const char *find_sample(char path[PATH_MAX]) {
+    char self[PATH_MAX - 64];
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length > 0) {
+        self[length] = '\0';
+        char *slash = strrchr(self, '/');
+        if (slash)
+            *slash = '\0';
+        snprintf(path, PATH_MAX, "%s/../share/bnnep/data/mnist-sample", self);
+        if (readable(path))
+            return path;
+    }
+    return readable(BNNEP_INSTALLED_SAMPLE) ? BNNEP_INSTALLED_SAMPLE : BNNEP_SOURCE_SAMPLE;
+}
+
+/* Opens one part of the data, its first `limit` images. */
+static int open_part(const char *folder, int32_t part, int64_t limit, bnnep_dataset **out) {
+    bnnep_dataset *whole;
+    bnnep_status status = bnnep_dataset_from_folder(folder, part, 10, &whole);
+    if (status != BNNEP_OK)
+        return setup_failed(status);
+    if (limit == 0) {
+        *out = whole;
+        return 0;
+    }
+    status = bnnep_dataset_subset(whole, 0, (uint64_t)limit, out);
+    bnnep_dataset_free(whole);
+    if (status == BNNEP_OK)
+        return 0;
+    fprintf(stderr, "bnnep-train: %s: --%s-limit %lld: %s\n", folder, part == BNNEP_TRAINING_SET ? "train" : "test",
+            (long long)limit, bnnep_last_error());
+    return 1;
+}
+
+static int open_data(struct setup *setup, const struct options *o) {
+    char path[PATH_MAX];
+    const char *folder = o->data ? o->data : getenv("BNNEP_DATA");
+    if (strcmp(o->dataset, "cifar10") == 0) {
+        fputs("bnnep-train: --dataset cifar10 is not yet supported\n", stderr);
+        return 1;
+    }
+    if (!folder || !*folder)
+        folder = find_sample(path);
+    const int status = open_part(folder, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
+    return status ? status : open_part(folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
+}
+
+/* --- network ----------------------------------------------------------------------------------------------------- */
+
+static int wrong(const char *what) {
+    fprintf(stderr, "bnnep-train: %s\n", what);
+    return 2;
+}
+
+static int32_t unit_count(double value) {
+    return (int32_t)value;
+}
+
+/* The connections of the network, input first. */
+static int list_connections(const struct options *o, bnnep_connection *connections, size_t *count) {
+    const bool conv = strcmp(o->archi, "conv") == 0;
+    *count = 0;
+    if (conv && o->conv.count < 2)
+        return wrong("--archi conv needs --convList with the channels, output first, at least two");
+    for (size_t k = o->conv.count - 1; conv && k > 0; k--)
+        connections[(*count)++] =
+            (bnnep_connection)BNNEP_CONV(unit_count(o->conv.value[k - 1]), o->kernel, o->padding, o->pool);
+    if (!conv && o->layers.count < 2)
+        return wrong("--layersList needs at least two layers, input first");
+    for (size_t k = conv ? 0 : 1; k < o->layers.count; k++)
+        connections[(*count)++] = (bnnep_connection)BNNEP_FC(unit_count(o->layers.value[k]));
+    return 0;
+}
+
+static int choose_backend(const struct options *o, char resource[128]) {
+    const char *name = o->backend ? o->backend : "auto";
+    snprintf(resource, 128, "%s", name);
+    if (!o->backend && o->device >= 0)
+        snprintf(resource, 128, "cuda:%d", o->device);
+    if (!o->threads)
+        return 0;
+    if (strcmp(resource, "auto") != 0 && strcmp(resource, "cpu") != 0)
+        return wrong("--threads goes with the cpu backend");
+    snprintf(resource, 128, "cpu:threads=%d", o->threads);
+    return 0;
+}
+
+static int open_network(struct setup *setup, const struct options *o) {
+    const bool binary = strcmp(o->binary_settings, "bin_W_N") == 0;
+    bnnep_connection connections[2 * MOST_VALUES];
+    char resource[128];
+    bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
+    bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
+    if (o->activation && strcmp(o->activation, binary ? "heaviside" : "hardsigm") != 0)
+        return wrong(binary ? "--binary_settings bin_W_N goes with --activationFun heaviside"
+                            : "--binary_settings bin_W goes with --activationFun hardsigm");
+    int status = list_connections(o, connections, &setup->connections);
+    if (status == 0)
+        status = choose_backend(o, resource);
+    if (status)
+        return status;
+    bnnep_dataset_get_info(setup->train, &data);
+    const double inputs = (double)data.channels * data.height * data.width;
+    if (strcmp(o->archi, "fc") == 0 && inputs != o->layers.value[0]) {
+        fprintf(stderr, "bnnep-train: --layersList begins with %.0f units, but an image has %.0f values\n",
+                o->layers.value[0], inputs);
+        return 2;
+    }
+    n.dynamics = binary ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS;
+    n.input_channels = data.channels;
+    n.input_height = data.height;
+    n.input_width = data.width;
+    n.expand_output = o->expand_output;
+    n.connections = connections;
+    n.connection_count = setup->connections;
+    n.theta = (float)o->rho_threshold;
+    n.gamma_neur = (float)o->gamma_neur;
+    n.free_steps = o->T;
+    n.settle_tolerance = (float)o->settle;
+    n.max_batch = o->batch_size;
+    n.seed = (uint64_t)o->seed;
+    n.backend = resource;
+    n.log = log_line;
+    const bnnep_status made = bnnep_network_create(&n, &setup->network);
+    return made == BNNEP_OK ? 0 : setup_failed(made);
+}
+
+/* --- optimizer --------------------------------------------------------------------------------------------------- */
+
+/* Turns one list of the command line, output first, into an array input first. */
+static int turn(const char *name, const struct list *list, size_t connections, double *to) {
+    if (list->count != connections) {
+        fprintf(stderr, "bnnep-train: --%s has %zu values, the network has %zu connections\n", name, list->count,
+                connections);
+        return 2;
+    }
+    for (size_t k = 0; k < connections; k++)
+        to[k] = list->value[connections - 1 - k];
+    return 0;
+}
+
+/* In a convolutional network the classifier's value comes apart, once for all its connections. */
+static struct list with_classifier(const struct options *o, double classifier, const struct list *conv) {
+    struct list all = {.count = 0};
+    for (size_t k = 0; k < o->layers.count; k++)
+        all.value[all.count++] = classifier;
+    for (size_t k = 0; k < conv->count && all.count < MOST_VALUES; k++)
+        all.value[all.count++] = conv->value[k];
+    return all;
+}
+
+static int open_optimizer(struct setup *setup, const struct options *o) {
+    const bool conv = strcmp(o->archi, "conv") == 0;
+    const struct list gamma = conv ? with_classifier(o, o->classi_gamma, &o->conv_gamma) : o->gamma;
+    const struct list threshold = conv ? with_classifier(o, o->classi_threshold, &o->conv_threshold) : o->threshold;
+    double gammas[MOST_VALUES], thresholds[MOST_VALUES], lr_bias[MOST_VALUES];
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    int status = turn(conv ? "conv_gamma" : "gamma", &gamma, setup->connections, gammas);
+    if (status == 0)
+        status = turn(conv ? "conv_threshold" : "gradThreshold", &threshold, setup->connections, thresholds);
+    if (status == 0)
+        status = turn("lrBias", &o->lr_bias, setup->connections, lr_bias);
+    if (status == 0 && o->learn_alpha)
+        status = turn("lrAlpha", &o->lr_alpha, setup->connections, setup->lr_alpha);
+    if (status)
+        return status;
+    p.method = strcmp(o->optim, "bptt") == 0 ? BNNEP_BPTT : BNNEP_EQUILIBRIUM_PROPAGATION;
+    p.nudged_steps = o->Kmax;
+    p.beta = (float)o->beta;
+    p.random_beta = o->random_beta;
+    p.gamma = gammas;
+    p.threshold = thresholds;
+    p.lr_bias = lr_bias;
+    p.lr_alpha = o->learn_alpha ? setup->lr_alpha : NULL;
+    p.shuffle = !o->no_shuffle;
+    p.seed = (uint64_t)o->seed;
+    const bnnep_status made = bnnep_optimizer_create(setup->network, &p, &setup->optimizer);
+    return made == BNNEP_OK ? 0 : setup_failed(made);
+}
+
+int setup_open(struct setup *setup, const struct options *options) {
+    *setup = (struct setup){.train = NULL};
+    int status = open_data(setup, options);
+    if (status == 0)
+        status = open_network(setup, options);
+    if (status == 0)
+        status = open_optimizer(setup, options);
+    return status;
+}
+
+void setup_close(struct setup *setup) {
+    bnnep_optimizer_free(setup->optimizer);
+    bnnep_network_free(setup->network);
+    bnnep_dataset_free(setup->train);
+    bnnep_dataset_free(setup->test);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of bnnep-train tell each other. */
+#ifndef BNNEP_TRAIN_TRAIN_H
+#define BNNEP_TRAIN_TRAIN_H
+
+#include <bnnep/bnnep.h>
+
+#include "options.h"
+
+/* --- setup.c: from options to handles ------------------------------------------------------------------------- */
+
+struct setup {
+    bnnep_dataset *train, *test;
+    bnnep_network *network;
+    bnnep_optimizer *optimizer;
+    double lr_alpha[MOST_VALUES]; /* input first */
+    size_t connections;
+};
+
+/* Prints what is wrong and returns the exit status, or 0. The setup is to be closed in either case. */
+int setup_open(struct setup *setup, const struct options *options);
+void setup_close(struct setup *setup);
+/* Prints the library's last error; returns the exit status for it. */
+int setup_failed(bnnep_status status);
+
+/* --- progress.c: the bar on standard error --------------------------------------------------------------------- */
+
+struct progress {
+    const char *what; /* "epoch 2/50", "test" */
+    bool visible;     /* standard error is a terminal */
+    double started, drawn;
+};
+
+double progress_now(void);
+void progress_open(struct progress *progress, const char *what);
+void progress_draw(struct progress *progress, const bnnep_progress *event);
+void progress_clear(struct progress *progress);
+
+#endif
