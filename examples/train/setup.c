@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* From the paper's options to the library's: lists output first become arrays input first. */
-#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "common/sample.h"
 #include "train.h"
 
 int setup_failed(bnnep_status status) {
@@ -20,26 +18,6 @@ static void log_line(void *user, int32_t level, const char *message) {
 }
 
 /* --- data -------------------------------------------------------------------------------------------------------- */
-
-static bool readable(const char *folder) {
-    return access(folder, R_OK | X_OK) == 0;
-}
-
-/* The sample: beside the installed program, where it was to be installed, or in the source tree. */
-static const char *find_sample(char path[PATH_MAX]) {
-    char self[PATH_MAX - 64];
-    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length > 0) {
-        self[length] = '\0';
-        char *slash = strrchr(self, '/');
-        if (slash)
-            *slash = '\0';
-        snprintf(path, PATH_MAX, "%s/../share/bnnep/data/mnist-sample", self);
-        if (readable(path))
-            return path;
-    }
-    return readable(BNNEP_INSTALLED_SAMPLE) ? BNNEP_INSTALLED_SAMPLE : BNNEP_SOURCE_SAMPLE;
-}
 
 /* Opens one part of the data, its first `limit` images. */
 static int open_part(const char *folder, int32_t part, int64_t limit, bnnep_dataset **out) {
@@ -61,14 +39,11 @@ static int open_part(const char *folder, int32_t part, int64_t limit, bnnep_data
 }
 
 static int open_data(struct setup *setup, const struct options *o) {
-    char path[PATH_MAX];
-    const char *folder = o->data ? o->data : getenv("BNNEP_DATA");
+    const char *folder = o->data ? o->data : sample_folder();
     if (strcmp(o->dataset, "cifar10") == 0) {
         fputs("bnnep-train: --dataset cifar10 is not yet supported\n", stderr);
         return 1;
     }
-    if (!folder || !*folder)
-        folder = find_sample(path);
     const int status = open_part(folder, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
     return status ? status : open_part(folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
 }

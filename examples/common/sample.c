@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#include "sample.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *sample_folder(void) {
+    static char path[4096];
+    const char *given = getenv("BNNEP_DATA");
+    if (given && *given)
+        return given;
+    char self[4000];
+    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length > 0) {
+        self[length] = '\0';
+        char *slash = strrchr(self, '/');
+        if (slash)
+            *slash = '\0';
+        snprintf(path, sizeof path, "%s/../share/bnnep/data/mnist-sample", self);
+        if (access(path, R_OK) == 0)
+            return path;
+    }
+    return access(BNNEP_INSTALLED_SAMPLE, R_OK) == 0 ? BNNEP_INSTALLED_SAMPLE : BNNEP_SOURCE_SAMPLE;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The library in one page: trains the paper's smallest network (784-4096-10) for five epochs on the sample of MNIST,
+ * tests it, and shows some digits with what the network takes them for.
+ *
+ *     quickstart [FOLDER]      a folder with MNIST's four files; default: the sample
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <bnnep/bnnep.h>
+
+#include "common/sample.h"
+
+enum { EPOCHS = 5, SIDE = 28, SHOWN = 6, A_ROW = 3 };
+
+static void check(bnnep_status status) {
+    if (status == BNNEP_OK)
+        return;
+    fprintf(stderr, "quickstart: %s\n", bnnep_last_error());
+    exit(1);
+}
+
+static int32_t on_progress(void *user, const bnnep_progress *event) {
+    if (event->event == BNNEP_EVENT_BATCH && (event->batch % 8 == 0 || event->batch == event->batches))
+        fprintf(stderr, "\repoch %d: batch %3d of %3d, error so far %5.2f %%", *(const int *)user, (int)event->batch,
+                (int)event->batches, 100.0 * (double)event->so_far->errors / (double)event->so_far->samples);
+    return 0;
+}
+
+/* Prints A_ROW digits side by side, two rows of pixels to a line. */
+static void show(const float *images, const int32_t *labels, const int32_t *classes) {
+    for (int row = 4; row < SIDE - 4; row += 2) {
+        for (int n = 0; n < A_ROW; n++) {
+            for (int column = 4; column < SIDE - 4; column++) {
+                const float *pixel = images + (n * SIDE + row) * SIDE + column;
+                putchar(" .:-=+*#%@"[(int)(4.99f * (pixel[0] + pixel[SIDE]))]);
+            }
+            printf("     ");
+        }
+        putchar('\n');
+    }
+    for (int n = 0; n < A_ROW; n++) {
+        char text[32];
+        snprintf(text, sizeof text, "a %d, taken for a %d%s", labels[n], classes[n], labels[n] == classes[n] ? "" : " !");
+        printf("%-25s", text);
+    }
+    printf("\n\n");
+}
+
+int main(int argc, char **argv) {
+    const char *folder = argc > 1 ? argv[1] : sample_folder();
+    bnnep_dataset *train, *test;
+    check(bnnep_dataset_from_folder(folder, BNNEP_TRAINING_SET, 10, &train));
+    check(bnnep_dataset_from_folder(folder, BNNEP_TEST_SET, 10, &test));
+
+    /* The network: 784 inputs, 4096 hidden units, 10 classes; the initial weights are drawn by the seed. */
+    const bnnep_connection connections[] = {BNNEP_FC(4096), BNNEP_FC(10)};
+    bnnep_network_options options = BNNEP_NETWORK_OPTIONS_INIT;
+    options.input_height = options.input_width = SIDE;
+    options.input_channels = 1;
+    options.connections = connections;
+    options.connection_count = 2;
+    bnnep_network *network;
+    check(bnnep_network_create(&options, &network));
+
+    /* How it learns: one value a connection, input first. */
+    const double gamma[] = {1e-4, 1e-5}, threshold[] = {5e-7, 5e-7}, lr_bias[] = {0.05, 0.025};
+    bnnep_optimizer_options learning = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    learning.gamma = gamma;
+    learning.threshold = threshold;
+    learning.lr_bias = lr_bias;
+    bnnep_optimizer *optimizer;
+    check(bnnep_optimizer_create(network, &learning, &optimizer));
+
+    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+        bnnep_report report = BNNEP_REPORT_INIT;
+        check(bnnep_train_epoch(optimizer, train, 64, on_progress, &epoch, &report));
+        fprintf(stderr, ", %.1f s\n", report.seconds);
+    }
+
+    bnnep_report result = BNNEP_REPORT_INIT;
+    check(bnnep_evaluate(network, NULL, test, NULL, NULL, &result));
+    printf("\ntest error after %d epochs: %.2f %% of %d digits\n\n", EPOCHS,
+           100.0 * (double)result.errors / (double)result.samples, (int)result.samples);
+
+    static float images[SHOWN * SIDE * SIDE];
+    int32_t labels[SHOWN], classes[SHOWN];
+    check(bnnep_dataset_read(test, 0, SHOWN, images, labels));
+    check(bnnep_predict(network, NULL, images, SHOWN, BNNEP_READ_AVERAGE, NULL, classes));
+    for (int first = 0; first < SHOWN; first += A_ROW)
+        show(images + first * SIDE * SIDE, labels + first, classes + first);
+
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+    bnnep_dataset_free(train);
+    bnnep_dataset_free(test);
+    return 0;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void assert_ok_at(bnnep_status status, const char *what, const char *file, int line) {
+    if (status == BNNEP_OK)
+        return;
+    print_error("%s\n  %s: %s\n", what, bnnep_status_name(status), bnnep_last_error());
+    _fail(file, line);
+}
+
+void assert_refused_at(bnnep_status got, bnnep_status wanted, const char *text, const char *what, const char *file,
+                       int line) {
+    if (got == wanted && strstr(bnnep_last_error(), text))
+        return;
+    print_error("%s\n  returned %s, '%s'\n  expected %s, '...%s...'\n", what, bnnep_status_name(got),
+                got == BNNEP_OK ? "" : bnnep_last_error(), bnnep_status_name(wanted), text);
+    _fail(file, line);
+}
+
+/* splitmix64 */
+uint32_t stream_next(struct stream *stream) {
+    uint64_t z = stream->state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ z >> 27) * UINT64_C(0x94D049BB133111EB);
+    return (uint32_t)(z >> 32);
+}
+
+int32_t stream_between(struct stream *stream, int32_t low, int32_t high) {
+    return low + (int32_t)(stream_next(stream) % (uint32_t)(high - low + 1));
+}
+
+float stream_uniform(struct stream *stream) {
+    return (float)(stream_next(stream) >> 8) * 0x1p-24f;
+}
+
+struct net net_make(const struct shape *shape, const char *backend) {
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_connection connections[MOST_LAYERS];
+    double gamma[MOST_LAYERS], threshold[MOST_LAYERS], rate[MOST_LAYERS];
+    struct net net = {.shape = shape};
+    struct stream stream = {shape->seed + 77};
+    for (size_t k = 0; k < shape->connections; k++) {
+        connections[k] = (bnnep_connection)BNNEP_FC(shape->units[k + 1]);
+        gamma[k] = shape->gamma;
+        threshold[k] = shape->threshold;
+        rate[k] = 0.01 / (double)(k + 1);
+    }
+    o.dynamics = shape->dynamics;
+    o.input_channels = shape->units[0];
+    o.expand_output = shape->expand_output ? shape->expand_output : 1;
+    o.classes = shape->units[shape->connections] / o.expand_output;
+    o.connections = connections;
+    o.connection_count = shape->connections;
+    o.free_steps = shape->free_steps;
+    o.settle_tolerance = shape->settle_tolerance;
+    o.max_batch = shape->max_batch;
+    o.seed = shape->seed;
+    o.backend = backend;
+    assert_ok(bnnep_network_create(&o, &net.network));
+    for (size_t k = 0; k < shape->connections; k++) {
+        const size_t rows = (size_t)shape->units[k + 1];
+        float *bias = malloc(rows * sizeof *bias);
+        assert_non_null(bias);
+        for (size_t j = 0; j < rows; j++)
+            bias[j] = stream_uniform(&stream) - 0.3f;
+        assert_ok(bnnep_network_set_bias(net.network, k, bias, rows));
+        free(bias);
+    }
+    p.nudged_steps = shape->nudged_steps;
+    p.beta = shape->beta != 0.0f ? shape->beta : 0.5f;
+    p.gamma = gamma;
+    p.threshold = threshold;
+    p.lr_bias = rate;
+    p.lr_alpha = shape->learn_alpha ? rate : NULL;
+    p.seed = shape->seed;
+    assert_ok(bnnep_optimizer_create(net.network, &p, &net.optimizer));
+    return net;
+}
+
+void net_free(struct net *net) {
+    bnnep_optimizer_free(net->optimizer);
+    bnnep_network_free(net->network);
+}
+
+float *net_memory(const struct net *net, size_t *count) {
+    *count = 0;
+    for (size_t k = 0; k < net->shape->connections; k++)
+        *count += (size_t)net->shape->units[k + 1] * (size_t)(2 * net->shape->units[k] + 1) + 1;
+    float *memory = malloc(*count * sizeof *memory), *to = memory;
+    assert_non_null(memory);
+    for (size_t k = 0; k < net->shape->connections; k++) {
+        const size_t rows = (size_t)net->shape->units[k + 1], weights = rows * (size_t)net->shape->units[k];
+        int8_t *signs = malloc(weights);
+        assert_non_null(signs);
+        assert_ok(bnnep_network_get_signs(net->network, k, signs, weights));
+        for (size_t i = 0; i < weights; i++)
+            *to++ = signs[i];
+        free(signs);
+        assert_ok(bnnep_optimizer_get_momentum(net->optimizer, k, to, weights));
+        to += weights;
+        assert_ok(bnnep_network_get_bias(net->network, k, to, rows));
+        to += rows;
+        assert_ok(bnnep_network_get_alpha(net->network, k, to++, 1));
+    }
+    return memory;
+}
+
+void assert_same_network_at(const struct net *a, const struct net *b, const char *file, int line) {
+    size_t count_a, count_b;
+    float *memory_a = net_memory(a, &count_a), *memory_b = net_memory(b, &count_b);
+    const size_t at = count_a == count_b ? first_difference(memory_a, memory_b, count_a, 0.0) : 0;
+    const bool same = count_a == count_b && memcmp(memory_a, memory_b, count_a * sizeof *memory_a) == 0;
+    if (!same)
+        print_error("networks differ from element %zu of %zu on\n", at, count_a);
+    free(memory_a);
+    free(memory_b);
+    if (!same)
+        _fail(file, line);
+}
+
+float *random_pixels(struct stream *stream, size_t samples, int32_t values) {
+    float *pixels = malloc(samples * (size_t)values * sizeof *pixels);
+    assert_non_null(pixels);
+    for (size_t i = 0; i < samples * (size_t)values; i++)
+        pixels[i] = stream_next(stream) % 4 ? 0.0f : (float)(stream_next(stream) % 256) / 255.0f;
+    return pixels;
+}
+
+int32_t *random_labels(struct stream *stream, size_t samples, int32_t classes) {
+    int32_t *labels = malloc(samples * sizeof *labels);
+    assert_non_null(labels);
+    for (size_t n = 0; n < samples; n++)
+        labels[n] = stream_between(stream, 0, classes - 1);
+    return labels;
+}
+
+size_t first_difference(const float *a, const float *b, size_t count, double tolerance) {
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs((double)a[i] - (double)b[i]) <= tolerance))
+            return i;
+    return count;
+}

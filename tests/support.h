@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests share: cmocka, small random networks and data, comparison of states. */
+#ifndef BNNEP_TESTS_SUPPORT_H
+#define BNNEP_TESTS_SUPPORT_H
+
+/* cmocka wants these before it */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdbool.h>
+
+#include <bnnep/bnnep.h>
+
+/* Succeeds, or fails the test with the library's message. */
+#define assert_ok(call) assert_ok_at(call, #call, __FILE__, __LINE__)
+void assert_ok_at(bnnep_status status, const char *what, const char *file, int line);
+
+/* Fails with `status` and a message that holds `text`. */
+#define assert_refused(call, status, text) assert_refused_at(call, status, text, #call, __FILE__, __LINE__)
+void assert_refused_at(bnnep_status got, bnnep_status wanted, const char *text, const char *what, const char *file,
+                       int line);
+
+/* A repeatable stream of numbers, the tests' own. */
+struct stream {
+    uint64_t state;
+};
+uint32_t stream_next(struct stream *stream);
+int32_t stream_between(struct stream *stream, int32_t low, int32_t high); /* both included */
+float stream_uniform(struct stream *stream);                              /* [0, 1) */
+
+/* A fully connected network for tests, with an optimizer. */
+enum { MOST_LAYERS = 8 };
+struct shape {
+    int32_t dynamics;
+    size_t connections;
+    int32_t units[MOST_LAYERS]; /* units[0]: inputs */
+    int32_t expand_output;      /* 0 means 1 */
+    int32_t free_steps, nudged_steps, max_batch;
+    float settle_tolerance;
+    bool learn_alpha;
+    float beta; /* 0 means 0.5 */
+    double gamma, threshold;
+    uint64_t seed;
+};
+
+struct net {
+    bnnep_network *network;
+    bnnep_optimizer *optimizer;
+    const struct shape *shape;
+};
+
+/* Biases are drawn by the seed too, larger than the initial ones, so that states differ. */
+struct net net_make(const struct shape *shape, const char *backend);
+void net_free(struct net *net);
+
+/* The network's whole memory: signs, alpha, biases, momenta; compare with memcmp or free with free(). */
+float *net_memory(const struct net *net, size_t *count);
+/* Fails unless two networks are equal bit for bit. */
+#define assert_same_network(a, b) assert_same_network_at(a, b, __FILE__, __LINE__)
+void assert_same_network_at(const struct net *a, const struct net *b, const char *file, int line);
+
+/* Random inputs that are multiples of 1/255, as pixels are, and labels. Free with free(). */
+float *random_pixels(struct stream *stream, size_t samples, int32_t values);
+int32_t *random_labels(struct stream *stream, size_t samples, int32_t classes);
+
+/* Index of the first element whose difference is above the tolerance; count if none. NaN differs. */
+size_t first_difference(const float *a, const float *b, size_t count, double tolerance);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MIT */
+/* Data sets: what is read is what was given; files that are missing, cut, too long, mislabelled or something else are
+ * refused with their name, the offset and what was expected. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "support.h"
+
+static char folder[64];
+
+static const char *path_of(const char *name) {
+    static char paths[4][128];
+    static unsigned next;
+    char *path = paths[next++ % 4];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static void write_file(const char *name, const void *bytes, size_t count) {
+    FILE *file = fopen(path_of(name), "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, count, file), count);
+    fclose(file);
+}
+
+/* Seven images of 2 x 3, values 0, 1, 2, ..., and their labels. */
+static const uint8_t images[16 + 42] = {0, 0, 8, 3, 0, 0, 0, 7, 0, 0, 0, 2, 0, 0, 0, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+static const uint8_t labels[8 + 7] = {0, 0, 8, 1, 0, 0, 0, 7, 3, 1, 4, 1, 5, 9, 2};
+
+static int make_files(void **state) {
+    (void)state;
+    strcpy(folder, "/tmp/bnnep-test-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    write_file("images", images, sizeof images);
+    write_file("labels", labels, sizeof labels);
+    return 0;
+}
+
+static int remove_files(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+static void refuse(const uint8_t *bytes, size_t count, bnnep_status status, const char *text) {
+    bnnep_dataset *dataset = (bnnep_dataset *)&folder;
+    write_file("bad", bytes, count);
+    assert_refused(bnnep_dataset_from_idx(path_of("bad"), path_of("labels"), 10, &dataset), status, text);
+    assert_null(dataset);
+    assert_non_null(strstr(bnnep_last_error(), "/bad")); /* names the file */
+}
+
+/* A copy of `images` with one byte changed. */
+static const uint8_t *with(size_t at, uint8_t value) {
+    static uint8_t changed[sizeof images];
+    memcpy(changed, images, sizeof images);
+    changed[at] = value;
+    return changed;
+}
+
+static void idx(void **state) {
+    (void)state;
+    bnnep_dataset *dataset;
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    float x[2 * 6];
+    int32_t y[7];
+    assert_ok(bnnep_dataset_from_idx(path_of("images"), path_of("labels"), 10, &dataset));
+    assert_ok(bnnep_dataset_get_info(dataset, &info));
+    assert_int_equal(info.count, 7);
+    assert_int_equal(info.channels, 1);
+    assert_int_equal(info.height, 2);
+    assert_int_equal(info.width, 3);
+    assert_int_equal(info.classes, 10);
+    assert_ok(bnnep_dataset_read(dataset, 0, 2, x, NULL));
+    for (int i = 0; i < 10; i++)
+        assert_true(x[i] == (float)i / 255.0f);
+    assert_ok(bnnep_dataset_read(dataset, 0, 7, NULL, y));
+    for (int n = 0; n < 7; n++)
+        assert_int_equal(y[n], labels[8 + n]);
+    assert_refused(bnnep_dataset_read(dataset, 3, 5, NULL, y), BNNEP_ERROR_ARGUMENT, "the data set has 7");
+    bnnep_dataset_free(dataset);
+}
+
+static void gzip(void **state) {
+    (void)state;
+    bnnep_dataset *dataset;
+    gzFile file = gzopen(path_of("images.gz"), "wb");
+    assert_int_equal(gzwrite(file, images, sizeof images), sizeof images);
+    assert_int_equal(gzclose(file), Z_OK);
+    assert_ok(bnnep_dataset_from_idx(path_of("images.gz"), path_of("labels"), 0, &dataset));
+    bnnep_dataset_free(dataset);
+    /* cut short, and damaged */
+    uint8_t packed[256];
+    FILE *raw = fopen(path_of("images.gz"), "rb");
+    const size_t size = fread(packed, 1, sizeof packed, raw);
+    fclose(raw);
+    refuse(packed, size - 12, BNNEP_ERROR_FORMAT, "compressed data");
+    packed[size - 6] ^= 0x40; /* the checksum */
+    refuse(packed, size, BNNEP_ERROR_FORMAT, "damaged");
+}
+
+static void bad_files(void **state) {
+    (void)state;
+    bnnep_dataset *dataset;
+    assert_refused(bnnep_dataset_from_idx(path_of("absent"), path_of("labels"), 10, &dataset), BNNEP_ERROR_FILE,
+                   "absent: cannot be opened: No such file");
+    assert_refused(bnnep_dataset_from_idx(folder, path_of("labels"), 10, &dataset), BNNEP_ERROR_FILE, "cannot be read");
+    refuse(images, 0, BNNEP_ERROR_FORMAT, "ends at offset 0, expected an IDX magic number");
+    refuse(images, 10, BNNEP_ERROR_FORMAT, "ends at offset 10, expected 3 dimensions up to offset 16");
+    refuse(images, sizeof images - 5, BNNEP_ERROR_FORMAT, "ends at offset 53, expected 42 values up to offset 58");
+    refuse(with(0, 1), sizeof images, BNNEP_ERROR_FORMAT, "the magic number at offset 0 is 0x01000803, expected 0x00000803");
+    refuse(with(2, 13), sizeof images, BNNEP_ERROR_FORMAT, "0x00000d03");
+    refuse(labels, sizeof labels, BNNEP_ERROR_FORMAT, "0x00000801");
+    refuse(with(11, 0), sizeof images, BNNEP_ERROR_FORMAT, "dimension 1 at offset 8 is 0");
+    /* length fields that lie: larger and smaller than what is there */
+    refuse(with(4, 0x7f), sizeof images, BNNEP_ERROR_FORMAT, "ends at offset 58");
+    refuse(with(8, 0xff), sizeof images, BNNEP_ERROR_FORMAT, "ends at offset 58");
+    refuse(with(11, 1), sizeof images, BNNEP_ERROR_FORMAT, "goes on after offset 37");
+    uint8_t huge[16];
+    memset(huge, 0xff, sizeof huge);
+    memcpy(huge, images, 4);
+    refuse(huge, sizeof huge, BNNEP_ERROR_FORMAT, "more than 2^48");
+    /* labels: too many, out of range, images in their place */
+    refuse(with(7, 6), sizeof images - 6, BNNEP_ERROR_FORMAT, "labels: 7 labels at offset 4, expected 6");
+    assert_refused(bnnep_dataset_from_idx(path_of("images"), path_of("labels"), 9, &dataset), BNNEP_ERROR_DATA,
+                   "labels: the label at offset 13 is 9, expected 0 to 8");
+    assert_refused(bnnep_dataset_from_idx(path_of("images"), path_of("images"), 10, &dataset), BNNEP_ERROR_FORMAT,
+                   "expected 0x00000801");
+    assert_refused(bnnep_dataset_from_folder(folder, BNNEP_TEST_SET, 10, &dataset), BNNEP_ERROR_FILE,
+                   "holds neither t10k-images-idx3-ubyte nor t10k-images-idx3-ubyte.gz");
+    assert_null(dataset);
+}
+
+static void memory(void **state) {
+    (void)state;
+    float x[3 * 4] = {0.0f, 0.5f, 1.0f};
+    int32_t y[3] = {0, 2, 1};
+    bnnep_dataset *dataset;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    float back[4];
+    o.channels = 4;
+    assert_ok(bnnep_dataset_from_memory(&o, x, y, 3, &dataset));
+    x[1] = 9.0f; /* copied, so this does not show */
+    assert_ok(bnnep_dataset_read(dataset, 0, 1, back, NULL));
+    assert_true(back[1] == 0.5f);
+    assert_ok(bnnep_dataset_get_info(dataset, &info));
+    assert_int_equal(info.classes, 3);
+    bnnep_dataset_free(dataset);
+    o.copy = 0;
+    assert_ok(bnnep_dataset_from_memory(&o, x, y, 3, &dataset));
+    x[1] = 7.0f; /* borrowed, so this does */
+    assert_ok(bnnep_dataset_read(dataset, 0, 1, back, NULL));
+    assert_true(back[1] == 7.0f);
+    bnnep_dataset_free(dataset);
+    const uint8_t bytes[2] = {255, 51};
+    o.type = BNNEP_UINT8;
+    o.channels = 2;
+    assert_ok(bnnep_dataset_from_memory(&o, bytes, y, 1, &dataset));
+    assert_ok(bnnep_dataset_read(dataset, 0, 1, back, NULL));
+    assert_true(back[0] == 1.0f && back[1] == 0.2f);
+    bnnep_dataset_free(dataset);
+}
+
+static void bad_memory(void **state) {
+    (void)state;
+    float x[3 * 4] = {0.0f};
+    int32_t y[3] = {0, 2, 1};
+    bnnep_dataset *dataset;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_ARGUMENT, "inputs are 0 x 1 x 1");
+    o.channels = 4;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 0, &dataset), BNNEP_ERROR_ARGUMENT, "0 inputs");
+    assert_refused(bnnep_dataset_from_memory(&o, x, NULL, 3, &dataset), BNNEP_ERROR_ARGUMENT, "labels is NULL");
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, UINT64_MAX / 2, &dataset), BNNEP_ERROR_ARGUMENT, "address");
+    x[6] = NAN;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "input 1, value 2 is nan");
+    x[6] = -INFINITY;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "input 1, value 2 is -inf");
+    x[6] = 0.0f;
+    o.classes = 2;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "label 1 is 2; expected 0 to 1");
+    o.classes = 0;
+    y[2] = -1;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "label 2 is -1");
+    o.type = 5;
+    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_ARGUMENT, "type is 5");
+    assert_null(dataset);
+}
+
+static int32_t count_up(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *y) {
+    for (size_t i = 0; i < count; i++) {
+        if (indices[i] == *(const uint64_t *)user)
+            return 42;
+        if (inputs)
+            inputs[i] = (float)indices[i];
+        if (y)
+            y[i] = (int32_t)(indices[i] % 7);
+    }
+    return 0;
+}
+
+static void callback_and_subsets(void **state) {
+    (void)state;
+    uint64_t bad = UINT64_MAX;
+    bnnep_dataset *whole, *some, *mixed, *again;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    float x[1000], z[1000];
+    int32_t y[1000];
+    o.channels = 1;
+    assert_ok(bnnep_dataset_from_callback(&o, count_up, &bad, 1000, &whole));
+    assert_ok(bnnep_dataset_read(whole, 0, 1000, x, y));
+    for (int n = 0; n < 1000; n++)
+        assert_true(x[n] == (float)n && y[n] == n % 7);
+    assert_ok(bnnep_dataset_subset(whole, 100, 50, &some));
+    assert_ok(bnnep_dataset_shuffled(some, 5, &mixed));
+    assert_ok(bnnep_dataset_shuffled(some, 5, &again));
+    bnnep_dataset_free(whole); /* its source stays */
+    assert_ok(bnnep_dataset_read(mixed, 0, 50, x, y));
+    assert_ok(bnnep_dataset_read(again, 0, 50, z, NULL));
+    assert_memory_equal(x, z, 50 * sizeof *x);
+    bool seen[1000] = {false};
+    int moved = 0;
+    for (int n = 0; n < 50; n++) {
+        assert_true(x[n] >= 100.0f && x[n] < 150.0f && !seen[(int)x[n]]);
+        seen[(int)x[n]] = true;
+        moved += (int)x[n] != 100 + n;
+        assert_int_equal(y[n], (int)x[n] % 7);
+    }
+    assert_true(moved > 30);
+    bnnep_dataset_free(again);
+    assert_ok(bnnep_dataset_subset(mixed, 10, 5, &again));
+    assert_ok(bnnep_dataset_read(again, 0, 5, z, NULL));
+    assert_memory_equal(x + 10, z, 5 * sizeof *x);
+    assert_refused(bnnep_dataset_subset(some, 0, 51, &whole), BNNEP_ERROR_ARGUMENT, "51 inputs from place 0");
+    assert_refused(bnnep_dataset_subset(some, 51, 1, &whole), BNNEP_ERROR_ARGUMENT, "the data set has 50");
+    assert_refused(bnnep_dataset_subset(some, 0, 0, &whole), BNNEP_ERROR_ARGUMENT, "0 inputs");
+    bad = 120;
+    assert_refused(bnnep_dataset_read(some, 0, 50, x, y), BNNEP_ERROR_CALLBACK, "returned 42");
+    bnnep_dataset_free(some);
+    bnnep_dataset_free(mixed);
+    bnnep_dataset_free(again);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(idx),    cmocka_unit_test(gzip),       cmocka_unit_test(bad_files),
+        cmocka_unit_test(memory), cmocka_unit_test(bad_memory), cmocka_unit_test(callback_and_subsets),
+    };
+    return cmocka_run_group_tests_name("dataset", tests, make_files, remove_files);
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* A seed gives the same run whatever the number of threads, and networks with binary activations the same on every
+ * backend; another seed gives another run. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { IMAGES = 300, VALUES = 77, BATCH = 53 };
+
+static struct shape shape_of(int32_t dynamics, uint64_t seed) {
+    return (struct shape){
+        .dynamics = dynamics, .connections = 2, .units = {VALUES, 201, 30}, .expand_output = 3, .free_steps = 20,
+        .nudged_steps = 8,    .max_batch = BATCH, .learn_alpha = true, .gamma = 0.05, .threshold = 0.002, .seed = seed,
+    };
+}
+
+/* Two shuffled epochs. */
+static struct net train(const struct shape *shape, const char *backend) {
+    struct stream stream = {1};
+    bnnep_dataset_options options = BNNEP_DATASET_OPTIONS_INIT;
+    float *x = random_pixels(&stream, IMAGES, VALUES);
+    int32_t *labels = random_labels(&stream, IMAGES, 10);
+    bnnep_dataset *dataset;
+    options.channels = VALUES;
+    options.copy = 0;
+    assert_ok(bnnep_dataset_from_memory(&options, x, labels, IMAGES, &dataset));
+    struct net net = net_make(shape, backend);
+    for (int epoch = 0; epoch < 2; epoch++)
+        assert_ok(bnnep_train_epoch(net.optimizer, dataset, BATCH, NULL, NULL, NULL));
+    bnnep_dataset_free(dataset);
+    free(x);
+    free(labels);
+    return net;
+}
+
+static void threads(void **state) {
+    (void)state;
+    for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
+        const struct shape shape = shape_of(dynamics, 1);
+        struct net one = train(&shape, "cpu:threads=1"), two = train(&shape, "cpu:threads=2");
+        struct net five = train(&shape, "cpu:threads=5");
+        assert_same_network(&one, &two);
+        assert_same_network(&one, &five);
+        net_free(&one);
+        net_free(&two);
+        net_free(&five);
+    }
+}
+
+static void backends(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_BINARY_ACTIVATIONS, 1);
+    struct net ref = train(&shape, "ref"), cpu = train(&shape, "cpu");
+    assert_same_network(&ref, &cpu);
+    net_free(&ref);
+    net_free(&cpu);
+}
+
+static void seeds(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1), other = shape_of(BNNEP_REAL_ACTIVATIONS, 2);
+    struct net a = train(&shape, "cpu"), b = train(&shape, "cpu"), c = train(&other, "cpu");
+    size_t count_a, count_c;
+    assert_same_network(&a, &b);
+    float *memory_a = net_memory(&a, &count_a), *memory_c = net_memory(&c, &count_c);
+    assert_int_not_equal(first_difference(memory_a, memory_c, count_a, 0.0), count_a);
+    free(memory_a);
+    free(memory_c);
+    net_free(&a);
+    net_free(&b);
+    net_free(&c);
+}
+
+/* Initial values follow the law of the paper's program. */
+static void initial_values(void **state) {
+    (void)state;
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    const bnnep_connection connections[] = {BNNEP_FC(400), BNNEP_FC(10)};
+    bnnep_network *network;
+    float bias[400], alpha;
+    static int8_t signs[400 * 625];
+    o.input_channels = 625;
+    o.connections = connections;
+    o.connection_count = 2;
+    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_network_get_alpha(network, 0, &alpha, 1));
+    assert_true(alpha == 0.0200f || alpha == 0.0199f || alpha == 0.0201f); /* mean of U(0, 1/25), to 4 decimals */
+    assert_ok(bnnep_network_get_bias(network, 0, bias, 400));
+    double mean = 0.0, square = 0.0;
+    for (int j = 0; j < 400; j++) {
+        assert_true(bias[j] > -0.04f && bias[j] < 0.04f);
+        mean += (double)bias[j] / 400;
+        square += (double)(bias[j] * bias[j]) / 400;
+    }
+    assert_true(mean > -0.005 && mean < 0.005);
+    assert_true(square > 0.0016 / 3 * 0.85 && square < 0.0016 / 3 * 1.15);
+    assert_ok(bnnep_network_get_signs(network, 0, signs, sizeof signs));
+    long sum = 0, neighbours = 0;
+    for (size_t i = 0; i < sizeof signs; i++) {
+        sum += signs[i];
+        neighbours += i ? signs[i] * signs[i - 1] : 0;
+    }
+    assert_true(labs(sum) < 2000 && labs(neighbours) < 2000); /* 4 sigma of 250000 fair and independent signs */
+    bnnep_network_free(network);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(backends), cmocka_unit_test(seeds),
+                                       cmocka_unit_test(initial_values)};
+    return cmocka_run_group_tests_name("determinism", tests, NULL, NULL);
+}

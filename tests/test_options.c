@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/* Bad input: every option out of its range is refused in words that name it, and no handle is made or changed. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+static const bnnep_connection two[] = {BNNEP_FC(20), BNNEP_FC(10)};
+
+static bnnep_network_options good(void) {
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    o.input_channels = 12;
+    o.connections = two;
+    o.connection_count = 2;
+    return o;
+}
+
+/* Sets one field of good options and expects a refusal. */
+#define REFUSE_NETWORK(assignment, status, text)                                                                       \
+    do {                                                                                                               \
+        bnnep_network_options o = good();                                                                              \
+        bnnep_network *made = (bnnep_network *)&o;                                                                     \
+        uint64_t size;                                                                                                 \
+        o.assignment;                                                                                                  \
+        assert_refused(bnnep_network_create(&o, &made), status, text);                                                 \
+        assert_null(made);                                                                                             \
+        assert_refused(bnnep_network_memory(&o, 1, &size), status, text);                                              \
+    } while (0)
+
+static void networks(void **state) {
+    (void)state;
+    const bnnep_connection conv[] = {BNNEP_CONV(4, 5, 2, 2), BNNEP_FC(10)};
+    const bnnep_connection none[] = {BNNEP_FC(0), BNNEP_FC(10)}, odd[] = {{sizeof odd[0], 7, 10, 0, 0, 0}};
+    const bnnep_connection stray[] = {{sizeof stray[0], BNNEP_FULLY_CONNECTED, 10, 5, 0, 0}};
+    const bnnep_connection unsized[] = {{0, BNNEP_FULLY_CONNECTED, 10, 0, 0, 0}};
+    const bnnep_connection vast[] = {BNNEP_FC(1000000000), BNNEP_FC(10)};
+    bnnep_network *network;
+    assert_refused(bnnep_network_create(NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
+    REFUSE_NETWORK(dynamics = 2, BNNEP_ERROR_ARGUMENT, "dynamics is 2");
+    REFUSE_NETWORK(input_channels = 0, BNNEP_ERROR_ARGUMENT, "input is 0 x 1 x 1");
+    REFUSE_NETWORK(input_height = -3, BNNEP_ERROR_ARGUMENT, "input is 12 x -3 x 1");
+    REFUSE_NETWORK(classes = 1, BNNEP_ERROR_ARGUMENT, "classes is 1");
+    REFUSE_NETWORK(classes = 9, BNNEP_ERROR_ARGUMENT, "last layer has 10 units, but classes * expand_output is 9 * 1");
+    REFUSE_NETWORK(expand_output = 0, BNNEP_ERROR_ARGUMENT, "expand_output is 0");
+    REFUSE_NETWORK(expand_output = 3, BNNEP_ERROR_ARGUMENT, "10 * 3");
+    REFUSE_NETWORK(connection_count = 0, BNNEP_ERROR_ARGUMENT, "has 0");
+    REFUSE_NETWORK(connections = NULL, BNNEP_ERROR_ARGUMENT, "has 0");
+    REFUSE_NETWORK(connections = conv, BNNEP_ERROR_UNSUPPORTED, "connection 0: convolutions are not yet supported");
+    REFUSE_NETWORK(connections = none, BNNEP_ERROR_ARGUMENT, "connection 0: outputs is 0");
+    REFUSE_NETWORK(connections = odd, BNNEP_ERROR_ARGUMENT, "connection 0: kind is 7");
+    REFUSE_NETWORK(connections = stray, BNNEP_ERROR_ARGUMENT, "belong to convolutions");
+    REFUSE_NETWORK(connections = unsized, BNNEP_ERROR_ARGUMENT, "bnnep_connection: size is 0");
+    REFUSE_NETWORK(theta = 1.5f, BNNEP_ERROR_ARGUMENT, "theta is 1.5");
+    REFUSE_NETWORK(theta = NAN, BNNEP_ERROR_ARGUMENT, "theta is nan");
+    REFUSE_NETWORK(gamma_neur = 0.0f, BNNEP_ERROR_ARGUMENT, "gamma_neur is 0");
+    REFUSE_NETWORK(free_steps = 0, BNNEP_ERROR_ARGUMENT, "free_steps is 0");
+    REFUSE_NETWORK(settle_tolerance = INFINITY, BNNEP_ERROR_ARGUMENT, "settle_tolerance is inf");
+    REFUSE_NETWORK(max_batch = 0, BNNEP_ERROR_ARGUMENT, "max_batch is 0");
+    REFUSE_NETWORK(max_batch = 1 << 30, BNNEP_ERROR_ARGUMENT, "from 1 to 65536");
+    REFUSE_NETWORK(backend = "gpu", BNNEP_ERROR_BACKEND, "no backend 'gpu'; this library knows auto");
+    REFUSE_NETWORK(backend = "cuda:0", BNNEP_ERROR_BACKEND, "not compiled");
+    REFUSE_NETWORK(backend = "cpu:threads=0", BNNEP_ERROR_ARGUMENT, "threads=N");
+    REFUSE_NETWORK(backend = "cpu:fast", BNNEP_ERROR_ARGUMENT, "given 'fast'");
+    REFUSE_NETWORK(backend = "ref:1", BNNEP_ERROR_ARGUMENT, "no options");
+    REFUSE_NETWORK(size = 3, BNNEP_ERROR_ARGUMENT, "size is 3");
+    /* a description far beyond any memory: refused, not attempted in part */
+    bnnep_network_options o = good();
+    uint64_t bytes = 0;
+    o.input_channels = 1000;
+    o.connections = vast;
+    assert_ok(bnnep_network_memory(&o, 1, &bytes));
+    assert_true(bytes > UINT64_C(4) << 40);
+    o.backend = "ref";
+    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_MEMORY, "out of memory for a network");
+    assert_null(network);
+}
+
+/* Option structs of an older and of a newer header. */
+static void sized_structs(void **state) {
+    (void)state;
+    struct {
+        bnnep_network_options known;
+        int64_t added_later;
+    } newer = {good(), 0};
+    bnnep_network *network;
+    bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
+    newer.known.size = sizeof newer;
+    assert_ok(bnnep_network_create(&newer.known, &network));
+    bnnep_network_free(network);
+    newer.added_later = 1;
+    assert_refused(bnnep_network_create(&newer.known, &network), BNNEP_ERROR_UNSUPPORTED, "does not know");
+    bnnep_network_options older = good();
+    older.max_batch = 7; /* beyond the older struct: not read */
+    older.size = offsetof(bnnep_network_options, max_batch);
+    assert_ok(bnnep_network_create(&older, &network));
+    assert_ok(bnnep_network_get_info(network, &info));
+    assert_int_equal(info.max_batch, 64);
+    info.max_batch = -5;
+    info.size = offsetof(bnnep_network_info, max_batch); /* nor written */
+    assert_ok(bnnep_network_get_info(network, &info));
+    assert_int_equal(info.max_batch, -5);
+    bnnep_network_free(network);
+}
+
+#define REFUSE_OPTIMIZER(assignment, status, text)                                                                     \
+    do {                                                                                                               \
+        bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;                                                      \
+        bnnep_optimizer *optimizer = (bnnep_optimizer *)&p;                                                            \
+        p.gamma = fine;                                                                                                \
+        p.threshold = fine;                                                                                            \
+        p.lr_bias = fine;                                                                                              \
+        p.assignment;                                                                                                  \
+        assert_refused(bnnep_optimizer_create(network, &p, &optimizer), status, text);                                 \
+        assert_null(optimizer);                                                                                        \
+    } while (0)
+
+static void optimizers(void **state) {
+    (void)state;
+    const double fine[] = {0.5, 0.5}, zero[] = {0.5, 0.0}, large[] = {1.5, 0.5}, negative[] = {0.5, -1e-9};
+    const double nan_first[] = {NAN, 0.5}, infinite[] = {0.5, INFINITY};
+    const bnnep_network_options o = good();
+    bnnep_network *network;
+    assert_ok(bnnep_network_create(&o, &network));
+    REFUSE_OPTIMIZER(method = BNNEP_BPTT, BNNEP_ERROR_UNSUPPORTED, "not yet supported");
+    REFUSE_OPTIMIZER(method = 9, BNNEP_ERROR_ARGUMENT, "method is 9");
+    REFUSE_OPTIMIZER(nudged_steps = 0, BNNEP_ERROR_ARGUMENT, "nudged_steps is 0");
+    REFUSE_OPTIMIZER(beta = 0.0f, BNNEP_ERROR_ARGUMENT, "beta is 0");
+    REFUSE_OPTIMIZER(beta = NAN, BNNEP_ERROR_ARGUMENT, "beta is nan");
+    REFUSE_OPTIMIZER(gamma = NULL, BNNEP_ERROR_ARGUMENT, "gamma is NULL");
+    REFUSE_OPTIMIZER(gamma = zero, BNNEP_ERROR_ARGUMENT, "gamma of connection 1 is 0; it must be above 0 and at most 1");
+    REFUSE_OPTIMIZER(gamma = large, BNNEP_ERROR_ARGUMENT, "gamma of connection 0 is 1.5");
+    REFUSE_OPTIMIZER(gamma = nan_first, BNNEP_ERROR_ARGUMENT, "gamma of connection 0 is nan");
+    REFUSE_OPTIMIZER(threshold = negative, BNNEP_ERROR_ARGUMENT, "threshold of connection 1 is -1e-09");
+    REFUSE_OPTIMIZER(threshold = infinite, BNNEP_ERROR_ARGUMENT, "threshold of connection 1 is inf");
+    REFUSE_OPTIMIZER(lr_bias = negative, BNNEP_ERROR_ARGUMENT, "lr_bias of connection 1");
+    REFUSE_OPTIMIZER(lr_alpha = nan_first, BNNEP_ERROR_ARGUMENT, "lr_alpha of connection 0 is nan");
+    bnnep_network_free(network);
+}
+
+static const struct shape shape = {.connections = 2, .units = {12, 20, 10}, .free_steps = 5, .nudged_steps = 3,
+                                   .max_batch = 8,   .gamma = 0.5,          .threshold = 0.001};
+
+/* A training call that is refused leaves signs, momenta, biases and the position as they were. */
+static void batches(void **state) {
+    (void)state;
+    struct net net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
+    float x[9 * 12] = {0.5f};
+    int32_t labels[9] = {0};
+    uint64_t flips[2], done;
+    bnnep_report report = BNNEP_REPORT_INIT;
+    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 0, NULL), BNNEP_ERROR_ARGUMENT, "batch of 0 samples");
+    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 9, NULL), BNNEP_ERROR_ARGUMENT, "1 to 8 (max_batch)");
+    assert_refused(bnnep_train_batch(net.optimizer, x, NULL, 8, NULL), BNNEP_ERROR_ARGUMENT, "labels is NULL");
+    labels[3] = 10;
+    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 8, NULL), BNNEP_ERROR_DATA, "label 3 is 10");
+    labels[3] = 0;
+    x[13] = NAN;
+    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 8, NULL), BNNEP_ERROR_DATA, "input 1, value 1 is nan");
+    x[13] = 0.0f;
+    report.flips = flips;
+    report.flips_count = 1;
+    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 8, &report), BNNEP_ERROR_ARGUMENT, "room for 1");
+    assert_refused(bnnep_learn(net.optimizer, bnnep_network_workspace(net.network), 0.5f, NULL), BNNEP_ERROR_ARGUMENT,
+                   "no nudged phase");
+    assert_refused(bnnep_learn(net.optimizer, bnnep_network_workspace(untouched.network), 0.5f, NULL),
+                   BNNEP_ERROR_ARGUMENT, "another network");
+    assert_ok(bnnep_optimizer_get_position(net.optimizer, &done, NULL));
+    assert_int_equal(done, 0);
+    assert_same_network(&net, &untouched);
+    assert_refused(bnnep_predict(net.network, NULL, x, 1, 2, NULL, NULL), BNNEP_ERROR_ARGUMENT, "readout is 2");
+    assert_refused(bnnep_predict(net.network, bnnep_network_workspace(untouched.network), x, 1, 0, NULL, NULL),
+                   BNNEP_ERROR_ARGUMENT, "another network");
+    net_free(&net);
+    net_free(&untouched);
+}
+
+static void epochs(void **state) {
+    (void)state;
+    struct net net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
+    float x[9 * 12] = {0.5f};
+    int32_t labels[9] = {0, 11};
+    bnnep_dataset *wrong_size, *wrong_class;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    o.channels = 3;
+    o.height = 2;
+    assert_ok(bnnep_dataset_from_memory(&o, x, labels, 9, &wrong_size));
+    o.height = 4;
+    assert_ok(bnnep_dataset_from_memory(&o, x, labels, 9, &wrong_class));
+    assert_refused(bnnep_train_epoch(net.optimizer, wrong_size, 8, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "inputs are 3 x 2 x 1 = 6 values, the network takes 12");
+    assert_refused(bnnep_train_epoch(net.optimizer, wrong_class, 8, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "has 12 classes, the network 10");
+    assert_refused(bnnep_train_epoch(net.optimizer, wrong_class, 0, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "batch_size is 0");
+    assert_refused(bnnep_train_epoch(net.optimizer, wrong_class, 9, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT, "1 to 8");
+    assert_refused(bnnep_evaluate(net.network, NULL, wrong_size, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT, "takes 12");
+    assert_same_network(&net, &untouched);
+    bnnep_dataset_free(wrong_size);
+    bnnep_dataset_free(wrong_class);
+    net_free(&net);
+    net_free(&untouched);
+}
+
+static void phases(void **state) {
+    (void)state;
+    struct net net = net_make(&shape, "cpu");
+    bnnep_workspace *ws = bnnep_network_workspace(net.network);
+    float x[12] = {0.5f}, output[10];
+    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "no batch is staged");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_ARGUMENT, "no batch is staged");
+    assert_ok(bnnep_stage(ws, x, NULL, 1));
+    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 1, 0.5f, NULL), BNNEP_ERROR_ARGUMENT, "without targets");
+    assert_refused(bnnep_relax(ws, BNNEP_NUDGED, BNNEP_NUDGED, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "not run");
+    assert_refused(bnnep_relax(ws, 2, BNNEP_FREE, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "phase is 2");
+    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, -1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "steps is -1");
+    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, NAN, NULL), BNNEP_ERROR_ARGUMENT, "beta is nan");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_NUDGED, 2, output, 10), BNNEP_ERROR_ARGUMENT, "not run");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 0, output, 10), BNNEP_ERROR_ARGUMENT, "layer 0 has no state");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 9), BNNEP_ERROR_ARGUMENT, "expected 10");
+    output[4] = INFINITY;
+    assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_DATA, "element 4");
+    net_free(&net);
+}
+
+static void backends(void **state) {
+    (void)state;
+    bool ref = false;
+    for (size_t i = 0; i < bnnep_backend_count(); i++) {
+        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+        assert_ok(bnnep_backend_get(i, &info));
+        assert_non_null(info.summary);
+        assert_true(info.available ? info.reason[0] == '\0' : info.reason[0] != '\0');
+        ref = ref || (strcmp(info.name, "ref") == 0 && info.available);
+    }
+    assert_true(ref);
+    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+    assert_refused(bnnep_backend_get(99, &info), BNNEP_ERROR_ARGUMENT, "number 99");
+    assert_int_equal(bnnep_version(), BNNEP_VERSION);
+    assert_string_equal(bnnep_status_name(BNNEP_ERROR_DATA), "BNNEP_ERROR_DATA");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(networks), cmocka_unit_test(sized_structs), cmocka_unit_test(optimizers),
+        cmocka_unit_test(batches),  cmocka_unit_test(epochs),        cmocka_unit_test(phases),
+        cmocka_unit_test(backends),
+    };
+    return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}

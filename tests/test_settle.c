@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* Ending a phase early must change nothing: with tolerance 0, a run that stops early equals one that does all steps, bit
+ * for bit. With a tolerance, each sample stops by itself, whatever its batch. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+static const char *const backends[] = {"ref", "cpu", "cpu:threads=3"};
+enum { BACKENDS = sizeof backends / sizeof backends[0], SAMPLES = 37 };
+
+static struct shape shape_of(int32_t dynamics, float tolerance) {
+    return (struct shape){
+        .dynamics = dynamics, .connections = 3, .units = {53, 61, 45, 10}, .free_steps = 80, .nudged_steps = 40,
+        .max_batch = SAMPLES, .settle_tolerance = tolerance, .learn_alpha = true, .gamma = 0.25, .threshold = 0.003,
+        .seed = 9,
+    };
+}
+
+/* Trains three batches; returns the free steps done by the first, mean of the samples. */
+static double train(struct net *net) {
+    struct stream stream = {4};
+    double steps = 0.0;
+    for (int batch = 0; batch < 3; batch++) {
+        float *x = random_pixels(&stream, SAMPLES, net->shape->units[0]);
+        int32_t *labels = random_labels(&stream, SAMPLES, 10);
+        bnnep_report report = BNNEP_REPORT_INIT;
+        assert_ok(bnnep_train_batch(net->optimizer, x, labels, SAMPLES, &report));
+        assert_true(report.steps_free_max <= 80 && report.steps_nudged_max <= 40);
+        assert_true(report.steps_free <= report.steps_free_max);
+        steps = batch == 0 ? report.steps_free : steps;
+        free(x);
+        free(labels);
+    }
+    return steps;
+}
+
+static void exact(void **state) {
+    (void)state;
+    for (size_t b = 0; b < BACKENDS; b++)
+        for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
+            struct shape early = shape_of(dynamics, 0.0f), never = shape_of(dynamics, -1.0f);
+            early.connections = never.connections = 2; /* deeper ones flutter in the last bit */
+            early.units[2] = never.units[2] = 10;
+            struct net a = net_make(&early, backends[b]), c = net_make(&never, backends[b]);
+            const double steps = train(&a);
+            assert_true(steps < 79.0); /* else nothing ended early */
+            assert_true(train(&c) == 80.0);
+            assert_same_network(&a, &c);
+            net_free(&a);
+            net_free(&c);
+        }
+}
+
+/* A sample's states must not depend on the others in its batch, settled or not. */
+static void by_sample(void **state) {
+    (void)state;
+    for (size_t b = 0; b < BACKENDS; b++) {
+        const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1e-3f);
+        struct net net = net_make(&shape, backends[b]);
+        struct stream stream = {8};
+        float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
+        float together[SAMPLES][10], alone[10];
+        bnnep_relaxed all = BNNEP_RELAXED_INIT, one = BNNEP_RELAXED_INIT;
+        bnnep_workspace *ws = bnnep_network_workspace(net.network);
+        uint64_t sum = 0;
+        assert_ok(bnnep_stage(ws, x, NULL, SAMPLES));
+        assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &all));
+        assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, together[0], SAMPLES * 10));
+        for (size_t n = 0; n < SAMPLES; n++) {
+            assert_ok(bnnep_stage(ws, x + n * 53, NULL, 1));
+            assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &one));
+            assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, alone, 10));
+            assert_memory_equal(together[n], alone, sizeof alone);
+            sum += one.sample_steps;
+        }
+        assert_int_equal(sum, all.sample_steps);
+        assert_true(all.sample_steps < UINT64_C(80) * SAMPLES / 2);
+        free(x);
+        net_free(&net);
+    }
+}
+
+/* A larger tolerance means fewer steps and a result within reach of the exact one. */
+static void tolerance(void **state) {
+    (void)state;
+    for (size_t b = 0; b < BACKENDS; b++) {
+        const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f);
+        struct net net = net_make(&shape, backends[b]);
+        struct stream stream = {8};
+        float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
+        float scores[3][SAMPLES * 10];
+        uint64_t steps[3];
+        const float tolerances[] = {0.0f, 1e-5f, 1e-2f};
+        bnnep_workspace *ws = bnnep_network_workspace(net.network);
+        for (int i = 0; i < 3; i++) {
+            bnnep_relaxed done = BNNEP_RELAXED_INIT;
+            assert_ok(bnnep_network_set_relaxation(net.network, 80, tolerances[i]));
+            assert_ok(bnnep_stage(ws, x, NULL, SAMPLES));
+            assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &done));
+            assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, scores[i], SAMPLES * 10));
+            steps[i] = done.sample_steps;
+        }
+        assert_true(steps[2] < steps[1] && steps[1] < steps[0]);
+        assert_int_equal(first_difference(scores[0], scores[1], SAMPLES * 10, 1e-4), SAMPLES * 10);
+        assert_int_equal(first_difference(scores[0], scores[2], SAMPLES * 10, 1e-1), SAMPLES * 10);
+        free(x);
+        net_free(&net);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(exact), cmocka_unit_test(by_sample), cmocka_unit_test(tolerance)};
+    return cmocka_run_group_tests_name("settle", tests, NULL, NULL);
+}

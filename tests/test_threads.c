@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* Concurrent use: several threads predict with one network, each with a workspace of its own, while others train networks
+ * of theirs; and a forked child goes on with handles made before the fork. Run under ThreadSanitizer too. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support.h"
+
+#if defined(__SANITIZE_THREAD__)
+#define WITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
+
+enum { SAMPLES = 90, VALUES = 64, THREADS = 4 };
+
+static const struct shape shape = {
+    .connections = 2, .units = {VALUES, 130, 10}, .free_steps = 15, .nudged_steps = 5, .max_batch = 40, .gamma = 0.1,
+    .threshold = 0.001, .seed = 3,
+};
+
+struct job {
+    pthread_t thread;
+    const bnnep_network *network; /* shared */
+    const float *x;
+    const int32_t *labels;
+    float scores[SAMPLES * 10];
+    bnnep_status status;
+    int32_t threads;
+};
+
+static void *predict(void *arg) {
+    struct job *job = arg;
+    bnnep_workspace_options options = BNNEP_WORKSPACE_OPTIONS_INIT;
+    bnnep_workspace *workspace;
+    options.threads = job->threads;
+    options.max_batch = 17;
+    job->status = bnnep_workspace_create(job->network, &options, &workspace);
+    for (int i = 0; i < 3 && job->status == BNNEP_OK; i++)
+        job->status =
+            bnnep_predict(job->network, workspace, job->x, SAMPLES, BNNEP_READ_AVERAGE, job->scores, NULL);
+    bnnep_workspace_free(workspace);
+    return NULL;
+}
+
+static void *train(void *arg) {
+    struct job *job = arg;
+    struct net net = net_make(&shape, "cpu:threads=2");
+    for (int i = 0; i < 3; i++)
+        job->status = bnnep_train_batch(net.optimizer, job->x, job->labels, 40, NULL);
+    net_free(&net);
+    return NULL;
+}
+
+static void together(void **state) {
+    (void)state;
+    static struct job jobs[2 * THREADS];
+    static float wanted[SAMPLES * 10];
+    struct stream stream = {1};
+    float *x = random_pixels(&stream, SAMPLES, VALUES);
+    int32_t *labels = random_labels(&stream, SAMPLES, 10);
+    struct net net = net_make(&shape, "cpu:threads=2");
+    assert_ok(bnnep_predict(net.network, NULL, x, SAMPLES, BNNEP_READ_AVERAGE, wanted, NULL));
+    for (int i = 0; i < 2 * THREADS; i++) {
+        jobs[i] = (struct job){.network = net.network, .x = x, .labels = labels, .threads = 1 + i % 3};
+        assert_int_equal(pthread_create(&jobs[i].thread, NULL, i < THREADS ? predict : train, &jobs[i]), 0);
+    }
+    for (int i = 0; i < 2 * THREADS; i++)
+        pthread_join(jobs[i].thread, NULL);
+    for (int i = 0; i < 2 * THREADS; i++) {
+        assert_int_equal(jobs[i].status, BNNEP_OK);
+        if (i < THREADS)
+            assert_memory_equal(jobs[i].scores, wanted, sizeof wanted);
+    }
+    free(x);
+    free(labels);
+    net_free(&net);
+}
+
+/* Errors are the thread's own. */
+static void *fail_here(void *arg) {
+    bnnep_status *status = arg;
+    *status = bnnep_predict(NULL, NULL, NULL, 1, 0, NULL, NULL);
+    return NULL;
+}
+
+static void messages(void **state) {
+    (void)state;
+    pthread_t thread;
+    bnnep_status status = BNNEP_OK;
+    assert_refused(bnnep_train_batch(NULL, NULL, NULL, 0, NULL), BNNEP_ERROR_ARGUMENT, "optimizer is NULL");
+    assert_int_equal(pthread_create(&thread, NULL, fail_here, &status), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(status, BNNEP_ERROR_ARGUMENT);
+    assert_non_null(strstr(bnnep_last_error(), "bnnep_train_batch"));
+}
+
+/* A child process trains on with the parent's handle, then the parent does the same: same result. */
+static void forked(void **state) {
+    (void)state;
+#ifdef WITH_TSAN
+    skip(); /* ThreadSanitizer allows no new threads after a fork */
+#endif
+    struct stream stream = {1};
+    float *x = random_pixels(&stream, 40, VALUES);
+    int32_t *labels = random_labels(&stream, 40, 10);
+    struct net net = net_make(&shape, "cpu:threads=3");
+    assert_ok(bnnep_train_batch(net.optimizer, x, labels, 40, NULL)); /* the pool's threads exist now */
+    size_t count;
+    int channel[2];
+    assert_int_equal(pipe(channel), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(60);
+        const bnnep_status status = bnnep_train_batch(net.optimizer, x, labels, 40, NULL);
+        float *memory = net_memory(&net, &count);
+        const char *bytes = (const char *)memory;
+        for (size_t left = count * sizeof *memory; status == BNNEP_OK && left > 0;) {
+            const ssize_t written = write(channel[1], bytes, left);
+            if (written <= 0)
+                _exit(2);
+            bytes += written;
+            left -= (size_t)written;
+        }
+        free(memory);
+        net_free(&net);
+        _exit(status == BNNEP_OK ? 0 : 1);
+    }
+    close(channel[1]);
+    assert_ok(bnnep_train_batch(net.optimizer, x, labels, 40, NULL));
+    float *memory = net_memory(&net, &count);
+    char *theirs = malloc(count * sizeof *memory);
+    size_t have = 0;
+    for (ssize_t got; have < count * sizeof *memory; have += (size_t)got)
+        if ((got = read(channel[0], theirs + have, count * sizeof *memory - have)) <= 0)
+            break;
+    int status = 0;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(have, count * sizeof *memory);
+    assert_memory_equal(theirs, memory, have);
+    close(channel[0]);
+    free(theirs);
+    free(memory);
+    free(x);
+    free(labels);
+    net_free(&net);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(together), cmocka_unit_test(messages), cmocka_unit_test(forked)};
+    return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+}
