@@ -107,11 +107,12 @@ void pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg) {
     pool->task = task;
     pool->arg = arg;
     pool->tasks = tasks;
-    atomic_store(&pool->next, 0);
+    atomic_store(&pool->next, 1); /* task 0 is the caller's, so that it takes part and polls for cancelling */
     pool->busy = pool->started;
     pool->generation++;
     pthread_cond_broadcast(&pool->work);
     pthread_mutex_unlock(&pool->lock);
+    task(arg, 0, 0);
     take_tasks(pool, 0);
     pthread_mutex_lock(&pool->lock);
     while (pool->busy > 0)
