@@ -78,6 +78,7 @@ struct net net_make(const struct shape *shape, const char *backend) {
     p.threshold = threshold;
     p.lr_bias = rate;
     p.lr_alpha = shape->learn_alpha ? rate : NULL;
+    p.random_beta = shape->random_beta;
     p.shuffle = shape->shuffle;
     p.seed = shape->seed;
     assert_ok(bnnep_optimizer_create(net.network, &p, &net.optimizer));

@@ -40,7 +40,7 @@ struct shape {
     int32_t expand_output;      /* 0 means 1 */
     int32_t free_steps, nudged_steps, max_batch;
     float settle_tolerance;
-    bool learn_alpha, shuffle;
+    bool learn_alpha, shuffle, random_beta;
     float beta; /* 0 means 0.5 */
     double gamma, threshold;
     uint64_t seed;

@@ -209,7 +209,7 @@ static int use_preset(struct options *options, const char *name) {
         words[count++] = word;
     words[count] = NULL;
     const int at = optind;
-    optind = 0; /* glibc: start anew */
+    optind = 0;
     const int status = parse(options, count, words);
     optind = at;
     return status;
@@ -274,6 +274,7 @@ int options_read(struct options *options, int argc, char **argv) {
         .epochs = 50, .device = -1, .random_beta = 1, .beta = 0.3, .gamma_neur = 0.5, .rho_threshold = 0.5,
         .decay_lr_alpha = 1.0, .epoch_decay_lr_alpha = 1000,
     };
+    optind = 0; /* glibc: start anew, also when called again */
     const int status = parse(options, argc, argv);
     if (status >= 0)
         return status;

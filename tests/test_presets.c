@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Each preset of bnnep-train is the paper's command: both are read by the same parser, and must come out equal. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+#include "train/options.h"
+
+static struct options parse_line(char *line) {
+    char *words[256], *rest = NULL, program[] = "bnnep-train";
+    struct options options;
+    int count = 0;
+    words[count++] = program;
+    for (char *word = strtok_r(line, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest))
+        words[count++] = word;
+    words[count] = NULL;
+    assert_int_equal(options_read(&options, count, words), -1);
+    return options;
+}
+
+static void assert_same_list(const struct list *a, const struct list *b) {
+    assert_int_equal(a->count, b->count);
+    assert_memory_equal(a->value, b->value, a->count * sizeof a->value[0]);
+}
+
+static void assert_same(const struct options *a, const struct options *b) {
+    assert_string_equal(a->dataset, b->dataset);
+    assert_string_equal(a->optim, b->optim);
+    assert_string_equal(a->archi, b->archi);
+    assert_string_equal(a->binary_settings, b->binary_settings);
+    assert_string_equal(a->activation, b->activation);
+    assert_same_list(&a->layers, &b->layers);
+    assert_same_list(&a->conv, &b->conv);
+    assert_same_list(&a->gamma, &b->gamma);
+    assert_same_list(&a->threshold, &b->threshold);
+    assert_same_list(&a->lr_bias, &b->lr_bias);
+    assert_same_list(&a->lr_alpha, &b->lr_alpha);
+    assert_same_list(&a->conv_gamma, &b->conv_gamma);
+    assert_same_list(&a->conv_threshold, &b->conv_threshold);
+    const double numbers_a[] = {a->classi_gamma, a->classi_threshold, a->padding, a->kernel, a->pool, a->T, a->Kmax,
+                                a->expand_output, a->batch_size, a->test_batch_size, a->epochs, a->device,
+                                a->random_beta, a->learn_alpha, a->beta, a->gamma_neur, a->rho_threshold,
+                                a->decay_lr_alpha, a->epoch_decay_lr_alpha};
+    const double numbers_b[] = {b->classi_gamma, b->classi_threshold, b->padding, b->kernel, b->pool, b->T, b->Kmax,
+                                b->expand_output, b->batch_size, b->test_batch_size, b->epochs, b->device,
+                                b->random_beta, b->learn_alpha, b->beta, b->gamma_neur, b->rho_threshold,
+                                b->decay_lr_alpha, b->epoch_decay_lr_alpha};
+    assert_memory_equal(numbers_a, numbers_b, sizeof numbers_a);
+}
+
+static void presets_are_commands(void **state) {
+    (void)state;
+    char line[2048], preset[128];
+    size_t seen = 0;
+    FILE *file = fopen(BNNEP_COMMANDS, "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        if (line[0] == '#')
+            continue;
+        char *command = strchr(line, ' ');
+        assert_non_null(command);
+        snprintf(preset, sizeof preset, "--preset %.*s", (int)(command - line), line);
+        const struct options by_preset = parse_line(preset), by_command = parse_line(command);
+        assert_same(&by_preset, &by_command);
+        seen++;
+    }
+    fclose(file);
+    assert_int_equal(seen, preset_count);
+    assert_int_equal(seen, 18);
+}
+
+static void overriding(void **state) {
+    (void)state;
+    char line[] = "--preset mnist-fc1-alpha --T 7 --gamma 0.1 0.2 0.3 --epochs=2";
+    const struct options o = parse_line(line);
+    assert_int_equal(o.T, 7);
+    assert_int_equal(o.epochs, 2);
+    assert_int_equal(o.gamma.count, 3);
+    assert_true(o.gamma.value[0] == 0.1 && o.gamma.value[2] == 0.3);
+    assert_int_equal(o.threshold.count, 2);
+    assert_int_equal(o.learn_alpha, 1);
+}
+
+static void nearest_name(void **state) {
+    (void)state;
+    const char *const names[] = {"gamma", "gamma_neur", "beta", "epochs"};
+    assert_string_equal(nearest("gama", names, 4), "gamma");
+    assert_string_equal(nearest("gamma_nerv", names, 4), "gamma_neur");
+    assert_string_equal(nearest("epoch", names, 4), "epochs");
+    assert_string_equal(nearest("", names, 4), "beta");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(presets_are_commands), cmocka_unit_test(overriding),
+                                       cmocka_unit_test(nearest_name)};
+    return cmocka_run_group_tests_name("presets", tests, NULL, NULL);
+}

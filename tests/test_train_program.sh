@@ -1,0 +1,161 @@
+#!/bin/sh
+# bnnep-train as a user meets it: test_train_program.sh PROGRAM SAMPLE_FOLDER
+set -u
+train=$1
+sample=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+passed=0
+
+ok() {
+    passed=$((passed + 1))
+}
+wrong() {
+    failed=$((failed + 1))
+    echo "FAILED: $*"
+    sed 's/^/  stdout: /' "$work/out"
+    sed 's/^/  stderr: /' "$work/err"
+}
+# run STATUS ARGUMENT...: runs the program, expects the exit status
+run() {
+    expected=$1
+    shift
+    "$train" "$@" >"$work/out" 2>"$work/err" </dev/null
+    status=$?
+    if [ "$status" -eq "$expected" ]; then ok; else wrong "status $status, expected $expected: $*"; fi
+}
+# says FILE PATTERN: the output (out or err) holds a line that matches
+says() {
+    if grep -Eq -e "$2" "$work/$1"; then ok; else wrong "std$1 does not say: $2"; fi
+}
+silent() {
+    if [ -s "$work/$1" ]; then wrong "std$1 is not empty"; else ok; fi
+}
+small="--layersList 784 40 10 --gamma 1e-3 1e-3 --gradThreshold 1e-5 1e-5 --lrBias 0.025 0.05 --T 20 --data $sample"
+few="--train-limit 200 --test-limit 100 --epochs 2"
+
+# one line an epoch, nothing else
+# shellcheck disable=SC2086
+run 0 $small $few
+silent err
+line='^epoch=[12] train_error=[0-9]+\.[0-9]{2} test_error=[0-9]+\.[0-9]{2} train_error_single=[0-9]+\.[0-9]{2} test_error_single=[0-9]+\.[0-9]{2} train_loss=[0-9]\.[0-9]{4} test_loss=[0-9]\.[0-9]{4} flips=[0-9]+,[0-9]+ seconds=[0-9]+\.[0-9]$'
+if [ "$(grep -Ec "$line" "$work/out")" -eq 2 ] && [ "$(wc -l <"$work/out")" -eq 2 ]; then ok; else wrong "lines"; fi
+
+# the same seed, the same run, whatever the threads; another seed, another
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+for threads in 1 3; do
+    # shellcheck disable=SC2086
+    run 0 $small $few --threads $threads --seed 0
+    sed 's/ seconds.*//' "$work/out" | cmp -s - "$work/first" && ok || wrong "--threads $threads gives another run"
+done
+# shellcheck disable=SC2086
+run 0 $small $few --seed 1
+sed 's/ seconds.*//' "$work/out" | cmp -s - "$work/first" && wrong "--seed 1 gives the run of seed 0" || ok
+# shellcheck disable=SC2086
+run 0 $small $few --no-shuffle
+sed 's/ seconds.*//' "$work/out" | cmp -s - "$work/first" && wrong "--no-shuffle changes nothing" || ok
+
+# lists of the command line are output first: flips are input first
+# shellcheck disable=SC2086
+run 0 $small $few --gradThreshold 1e9 1e-5
+says out 'flips=[1-9][0-9]*,0 '
+
+# a command of the paper, with the options of its page, and a preset with options over it
+run 0 --dataset mnist --optim ep --archi fc --binary_settings bin_W --layersList 784 4096 10 --activationFun hardsigm \
+    --T 50 --Kmax 10 --beta 0.3 --random_beta 1 --gamma 1e-5 1e-4 --gradThreshold 5e-7 5e-7 --lrBias 0.025 0.05 \
+    --batchSize 64 --test_batchSize 512 --epochs 1 --learnAlpha 0 --device -1 --data "$sample" --train-limit 64 --test-limit 10
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+run 0 --preset mnist-fc1 --epochs 1 --data "$sample" --train-limit 64 --test-limit 10
+sed 's/ seconds.*//' "$work/out" | cmp -s - "$work/first" && ok || wrong "the preset is not the command"
+run 0 --preset mnist-fc1-bin --layersList 784 50 100 --epochs 1 --train-limit 64 --test-limit 10 --data "$sample"
+# the sample is the default, BNNEP_DATA goes before it
+run 0 --preset mnist-fc1 --layersList 784 30 10 --epochs 1 --train-limit 5000 --test-limit 1000 --T 2
+BNNEP_DATA=/nowhere "$train" --preset mnist-fc1 >"$work/out" 2>"$work/err" && wrong "BNNEP_DATA is not used" || ok
+says err '/nowhere: holds neither train-images-idx3-ubyte nor'
+
+run 0 --list-presets
+if [ "$(wc -l <"$work/out")" -eq 18 ]; then ok; else wrong "18 presets"; fi
+run 0 --help
+says out '^  --gradThreshold X\.\.\.'
+run 0 --version
+
+# wrong usage: status 2, words on standard error, nothing on standard output
+run 2
+silent out
+says err 'say which network'
+run 2 --preset mnist-fc1 --epochs 1 --gradTreshold 1
+says err "unknown option '--gradTreshold'; did you mean '--gradThreshold'"
+run 2 --preset minst-fc1
+says err "unknown preset 'minst-fc1'; did you mean 'mnist-fc1'"
+run 2 --preset mnist-fc1 --optim epp
+says err "unknown value 'epp'; did you mean 'ep'"
+run 2 --preset mnist-fc1 --T
+says err 'needs a value'
+run 2 --preset mnist-fc1 --T 0
+says err '--T is 0; it must be from 1'
+run 2 --preset mnist-fc1 --T five
+says err "'five' is not a number"
+run 2 --preset mnist-fc1 --T 2.5
+says err "'2.5' is not a whole number"
+run 2 --preset mnist-fc1 --beta nan
+says err "'nan' is not a number"
+run 2 --preset mnist-fc1 --no-shuffle=1
+says err 'takes no value'
+run 2 --preset mnist-fc1 stray
+says err "'stray' does not belong to any option"
+run 2 -x
+says err "unknown option '-x'"
+# shellcheck disable=SC2086
+run 2 $small --gamma 1e-3
+says err '--gamma has 1 values, the network has 2 connections'
+# shellcheck disable=SC2086
+run 2 $small --gamma 1e-3 0
+says err 'gamma of connection 0 is 0'
+# shellcheck disable=SC2086
+run 2 $small --beta 0
+says err 'beta is 0'
+# shellcheck disable=SC2086
+run 2 $small --layersList 700 40 10
+says err '--layersList begins with 700 units, but an image has 784 values'
+# shellcheck disable=SC2086
+run 2 $small --layersList 784 40 11
+says err 'the last layer has 11 units'
+# shellcheck disable=SC2086
+run 2 $small --activationFun heaviside
+says err 'bin_W goes with --activationFun hardsigm'
+
+# failures: status 1
+# shellcheck disable=SC2086
+run 1 $small --train-limit 5001
+says err 'train-limit 5001: .* the data set has 5000'
+# shellcheck disable=SC2086
+run 1 $small --device 0
+says err "cuda:0' is not available: not compiled"
+# shellcheck disable=SC2086
+run 1 $small --backend fast
+says err "no backend 'fast'"
+if [ -e /dev/full ]; then
+    # shellcheck disable=SC2086
+    "$train" $small $few >/dev/full 2>"$work/err" && wrong "a full disk is not noticed" || ok
+    says err 'standard output'
+fi
+
+# Ctrl-C ends the run after the batch: status 0, whole lines only
+# shellcheck disable=SC2086
+"$train" $small --epochs 100000 --train-limit 64 --test-limit 1 >"$work/out" 2>"$work/err" </dev/null &
+pid=$!
+tries=0
+until [ -s "$work/out" ] || [ $tries -gt 300 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -INT $pid
+wait $pid
+status=$?
+if [ $status -eq 0 ]; then ok; else wrong "Ctrl-C: status $status"; fi
+says err 'interrupted'
+if grep -Evq '^epoch=.* seconds=[0-9.]+$' "$work/out"; then wrong "Ctrl-C: a torn line"; else ok; fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
