@@ -42,7 +42,8 @@ static void show(const float *images, const int32_t *labels, const int32_t *clas
     }
     for (int n = 0; n < A_ROW; n++) {
         char text[32];
-        snprintf(text, sizeof text, "a %d, taken for a %d%s", labels[n], classes[n], labels[n] == classes[n] ? "" : " !");
+        snprintf(text, sizeof text, "a %d, taken for a %d%s", labels[n], classes[n],
+                 labels[n] == classes[n] ? "" : " !");
         printf("%-25s", text);
     }
     printf("\n\n");

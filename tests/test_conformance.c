@@ -191,8 +191,16 @@ static void large_layers(void **state) {
     struct stream stream = {5};
     for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
         const struct shape shape = {
-            .dynamics = dynamics, .connections = 2, .units = {1301, 299, 7}, .free_steps = 6, .nudged_steps = 3,
-            .max_batch = 33,      .learn_alpha = true, .gamma = 0.25, .threshold = 0.004, .seed = 3,
+            .dynamics = dynamics,
+            .connections = 2,
+            .units = {1301, 299, 7},
+            .free_steps = 6,
+            .nudged_steps = 3,
+            .max_batch = 33,
+            .learn_alpha = true,
+            .gamma = 0.25,
+            .threshold = 0.004,
+            .seed = 3,
         };
         assert_true(compare(&shape, "cpu", 33, &stream) > 100);
     }

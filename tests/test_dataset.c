@@ -113,7 +113,8 @@ static void bad_files(void **state) {
     refuse(images, 0, BNNEP_ERROR_FORMAT, "ends at offset 0, expected an IDX magic number");
     refuse(images, 10, BNNEP_ERROR_FORMAT, "ends at offset 10, expected 3 dimensions up to offset 16");
     refuse(images, sizeof images - 5, BNNEP_ERROR_FORMAT, "ends at offset 53, expected 42 values up to offset 58");
-    refuse(with(0, 1), sizeof images, BNNEP_ERROR_FORMAT, "the magic number at offset 0 is 0x01000803, expected 0x00000803");
+    refuse(with(0, 1), sizeof images, BNNEP_ERROR_FORMAT,
+           "the magic number at offset 0 is 0x01000803, expected 0x00000803");
     refuse(with(2, 13), sizeof images, BNNEP_ERROR_FORMAT, "0x00000d03");
     refuse(labels, sizeof labels, BNNEP_ERROR_FORMAT, "0x00000801");
     refuse(with(11, 0), sizeof images, BNNEP_ERROR_FORMAT, "dimension 1 at offset 8 is 0");

@@ -10,8 +10,19 @@ enum { IMAGES = 300, VALUES = 77, BATCH = 53 };
 
 static struct shape shape_of(int32_t dynamics, uint64_t seed) {
     return (struct shape){
-        .dynamics = dynamics, .connections = 2, .units = {VALUES, 201, 30}, .expand_output = 3, .free_steps = 20,
-        .nudged_steps = 8,    .max_batch = BATCH, .learn_alpha = true, .shuffle = true, .random_beta = true, .gamma = 0.05, .threshold = 0.002, .seed = seed,
+        .dynamics = dynamics,
+        .connections = 2,
+        .units = {VALUES, 201, 30},
+        .expand_output = 3,
+        .free_steps = 20,
+        .nudged_steps = 8,
+        .max_batch = BATCH,
+        .learn_alpha = true,
+        .shuffle = true,
+        .random_beta = true,
+        .gamma = 0.05,
+        .threshold = 0.002,
+        .seed = seed,
     };
 }
 

@@ -76,12 +76,13 @@ static enum result compare(struct run *run, const char *what, size_t k, const fl
         return FAIL;
     for (size_t i = 0; i < count; i++)
         if (!(fabs((double)ours[i] - (double)theirs[i]) <= tolerance))
-            return explain(run, FAIL, "batch %zu: %s of connection %zu, element %zu is %.9g, expected %.9g +- %g", run->batch,
-                           what, k, i, (double)ours[i], (double)theirs[i], tolerance);
+            return explain(run, FAIL, "batch %zu: %s of connection %zu, element %zu is %.9g, expected %.9g +- %g",
+                           run->batch, what, k, i, (double)ours[i], (double)theirs[i], tolerance);
     return PASS;
 }
 
-/* --- building the network -------------------------------------------------------------------------------------------- */
+/* --- building the network --------------------------------------------------------------------------------------------
+ */
 
 /* The description of the case's network; connections has room for MOST. */
 static enum result describe(struct run *run, bnnep_network_options *o, bnnep_connection *connections) {
@@ -97,9 +98,9 @@ static enum result describe(struct run *run, bnnep_network_options *o, bnnep_con
         if (case_list(c, "input_shape", input, 3) != 3 || maps < 2 || maps > MOST / 2)
             return explain(run, FAIL, "case.txt: neither layer_sizes nor input_shape and channels");
         for (size_t k = 1; k < maps; k++)
-            connections[made++] = (bnnep_connection)BNNEP_CONV((int32_t)channels[k], (int32_t)case_number(c, "kernelSize", 0),
-                                                               (int32_t)case_number(c, "padding", 0),
-                                                               (int32_t)case_number(c, "Fpool", 0));
+            connections[made++] = (bnnep_connection)BNNEP_CONV(
+                (int32_t)channels[k], (int32_t)case_number(c, "kernelSize", 0), (int32_t)case_number(c, "padding", 0),
+                (int32_t)case_number(c, "Fpool", 0));
         layers = case_list(c, "fc_sizes", list, MOST);
     }
     for (size_t k = fc_from; k < layers && made < MOST; k++)
@@ -140,8 +141,9 @@ static enum result build(struct run *run, const char *backend) {
         case_list(c, "lr_bias", lr_bias, MOST) != run->connections ||
         (learn_alpha && case_list(c, "lr_alpha", lr_alpha, MOST) != run->connections))
         return explain(run, FAIL, "case.txt: gamma, threshold, lr_bias, lr_alpha: not one value a connection");
-    p.method = strcmp(case_text(c, "optim") ? case_text(c, "optim") : "ep", "bptt") == 0 ? BNNEP_BPTT
-                                                                                         : BNNEP_EQUILIBRIUM_PROPAGATION;
+    p.method = strcmp(case_text(c, "optim") ? case_text(c, "optim") : "ep", "bptt") == 0
+                   ? BNNEP_BPTT
+                   : BNNEP_EQUILIBRIUM_PROPAGATION;
     p.nudged_steps = (int32_t)case_number(c, "Kmax", 0);
     p.random_beta = 0;
     p.gamma = gamma;
@@ -178,7 +180,8 @@ static enum result initialise(struct run *run, size_t k) {
     return status == BNNEP_OK ? PASS : refused(run, status);
 }
 
-/* --- checking a batch ------------------------------------------------------------------------------------------------ */
+/* --- checking a batch ------------------------------------------------------------------------------------------------
+ */
 
 static enum result check_states(struct run *run, size_t k, size_t count, bool bptt) {
     float *ours = malloc(count * sizeof *ours);
@@ -229,8 +232,8 @@ static enum result check_floats(struct run *run, size_t k, const bnnep_connectio
         result = compare(run, "momentum", k, ours, named(run, weights, k, "momentum.%zu.%zu", b, k), weights,
                          run->momentum_tolerance);
     if (result == PASS)
-        result = compare(run, "bias", k, bias, named(run, rows, k, "after.%zu.bias.%zu", b, k), rows,
-                         run->state_tolerance);
+        result =
+            compare(run, "bias", k, bias, named(run, rows, k, "after.%zu.bias.%zu", b, k), rows, run->state_tolerance);
     if (result == PASS)
         result = compare(run, "alpha", k, alpha, named(run, scales, k, "after.%zu.alpha.%zu", b, k), scales,
                          run->state_tolerance);
@@ -291,7 +294,8 @@ static enum result train_batch(struct run *run, bool bptt) {
     return status == BNNEP_OK ? check_batch(run, &report, samples, bptt) : refused(run, status);
 }
 
-/* --- running --------------------------------------------------------------------------------------------------------- */
+/* --- running ---------------------------------------------------------------------------------------------------------
+ */
 
 static enum result run_case(struct run *run, const char *backend) {
     const char *class = case_text(run->c, "class");

@@ -128,7 +128,8 @@ static void optimizers(void **state) {
     REFUSE_OPTIMIZER(beta = 0.0f, BNNEP_ERROR_ARGUMENT, "beta is 0");
     REFUSE_OPTIMIZER(beta = NAN, BNNEP_ERROR_ARGUMENT, "beta is nan");
     REFUSE_OPTIMIZER(gamma = NULL, BNNEP_ERROR_ARGUMENT, "gamma is NULL");
-    REFUSE_OPTIMIZER(gamma = zero, BNNEP_ERROR_ARGUMENT, "gamma of connection 1 is 0; it must be above 0 and at most 1");
+    REFUSE_OPTIMIZER(gamma = zero, BNNEP_ERROR_ARGUMENT,
+                     "gamma of connection 1 is 0; it must be above 0 and at most 1");
     REFUSE_OPTIMIZER(gamma = large, BNNEP_ERROR_ARGUMENT, "gamma of connection 0 is 1.5");
     REFUSE_OPTIMIZER(gamma = nan_first, BNNEP_ERROR_ARGUMENT, "gamma of connection 0 is nan");
     REFUSE_OPTIMIZER(threshold = negative, BNNEP_ERROR_ARGUMENT, "threshold of connection 1 is -1e-09");
@@ -138,8 +139,13 @@ static void optimizers(void **state) {
     bnnep_network_free(network);
 }
 
-static const struct shape shape = {.connections = 2, .units = {12, 20, 10}, .free_steps = 5, .nudged_steps = 3,
-                                   .max_batch = 8,   .gamma = 0.5,          .threshold = 0.001};
+static const struct shape shape = {.connections = 2,
+                                   .units = {12, 20, 10},
+                                   .free_steps = 5,
+                                   .nudged_steps = 3,
+                                   .max_batch = 8,
+                                   .gamma = 0.5,
+                                   .threshold = 0.001};
 
 /* A training call that is refused leaves signs, momenta, biases and the position as they were. */
 static void batches(void **state) {
@@ -208,7 +214,8 @@ static void phases(void **state) {
     bnnep_workspace *ws = bnnep_network_workspace(net.network);
     float x[12] = {0.5f}, output[10];
     assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "no batch is staged");
-    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_ARGUMENT, "no batch is staged");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_ARGUMENT,
+                   "no batch is staged");
     assert_ok(bnnep_stage(ws, x, NULL, 1));
     assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 1, 0.5f, NULL), BNNEP_ERROR_ARGUMENT, "without targets");
     assert_refused(bnnep_relax(ws, BNNEP_NUDGED, BNNEP_NUDGED, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "not run");
@@ -216,7 +223,8 @@ static void phases(void **state) {
     assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, -1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "steps is -1");
     assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, NAN, NULL), BNNEP_ERROR_ARGUMENT, "beta is nan");
     assert_refused(bnnep_workspace_get_state(ws, BNNEP_NUDGED, 2, output, 10), BNNEP_ERROR_ARGUMENT, "not run");
-    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 0, output, 10), BNNEP_ERROR_ARGUMENT, "layer 0 has no state");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 0, output, 10), BNNEP_ERROR_ARGUMENT,
+                   "layer 0 has no state");
     assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 9), BNNEP_ERROR_ARGUMENT, "expected 10");
     output[4] = INFINITY;
     assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_DATA, "element 4");

@@ -38,14 +38,44 @@ static void assert_same(const struct options *a, const struct options *b) {
     assert_same_list(&a->lr_alpha, &b->lr_alpha);
     assert_same_list(&a->conv_gamma, &b->conv_gamma);
     assert_same_list(&a->conv_threshold, &b->conv_threshold);
-    const double numbers_a[] = {a->classi_gamma, a->classi_threshold, a->padding, a->kernel, a->pool, a->T, a->Kmax,
-                                a->expand_output, a->batch_size, a->test_batch_size, a->epochs, a->device,
-                                a->random_beta, a->learn_alpha, a->beta, a->gamma_neur, a->rho_threshold,
-                                a->decay_lr_alpha, a->epoch_decay_lr_alpha};
-    const double numbers_b[] = {b->classi_gamma, b->classi_threshold, b->padding, b->kernel, b->pool, b->T, b->Kmax,
-                                b->expand_output, b->batch_size, b->test_batch_size, b->epochs, b->device,
-                                b->random_beta, b->learn_alpha, b->beta, b->gamma_neur, b->rho_threshold,
-                                b->decay_lr_alpha, b->epoch_decay_lr_alpha};
+    const double numbers_a[] = {a->classi_gamma,
+                                a->classi_threshold,
+                                a->padding,
+                                a->kernel,
+                                a->pool,
+                                a->T,
+                                a->Kmax,
+                                a->expand_output,
+                                a->batch_size,
+                                a->test_batch_size,
+                                a->epochs,
+                                a->device,
+                                a->random_beta,
+                                a->learn_alpha,
+                                a->beta,
+                                a->gamma_neur,
+                                a->rho_threshold,
+                                a->decay_lr_alpha,
+                                a->epoch_decay_lr_alpha};
+    const double numbers_b[] = {b->classi_gamma,
+                                b->classi_threshold,
+                                b->padding,
+                                b->kernel,
+                                b->pool,
+                                b->T,
+                                b->Kmax,
+                                b->expand_output,
+                                b->batch_size,
+                                b->test_batch_size,
+                                b->epochs,
+                                b->device,
+                                b->random_beta,
+                                b->learn_alpha,
+                                b->beta,
+                                b->gamma_neur,
+                                b->rho_threshold,
+                                b->decay_lr_alpha,
+                                b->epoch_decay_lr_alpha};
     assert_memory_equal(numbers_a, numbers_b, sizeof numbers_a);
 }
 

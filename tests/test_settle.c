@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ending a phase early must change nothing: with tolerance 0, a run that stops early equals one that does all steps, bit
- * for bit. With a tolerance, each sample stops by itself, whatever its batch. */
+/* Ending a phase early must change nothing: with tolerance 0, a run that stops early equals one that does all steps,
+ * bit for bit. With a tolerance, each sample stops by itself, whatever its batch. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,8 +11,16 @@ enum { BACKENDS = sizeof backends / sizeof backends[0], SAMPLES = 37 };
 
 static struct shape shape_of(int32_t dynamics, float tolerance) {
     return (struct shape){
-        .dynamics = dynamics, .connections = 3, .units = {53, 61, 45, 10}, .free_steps = 80, .nudged_steps = 40,
-        .max_batch = SAMPLES, .settle_tolerance = tolerance, .learn_alpha = true, .gamma = 0.25, .threshold = 0.003,
+        .dynamics = dynamics,
+        .connections = 3,
+        .units = {53, 61, 45, 10},
+        .free_steps = 80,
+        .nudged_steps = 40,
+        .max_batch = SAMPLES,
+        .settle_tolerance = tolerance,
+        .learn_alpha = true,
+        .gamma = 0.25,
+        .threshold = 0.003,
         .seed = 9,
     };
 }
@@ -110,6 +118,7 @@ static void tolerance(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(exact), cmocka_unit_test(by_sample), cmocka_unit_test(tolerance)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(exact), cmocka_unit_test(by_sample),
+                                       cmocka_unit_test(tolerance)};
     return cmocka_run_group_tests_name("settle", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Concurrent use: several threads predict with one network, each with a workspace of its own, while others train networks
- * of theirs; and a forked child goes on with handles made before the fork. Run under ThreadSanitizer too. */
+/* Concurrent use: several threads predict with one network, each with a workspace of its own, while others train
+ * networks of theirs; and a forked child goes on with handles made before the fork. Run under ThreadSanitizer too. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +20,14 @@
 enum { SAMPLES = 90, VALUES = 64, THREADS = 4 };
 
 static const struct shape shape = {
-    .connections = 2, .units = {VALUES, 130, 10}, .free_steps = 15, .nudged_steps = 5, .max_batch = 40, .gamma = 0.1,
-    .threshold = 0.001, .seed = 3,
+    .connections = 2,
+    .units = {VALUES, 130, 10},
+    .free_steps = 15,
+    .nudged_steps = 5,
+    .max_batch = 40,
+    .gamma = 0.1,
+    .threshold = 0.001,
+    .seed = 3,
 };
 
 struct job {
@@ -42,8 +48,7 @@ static void *predict(void *arg) {
     options.max_batch = 17;
     job->status = bnnep_workspace_create(job->network, &options, &workspace);
     for (int i = 0; i < 3 && job->status == BNNEP_OK; i++)
-        job->status =
-            bnnep_predict(job->network, workspace, job->x, SAMPLES, BNNEP_READ_AVERAGE, job->scores, NULL);
+        job->status = bnnep_predict(job->network, workspace, job->x, SAMPLES, BNNEP_READ_AVERAGE, job->scores, NULL);
     bnnep_workspace_free(workspace);
     return NULL;
 }
@@ -154,6 +159,7 @@ static void forked(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(together), cmocka_unit_test(messages), cmocka_unit_test(forked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(together), cmocka_unit_test(messages),
+                                       cmocka_unit_test(forked)};
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

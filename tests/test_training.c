@@ -10,8 +10,16 @@
 enum { COUNT = 200, VALUES = 784, BATCH = 48, BATCHES = 5 };
 
 static const struct shape shape = {
-    .connections = 2, .units = {VALUES, 64, 20}, .expand_output = 2, .free_steps = 20, .nudged_steps = 5,
-    .max_batch = BATCH, .beta = 0.3f, .gamma = 0.001, .threshold = 2e-5, .seed = 1,
+    .connections = 2,
+    .units = {VALUES, 64, 20},
+    .expand_output = 2,
+    .free_steps = 20,
+    .nudged_steps = 5,
+    .max_batch = BATCH,
+    .beta = 0.3f,
+    .gamma = 0.001,
+    .threshold = 2e-5,
+    .seed = 1,
 };
 
 static bnnep_dataset *sample(int32_t part, uint64_t count) {
@@ -139,7 +147,8 @@ static void readouts(void **state) {
             assert_true(single[n * 10 + c] <= single[n * 10 + (size_t)by_single[n]]);
             if (n < BATCH) { /* class-major: units 2c and 2c+1 */
                 assert_true(single[n * 10 + c] == states[n * 20 + 2 * c]);
-                assert_true(fabsf(average[n * 10 + c] - 0.5f * (states[n * 20 + 2 * c] + states[n * 20 + 2 * c + 1])) < 1e-6f);
+                assert_true(fabsf(average[n * 10 + c] - 0.5f * (states[n * 20 + 2 * c] + states[n * 20 + 2 * c + 1])) <
+                            1e-6f);
             }
         }
         wrong += by_average[n] != y[n];
@@ -148,7 +157,7 @@ static void readouts(void **state) {
     }
     assert_int_equal(report.errors, wrong);
     assert_int_equal(report.errors_single, wrong_single);
-    assert_true(differ > 0); /* else the two readouts were not told apart */
+    assert_true(differ > 0);         /* else the two readouts were not told apart */
     bnnep_network_free(net.network); /* the workspace and the optimizer keep it */
     assert_ok(bnnep_predict(net.network, workspace, x, 1, BNNEP_READ_AVERAGE, again, NULL));
     bnnep_workspace_free(workspace);
@@ -172,7 +181,8 @@ static void parameters(void **state) {
     for (size_t k = 0; k < 2; k++) {
         bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
         assert_ok(bnnep_network_get_connection(a.network, k, &info));
-        const size_t rows = (size_t)info.rows, weights = rows * (size_t)info.columns, bytes = rows * ((size_t)info.columns / 8);
+        const size_t rows = (size_t)info.rows, weights = rows * (size_t)info.columns,
+                     bytes = rows * ((size_t)info.columns / 8);
         assert_ok(bnnep_network_get_sign_bits(a.network, k, bits, bytes));
         assert_ok(bnnep_network_set_sign_bits(b.network, k, bits, bytes));
         assert_ok(bnnep_network_get_signs(b.network, k, signs, weights));
@@ -186,8 +196,10 @@ static void parameters(void **state) {
         assert_ok(bnnep_optimizer_set_momentum(b.optimizer, k, values, weights));
     }
     assert_same_network(&a, &b);
-    assert_refused(bnnep_network_set_signs(b.network, 0, signs, 3), BNNEP_ERROR_ARGUMENT, "has 3 elements, expected 50176");
-    assert_refused(bnnep_network_set_signs(b.network, 2, signs, 3), BNNEP_ERROR_ARGUMENT, "connection 2 does not exist");
+    assert_refused(bnnep_network_set_signs(b.network, 0, signs, 3), BNNEP_ERROR_ARGUMENT,
+                   "has 3 elements, expected 50176");
+    assert_refused(bnnep_network_set_signs(b.network, 2, signs, 3), BNNEP_ERROR_ARGUMENT,
+                   "connection 2 does not exist");
     signs[5] = 0;
     assert_refused(bnnep_network_set_signs(b.network, 1, signs, 1280), BNNEP_ERROR_DATA, "element 5 is 0");
     values[0] = NAN;
@@ -202,8 +214,8 @@ static void parameters(void **state) {
 /* Bits beyond the last column must be 0. */
 static void tail_bits(void **state) {
     (void)state;
-    const struct shape odd = {.connections = 1, .units = {11, 2}, .free_steps = 1, .nudged_steps = 1, .max_batch = 1,
-                              .gamma = 0.5};
+    const struct shape odd = {
+        .connections = 1, .units = {11, 2}, .free_steps = 1, .nudged_steps = 1, .max_batch = 1, .gamma = 0.5};
     struct net net = net_make(&odd, "cpu");
     uint8_t bits[4] = {1, 2, 3, 4}, back[4];
     assert_ok(bnnep_network_set_sign_bits(net.network, 0, bits, 4));
@@ -252,8 +264,16 @@ static void learns(void **state) {
     (void)state;
     bnnep_dataset *train = sample(BNNEP_TRAINING_SET, 1500), *test = sample(BNNEP_TEST_SET, 500);
     const struct shape real = {
-        .connections = 2, .units = {VALUES, 256, 10}, .free_steps = 30, .nudged_steps = 8, .max_batch = 64,
-        .beta = 0.3f, .gamma = 1e-3, .threshold = 5e-6, .seed = 2, .shuffle = true,
+        .connections = 2,
+        .units = {VALUES, 256, 10},
+        .free_steps = 30,
+        .nudged_steps = 8,
+        .max_batch = 64,
+        .beta = 0.3f,
+        .gamma = 1e-3,
+        .threshold = 5e-6,
+        .seed = 2,
+        .shuffle = true,
     };
     struct shape binary = real;
     binary.dynamics = BNNEP_BINARY_ACTIVATIONS;
@@ -284,9 +304,8 @@ static void learns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(epoch_is_batches), cmocka_unit_test(cancel),
-        cmocka_unit_test(readouts),         cmocka_unit_test(parameters),
-        cmocka_unit_test(tail_bits),        cmocka_unit_test(bad_data_on_the_way),
+        cmocka_unit_test(epoch_is_batches), cmocka_unit_test(cancel),    cmocka_unit_test(readouts),
+        cmocka_unit_test(parameters),       cmocka_unit_test(tail_bits), cmocka_unit_test(bad_data_on_the_way),
         cmocka_unit_test(learns),
     };
     return cmocka_run_group_tests_name("training", tests, NULL, NULL);

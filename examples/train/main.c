@@ -64,7 +64,8 @@ static bnnep_status run_epoch(struct setup *setup, const struct options *options
         return status;
     snprintf(what, sizeof what, "epoch %d/%d", epoch, options->epochs);
     progress_open(&progress, what);
-    status = bnnep_train_epoch(setup->optimizer, setup->train, (size_t)options->batch_size, on_progress, &progress, train);
+    status =
+        bnnep_train_epoch(setup->optimizer, setup->train, (size_t)options->batch_size, on_progress, &progress, train);
     progress_clear(&progress);
     if (status != BNNEP_OK)
         return status;

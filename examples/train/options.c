@@ -16,8 +16,8 @@ enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, FLAG, PRESET, LIST_PRESETS, HELP,
 struct known {
     const char *name, *argument, *help;
     enum kind kind;
-    size_t at;       /* offset in struct options */
-    double min, max; /* of INTEGER, LONG, NUMBER and LIST */
+    size_t at;                  /* offset in struct options */
+    double min, max;            /* of INTEGER, LONG, NUMBER and LIST */
     const char *const *choices; /* of TEXT; NULL: anything */
 };
 
@@ -93,11 +93,12 @@ static int complain(const char *format, ...) {
 }
 
 static int help(void) {
-    puts("usage: bnnep-train --preset NAME [OPTION...]\n"
-         "       bnnep-train OPTION...\n\n"
-         "Trains a binary network by equilibrium propagation: the commands of the paper as they are. Prints one line an\n"
-         "epoch. Options that take several values take them in the order of the paper's program, which is output first\n"
-         "for all but layersList.\n");
+    puts(
+        "usage: bnnep-train --preset NAME [OPTION...]\n"
+        "       bnnep-train OPTION...\n\n"
+        "Trains a binary network by equilibrium propagation: the commands of the paper as they are. Prints one line an\n"
+        "epoch. Options that take several values take them in the order of the paper's program, which is output first\n"
+        "for all but layersList.\n");
     for (size_t i = 0; i < KNOWN; i++) {
         char left[64];
         snprintf(left, sizeof left, "--%s %s", table[i].name, table[i].argument ? table[i].argument : "");
@@ -269,10 +270,25 @@ static int parse(struct options *options, int argc, char **argv) {
 
 int options_read(struct options *options, int argc, char **argv) {
     *options = (struct options){
-        .dataset = "mnist", .optim = "ep", .archi = "fc", .binary_settings = "bin_W",
-        .kernel = 5, .pool = 2, .T = 50, .Kmax = 10, .expand_output = 1, .batch_size = 64, .test_batch_size = 512,
-        .epochs = 50, .device = -1, .random_beta = 1, .beta = 0.3, .gamma_neur = 0.5, .rho_threshold = 0.5,
-        .decay_lr_alpha = 1.0, .epoch_decay_lr_alpha = 1000,
+        .dataset = "mnist",
+        .optim = "ep",
+        .archi = "fc",
+        .binary_settings = "bin_W",
+        .kernel = 5,
+        .pool = 2,
+        .T = 50,
+        .Kmax = 10,
+        .expand_output = 1,
+        .batch_size = 64,
+        .test_batch_size = 512,
+        .epochs = 50,
+        .device = -1,
+        .random_beta = 1,
+        .beta = 0.3,
+        .gamma_neur = 0.5,
+        .rho_threshold = 0.5,
+        .decay_lr_alpha = 1.0,
+        .epoch_decay_lr_alpha = 1000,
     };
     optind = 0; /* glibc: start anew, also when called again */
     const int status = parse(options, argc, argv);

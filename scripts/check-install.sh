@@ -1,0 +1,45 @@
+#!/bin/sh
+# Installs the release build to a folder of its own and builds programs against it from outside the tree: C and C++, by
+# pkg-config (shared and static) and by CMake; runs them and the installed bnnep-train on the installed sample.
+#     check-install.sh BUILD_FOLDER
+set -eu
+build=$(cd "$1" && pwd)
+source=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+prefix=$work/prefix
+passed=0
+check() {
+    "$@" >"$work/log" 2>&1 || {
+        echo "FAILED: $*"
+        cat "$work/log"
+        exit 1
+    }
+    passed=$((passed + 1))
+}
+
+cmake --install "$build" --prefix "$prefix" >/dev/null
+cp -r "$source/tests/consumer" "$work/consumer"
+cd "$work"
+libdir=$(dirname "$(find "$prefix" -name libbnnep.so)")
+# the library may have been configured for another prefix: pkg-config is told where it lies now
+pc() {
+    PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --define-variable=prefix="$prefix" "$@" bnnep
+}
+flags="-Wall -Wextra -Wpedantic -Werror"
+check test "$(pc --modversion)" = "$(cd "$source" && sed -n 's/^project(.*//p; s/^#define BNNEP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/bnnep/version.h | paste -sd.)"
+# shellcheck disable=SC2046,SC2086
+{
+    check cc -std=c11 $flags consumer/main.c -o by_pkg_c $(pc --cflags --libs)
+    check c++ -std=c++17 $flags -x c++ consumer/main.c -o by_pkg_cxx $(pc --cflags --libs)
+    check cc -std=c11 $flags consumer/main.c -o by_pkg_static $(pc --cflags) "$libdir/libbnnep.a" \
+        $(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --libs --static bnnep | sed 's/-lbnnep//')
+}
+check cmake -S consumer -B by_cmake -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
+check cmake --build by_cmake
+for program in by_pkg_c by_pkg_cxx by_pkg_static by_cmake/consumer_c by_cmake/consumer_cxx by_cmake/consumer_static; do
+    check env LD_LIBRARY_PATH="$libdir" "./$program"
+done
+check env -u LD_LIBRARY_PATH "$prefix/bin/bnnep-train" --preset mnist-fc1 --layersList 784 20 10 --epochs 1 --train-limit 5000 --test-limit 1000
+check sh -c "! nm -D --defined-only '$libdir/libbnnep.so' | grep -v ' A ' | grep -v ' bnnep_'"
+echo "install: $passed passed, 0 failed"
