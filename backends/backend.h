@@ -23,22 +23,30 @@
 
 #include <bnnep/bnnep.h>
 
-#define BNNEP_BACKEND_ABI 1u
+#define BNNEP_BACKEND_ABI 2u
 #define BNNEP_WHY 256
+
+/* A channels x height x width map of units. */
+struct bnnep_map {
+    size_t channels, height, width;
+};
 
 /* A connection as backends see it: layer `in` units -> layer `out` units through a sign matrix rows x columns. */
 struct bnnep_link {
     int32_t kind;
-    size_t rows, columns; /* fully connected: out, in */
+    size_t rows, columns; /* fully connected: out, in; convolution: output channels, input channels * kernel^2 */
     size_t in, out;       /* units of the two layers */
     size_t scales;        /* scaling factors: 1, or rows (convolution) */
+    /* convolution only; the order of columns is [channel][row][column] */
+    struct bnnep_map from, to; /* shapes of the two layers */
+    size_t kernel, padding, pool;
 };
 
 /* The fixed part of a network. The library owns it and keeps it until the last object made from it is gone. */
 struct bnnep_model {
     int32_t dynamics;   /* BNNEP_REAL_ACTIVATIONS, BNNEP_BINARY_ACTIVATIONS */
     bool convolutional; /* has a convolution: output unclamped, >= in the flip rule, constant prediction error */
-    size_t connections; /* L */
+    size_t connections; /* L; convolutions come first, the last one is fully connected */
     const struct bnnep_link *links;
     float theta, gamma_neur;
 };
@@ -68,7 +76,8 @@ struct bnnep_relaxation {
     void *cancel_user;
 };
 
-/* How one connection learns, in float as it is applied. G is the plain contrast, summed over the batch:
+/* How one connection learns, in float as it is applied. G is the plain contrast, or the gradient of the loss, summed
+ * over the batch:
  * m <- decay*m + gain*G;  flip where -sign(W)*m > threshold (>= in a convolutional network);
  * b <- b + bias_gain*Gb;  alpha <- alpha + scale_gain*Galpha. */
 struct bnnep_rule {
@@ -85,7 +94,7 @@ struct bnnep_backend {
     /* Bytes that a network, a workspace and a learner would take. */
     uint64_t (*network_bytes)(const struct bnnep_model *model);
     uint64_t (*workspace_bytes)(const struct bnnep_model *model, const char *device, size_t max_batch);
-    uint64_t (*learner_bytes)(const struct bnnep_model *model);
+    uint64_t (*learner_bytes)(const struct bnnep_model *model, size_t max_batch, int32_t tape);
 
     bnnep_status (*network_create)(const struct bnnep_model *model, const char *device, void **network, char *why);
     void (*network_destroy)(void *network);
@@ -104,12 +113,17 @@ struct bnnep_backend {
     bnnep_status (*put_state)(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
     bnnep_status (*get_state)(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
 
-    bnnep_status (*learner_create)(void *network, void **learner, char *why);
+    /* tape: 0 for equilibrium propagation; for back-propagation through time, the steps it remembers. */
+    bnnep_status (*learner_create)(void *network, size_t max_batch, int32_t tape, void **learner, char *why);
     void (*learner_destroy)(void *learner);
     bnnep_status (*put_momentum)(void *learner, size_t connection, const float *momentum, char *why);
     bnnep_status (*get_momentum)(const void *learner, size_t connection, float *momentum, char *why);
-    /* Contrast of the two slots, momentum, flips, biases and, if learn_scale, scaling factors; rules and flips
-     * are [connections]. All gradients are taken with the weights before the update. */
+    /* Goes on for `steps` (at most tape) free steps from the free states, which end up there, and back-propagates the
+     * gradient of 1/2 |s_L - target|^2 through them, states before them constant. Real activations only. */
+    bnnep_status (*backpropagate)(void *learner, void *workspace, int32_t steps, char *why);
+    /* Contrast of the two slots, or with a tape the gradient of the last backpropagate; then momentum, flips, biases
+     * and, if learn_scale, scaling factors. rules and flips are [connections]. All gradients are taken with the
+     * weights before the update. */
     bnnep_status (*learn)(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                           uint64_t *flips, char *why);
 };

@@ -4,7 +4,9 @@
  * Compile with -ffp-contract=off.
  *
  * What is exact, and therefore the same on every backend:
- *  - sums of binary activations are integers; alpha multiplies once, after the sum;
+ *  - sums of binary activations are integers; alpha multiplies once, after the sum. In the feedback of a convolution,
+ *    where each output channel has an alpha of its own, the sum over channels is taken in double: exact in any order
+ *    unless the alphas are some 2^20 apart;
  *  - in networks with binary activations, sums over the inputs are taken in double and rounded to float once:
  *    exact in any order for inputs that are multiples of 2^-31 and sum to less than 2^21, such as pixels;
  *  - sums over samples (biases, scaling factors) are taken in double, samples in order.
@@ -20,21 +22,25 @@ static inline float bnnep_clamp01(float v) {
     return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
 }
 
-/* What a layer needs to know for its update. `forward` and `feedback` are sums of signs times activations. */
+/* States that the free phase starts from. */
+static inline float bnnep_start(bool binary, bool convolutional) {
+    return binary ? 1.0f : convolutional ? 0.5f : 0.0f;
+}
+
+/* fwd_k of one unit, before pooling, from its sum of signs times activations. */
+static inline float bnnep_forward(float alpha, float sum, float bias) {
+    return alpha * sum + bias;
+}
+
+/* What a layer needs to know for its update. */
 struct bnnep_neuron {
     bool binary;             /* leaky states and binary activations */
     bool output;             /* of the output layer: no feedback, may be nudged */
     bool clamp_nudged;       /* fully connected: the nudged output stays in [0,1] */
     bool fixed_prediction;   /* convolutional, binary: the error is that of the free output */
-    float alpha_up;          /* scaling factor of the connection above; 0 for the output */
     float theta, keep, gain; /* leak: s <- keep*s + gain*q */
     float beta;              /* 0: not nudged */
 };
-
-/* pre_k = fwd_{k-1}(a_{k-1}) + fb_k(a_{k+1}) */
-static inline float bnnep_preactivation(float alpha, float forward, float bias, float alpha_up, float feedback) {
-    return (alpha * forward + bias) + alpha_up * feedback;
-}
 
 /* s(t) -> s(t+1). prediction is s_L of the free phase; it and target count for a nudged output only. */
 static inline float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {

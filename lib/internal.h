@@ -37,12 +37,21 @@ bnnep_status bnnep_choose_backend(const char *resource, bnnep_log_fn log, void *
 
 /* --- random.c: draws by counter, the same on every machine --------------------------------------------------- */
 
-enum bnnep_stream { BNNEP_DRAW_WEIGHT = 1, BNNEP_DRAW_BIAS, BNNEP_DRAW_ORDER, BNNEP_DRAW_SIGN, BNNEP_DRAW_SUBSET };
+enum bnnep_stream {
+    BNNEP_DRAW_WEIGHT = 1,
+    BNNEP_DRAW_BIAS,
+    BNNEP_DRAW_ORDER,
+    BNNEP_DRAW_SIGN,
+    BNNEP_DRAW_SUBSET,
+    BNNEP_DRAW_NOISE
+};
 
 /* Four words of 32 bits for (seed, stream, substream, index). */
 void bnnep_draw(uint64_t seed, enum bnnep_stream stream, uint32_t substream, uint64_t index, uint32_t words[4]);
 /* 23 random bits i as a number in (-1, 1), symmetric about 0 and never 0: (2 i + 1) / 2^23 - 1. */
 float bnnep_draw_symmetric(uint32_t word);
+/* Two independent normal numbers, N(0, 1), from two words. */
+void bnnep_draw_normal(const uint32_t words[2], float normal[2]);
 /* A random order of 0 ... count-1 in `order`. */
 void bnnep_draw_order(uint64_t seed, enum bnnep_stream stream, uint64_t round, uint64_t *order, uint64_t count);
 
@@ -65,6 +74,7 @@ struct bnnep_workspace {
     void *device;        /* the backend's workspace */
     size_t max_batch;
     size_t count;              /* samples staged, 0 before */
+    uint64_t staging;          /* counts the batches staged */
     bool targeted;             /* staged with targets */
     bool reached[BNNEP_SLOTS]; /* which phases hold states of the staged samples */
     float *inputs;             /* [max_batch][inputs]: room for a batch from a data set */
@@ -80,8 +90,11 @@ struct bnnep_optimizer {
     bnnep_optimizer_options options;                /* the four arrays: those below */
     double *gamma, *threshold, *lr_bias, *lr_alpha; /* one allocation; lr_alpha NULL if not learnt */
     struct bnnep_rule *rules;                       /* [connections] */
-    uint64_t *flips;                                /* [connections], of the last batch */
-    uint64_t batches, epochs;                       /* done */
+    int32_t tape;                                   /* steps that BPTT remembers; 0: equilibrium propagation */
+    const bnnep_workspace *taped;                   /* whose batch was back-propagated, and which one */
+    uint64_t taped_staging;
+    uint64_t *flips;          /* [connections], of the last batch */
+    uint64_t batches, epochs; /* done */
 };
 
 /* network.c */

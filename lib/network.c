@@ -9,6 +9,7 @@
 #define MOST_BATCH 65536
 #define MOST_STEPS 1000000000
 #define MOST_UNITS (INT32_MAX / 2)
+#define MOST_EDGE 255
 #define MOST_WEIGHTS (UINT64_C(1) << 40)
 
 /* --- description --------------------------------------------------------------------------------------------- */
@@ -55,18 +56,82 @@ static bnnep_status read_connection(const bnnep_network_options *o, size_t k, bn
         return status;
     if (((const bnnep_connection *)theirs)->size != stride)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: its size is not that of connection 0", k);
-    if (c->kind == BNNEP_CONVOLUTION)
-        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "connection %zu: convolutions are not yet supported", k);
-    if (c->kind != BNNEP_FULLY_CONNECTED)
+    if (c->kind != BNNEP_FULLY_CONNECTED && c->kind != BNNEP_CONVOLUTION)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "connection %zu: kind is %d; known are 0 (fully connected) and 1 "
-                          "(convolution)",
-                          k, c->kind);
+                          "connection %zu: kind is %d; known are 0 (fully connected) and 1 (convolution)", k, c->kind);
     if (c->outputs < 1 || c->outputs > MOST_UNITS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: outputs is %d; it must be from 1 to %d", k, c->outputs,
                           MOST_UNITS);
-    if (c->kernel || c->padding || c->pool)
+    if (c->kind == BNNEP_FULLY_CONNECTED && (c->kernel || c->padding || c->pool))
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: kernel, padding and pool belong to convolutions", k);
+    return BNNEP_OK;
+}
+
+/* The map that a convolution with pooling makes of `from`. */
+static bnnep_status pool_map(const bnnep_connection *c, size_t k, const struct bnnep_map *from, struct bnnep_map *to) {
+    if (c->kernel < 1 || c->kernel > MOST_EDGE)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: kernel is %d; it must be from 1 to %d", k, c->kernel,
+                          MOST_EDGE);
+    if (c->padding < 0 || c->padding > MOST_EDGE)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: padding is %d; it must be from 0 to %d", k, c->padding,
+                          MOST_EDGE);
+    if (c->pool < 1 || c->pool > MOST_EDGE)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: pool is %d; it must be from 1 to %d", k, c->pool,
+                          MOST_EDGE);
+    const size_t kernel = (size_t)c->kernel, pool = (size_t)c->pool;
+    const size_t height = from->height + 2 * (size_t)c->padding, width = from->width + 2 * (size_t)c->padding;
+    if (kernel > height || kernel > width)
+        return bnnep_fail(
+            BNNEP_ERROR_ARGUMENT,
+            "connection %zu: the kernel of %zu x %zu is larger than the map of %zu x %zu with its padding", k, kernel,
+            kernel, height, width);
+    if (pool > height - kernel + 1 || pool > width - kernel + 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "connection %zu: the pooling window of %zu x %zu is larger than the convolution's %zu x %zu",
+                          k, pool, pool, height - kernel + 1, width - kernel + 1);
+    *to = (struct bnnep_map){(size_t)c->outputs, (height - kernel + 1) / pool, (width - kernel + 1) / pool};
+    return BNNEP_OK;
+}
+
+/* Joins connection k to the layer of shape *map below it, and sets *map to the layer it leads to. */
+static bnnep_status join(const bnnep_network_options *o, size_t k, struct bnnep_map *map, struct bnnep_link *link) {
+    bnnep_connection c;
+    bnnep_status status = read_connection(o, k, &c);
+    if (status != BNNEP_OK)
+        return status;
+    const size_t below = map->channels * map->height * map->width, rows = (size_t)c.outputs;
+    if (c.kind == BNNEP_FULLY_CONNECTED) {
+        *link =
+            (struct bnnep_link){.kind = c.kind, .rows = rows, .columns = below, .in = below, .out = rows, .scales = 1};
+        *map = (struct bnnep_map){rows, 1, 1};
+    } else {
+        if (k > 0 && link[-1].kind != BNNEP_CONVOLUTION)
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                              "connection %zu: a convolution cannot follow a fully connected layer", k);
+        struct bnnep_map to;
+        status = pool_map(&c, k, map, &to);
+        if (status != BNNEP_OK)
+            return status;
+        if ((double)to.channels * (double)to.height * (double)to.width > MOST_UNITS)
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: leads to more than %d units", k, MOST_UNITS);
+        *link = (struct bnnep_link){
+            .kind = c.kind,
+            .rows = rows,
+            .columns = map->channels * (size_t)c.kernel * (size_t)c.kernel,
+            .in = below,
+            .out = to.channels * to.height * to.width,
+            .scales = rows,
+            .from = *map,
+            .to = to,
+            .kernel = (size_t)c.kernel,
+            .padding = (size_t)c.padding,
+            .pool = (size_t)c.pool,
+        };
+        *map = to;
+    }
+    if ((uint64_t)link->rows * link->columns > MOST_WEIGHTS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: %zu x %zu weights are more than 2^40", k, link->rows,
+                          link->columns);
     return BNNEP_OK;
 }
 
@@ -75,27 +140,20 @@ static bnnep_status join_links(const bnnep_network_options *o, struct bnnep_link
     if (!o->connections || o->connection_count < 1 || o->connection_count > MOST_CONNECTIONS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a network has from 1 to %d connections, this description has %zu",
                           MOST_CONNECTIONS, o->connections ? o->connection_count : 0);
-    struct bnnep_link *links = bnnep_array(o->connection_count, sizeof *links);
+    const size_t L = o->connection_count;
+    struct bnnep_link *links = bnnep_array(L, sizeof *links);
     if (!links)
-        return bnnep_fail_memory("a network", o->connection_count * sizeof *links);
-    size_t below = (size_t)o->input_channels * (size_t)o->input_height * (size_t)o->input_width;
+        return bnnep_fail_memory("a network", L * sizeof *links);
+    struct bnnep_map map = {(size_t)o->input_channels, (size_t)o->input_height, (size_t)o->input_width};
     bnnep_status status = BNNEP_OK;
-    for (size_t k = 0; status == BNNEP_OK && k < o->connection_count; k++) {
-        bnnep_connection c;
-        status = read_connection(o, k, &c);
-        if (status != BNNEP_OK)
-            break;
-        const size_t units = (size_t)c.outputs;
-        links[k] = (struct bnnep_link){c.kind, units, below, below, units, 1};
-        if ((uint64_t)units * below > MOST_WEIGHTS)
-            status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: %zu x %zu weights are more than 2^40", k, units,
-                                below);
-        below = units;
-    }
-    if (status == BNNEP_OK && (int64_t)below != (int64_t)o->classes * o->expand_output)
+    for (size_t k = 0; status == BNNEP_OK && k < L; k++)
+        status = join(o, k, &map, &links[k]);
+    if (status == BNNEP_OK && links[L - 1].kind != BNNEP_FULLY_CONNECTED)
+        status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "the last connection is a convolution; it must be fully connected");
+    if (status == BNNEP_OK && (int64_t)links[L - 1].out != (int64_t)o->classes * o->expand_output)
         status =
             bnnep_fail(BNNEP_ERROR_ARGUMENT, "the last layer has %zu units, but classes * expand_output is %d * %d",
-                       below, o->classes, o->expand_output);
+                       links[L - 1].out, o->classes, o->expand_output);
     if (status != BNNEP_OK) {
         free(links);
         links = NULL;
@@ -130,7 +188,7 @@ static bnnep_status read_description(const bnnep_network_options *theirs, bnnep_
 static struct bnnep_model model_of(const bnnep_network_options *o, const struct bnnep_link *links) {
     return (struct bnnep_model){
         .dynamics = o->dynamics,
-        .convolutional = false,
+        .convolutional = links[0].kind == BNNEP_CONVOLUTION,
         .connections = o->connection_count,
         .links = links,
         .theta = o->theta,
@@ -151,7 +209,7 @@ bnnep_status bnnep_network_memory(const bnnep_network_options *theirs, int32_t t
     const size_t L = model.connections;
     *bytes = choice.backend->network_bytes(&model) +
              choice.backend->workspace_bytes(&model, choice.device, (size_t)o.max_batch) +
-             (trained ? choice.backend->learner_bytes(&model) : 0) + L * sizeof *links +
+             (trained ? choice.backend->learner_bytes(&model, (size_t)o.max_batch, 0) : 0) + L * sizeof *links +
              bnnep_workspace_host_bytes(&o, links[0].in, links[L - 1].out) + sizeof(bnnep_network);
     free(links);
     return BNNEP_OK;
@@ -159,28 +217,35 @@ bnnep_status bnnep_network_memory(const bnnep_network_options *theirs, int32_t t
 
 /* --- initial values ---------------------------------------------------------------------------------------------- */
 
-/* w ~ U(-r, r), r = 1/sqrt(fan_in): B = sign(w), alpha = mean|w| rounded to 4 decimals, biases of the same law. */
-static void draw_connection(const struct bnnep_link *link, uint64_t seed, uint32_t k,
+/* w ~ U(-r, r), r = 1/sqrt(fan_in): B = sign(w), alpha = mean|w| (of the whole matrix, or of each output channel of a
+ * convolution) rounded to 4 decimals. Biases of the same law; 0 in a convolutional network with binary activations. */
+static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t seed,
                             const struct bnnep_parameters_out *to) {
+    const struct bnnep_link *link = &model->links[k];
     const double r = 1.0 / sqrt((double)link->columns);
-    const size_t stride = (link->columns + 7) / 8;
+    const size_t stride = (link->columns + 7) / 8, rows_a_scale = link->rows / link->scales;
     double sum = 0.0;
-    uint32_t words[4];
-    for (size_t j = 0; j < link->rows; j++)
+    uint32_t words[4] = {0};
+    for (size_t j = 0; j < link->rows; j++) {
         for (size_t i = 0; i < link->columns; i++) {
             const uint64_t weight = (uint64_t)j * link->columns + i;
-            if (weight % 4 == 0 || i + j == 0)
-                bnnep_draw(seed, BNNEP_DRAW_WEIGHT, k, weight / 4, words);
+            if (weight % 4 == 0)
+                bnnep_draw(seed, BNNEP_DRAW_WEIGHT, (uint32_t)k, weight / 4, words);
             const float w = bnnep_draw_symmetric(words[weight % 4]);
             sum += fabs((double)w);
             if (w >= 0.0f)
                 to->bits[j * stride + i / 8] |= (uint8_t)(1u << (i % 8));
         }
-    const double mean = r * sum / ((double)link->rows * (double)link->columns);
-    to->scale[0] = (float)(round(mean * 1e4) / 1e4);
+        if ((j + 1) % rows_a_scale == 0) {
+            const double mean = r * sum / ((double)rows_a_scale * (double)link->columns);
+            to->scale[j / rows_a_scale] = (float)(round(mean * 1e4) / 1e4);
+            sum = 0.0;
+        }
+    }
+    const bool zero = model->convolutional && model->dynamics == BNNEP_BINARY_ACTIVATIONS;
     for (size_t j = 0; j < link->rows; j++) {
-        bnnep_draw(seed, BNNEP_DRAW_BIAS, k, j, words);
-        to->bias[j] = (float)(r * bnnep_draw_symmetric(words[0]));
+        bnnep_draw(seed, BNNEP_DRAW_BIAS, (uint32_t)k, j, words);
+        to->bias[j] = zero ? 0.0f : (float)(r * bnnep_draw_symmetric(words[0]));
     }
 }
 
@@ -198,7 +263,7 @@ static bnnep_status initialise(bnnep_network *net) {
         if (!drawn.bits || !drawn.scale || !drawn.bias)
             status = bnnep_fail_memory("initial values", bytes);
         else {
-            draw_connection(link, net->options.seed, (uint32_t)k, &drawn);
+            draw_connection(&net->model, k, net->options.seed, &drawn);
             const struct bnnep_parameters values = {drawn.bits, drawn.scale, drawn.bias};
             status = net->backend->put(net->device, k, &values, why);
             if (status != BNNEP_OK)
@@ -328,6 +393,16 @@ bnnep_status bnnep_network_get_connection(const bnnep_network *net, size_t conne
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu does not exist; the network has %zu", connection,
                           net->model.connections);
     const struct bnnep_link *link = &net->links[connection];
-    const bnnep_connection_info told = {sizeof told, link->kind, link->rows, link->columns, link->scales, link->out};
+    const bool fc = link->kind == BNNEP_FULLY_CONNECTED;
+    const bnnep_connection_info told = {
+        .kind = link->kind,
+        .rows = link->rows,
+        .columns = link->columns,
+        .scales = link->scales,
+        .units = link->out,
+        .channels = fc ? link->out : link->to.channels,
+        .height = fc ? 1 : link->to.height,
+        .width = fc ? 1 : link->to.width,
+    };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_connection_info");
 }

@@ -24,15 +24,32 @@ static bnnep_status check_array(const char *name, const double *values, size_t c
     return BNNEP_OK;
 }
 
-static bnnep_status check_options(const bnnep_optimizer_options *o, size_t connections) {
-    if (o->method == BNNEP_BPTT)
-        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "back-propagation through time is not yet supported");
-    if (o->method != BNNEP_EQUILIBRIUM_PROPAGATION)
+static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer_options *o) {
+    if (o->method == BNNEP_EQUILIBRIUM_PROPAGATION)
+        return BNNEP_OK;
+    if (o->method != BNNEP_BPTT)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "method is %d; known are 0 (equilibrium propagation) and 1 (BPTT)",
                           o->method);
-    if (o->nudged_steps < 1)
+    if (net->model.dynamics == BNNEP_BINARY_ACTIVATIONS)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
+                          "BPTT is not defined for binary activations, which have no derivative");
+    if (o->lr_alpha)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
+                          "BPTT is not defined for learnt scaling factors: lr_alpha must be NULL");
+    if (net->options.free_steps <= o->nudged_steps)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "BPTT with nudged_steps %d needs at least %d free_steps, the network has %d", o->nudged_steps,
+                          o->nudged_steps + 1, net->options.free_steps);
+    return BNNEP_OK;
+}
+
+static bnnep_status check_options(const bnnep_network *net, const bnnep_optimizer_options *o) {
+    const size_t connections = net->model.connections;
+    if (o->nudged_steps < 1 || o->nudged_steps > 1000000)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudged_steps is %d; it must be at least 1", o->nudged_steps);
-    bnnep_status status = check_beta(o->beta);
+    bnnep_status status = check_method(net, o);
+    if (status == BNNEP_OK)
+        status = check_beta(o->beta);
     if (status == BNNEP_OK)
         status = check_array("gamma", o->gamma, connections, 0.0, true, 1.0);
     if (status == BNNEP_OK)
@@ -69,6 +86,28 @@ static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t connections) {
     return BNNEP_OK;
 }
 
+/* m_0 = 2 gamma N(0, 1): the first update leaves (1-gamma) of it. */
+static bnnep_status draw_momenta(bnnep_optimizer *opt) {
+    const bnnep_network *net = opt->network;
+    bnnep_status status = BNNEP_OK;
+    for (size_t k = 0; status == BNNEP_OK && k < net->model.connections; k++) {
+        const uint64_t weights = (uint64_t)net->links[k].rows * net->links[k].columns;
+        float *momentum = bnnep_array(weights + 1, sizeof *momentum);
+        if (!momentum)
+            return bnnep_fail_memory("drawn momenta", weights * sizeof *momentum);
+        for (uint64_t i = 0; i < weights; i += 2) {
+            uint32_t words[4];
+            bnnep_draw(opt->options.seed, BNNEP_DRAW_NOISE, (uint32_t)k, i / 2, words);
+            bnnep_draw_normal(words, momentum + i);
+            momentum[i] *= (float)(2.0 * opt->gamma[k]);
+            momentum[i + 1] *= (float)(2.0 * opt->gamma[k]);
+        }
+        status = bnnep_optimizer_set_momentum(opt, k, momentum, (size_t)weights);
+        free(momentum);
+    }
+    return status;
+}
+
 bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_options *theirs, bnnep_optimizer **out) {
     if (!net || !theirs || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_create: %s is NULL",
@@ -79,7 +118,7 @@ bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_op
     bnnep_optimizer_options o = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_status status = bnnep_take_options(&o, sizeof o, theirs, "bnnep_optimizer_options");
     if (status == BNNEP_OK)
-        status = check_options(&o, net->model.connections);
+        status = check_options(net, &o);
     if (status != BNNEP_OK)
         return status;
     bnnep_optimizer *opt = calloc(1, sizeof *opt);
@@ -88,15 +127,20 @@ bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_op
     bnnep_network_retain(net);
     opt->network = net;
     opt->options = o;
+    if (o.method == BNNEP_BPTT)
+        opt->tape = o.nudged_steps + (net->model.convolutional ? 0 : 1);
     status = keep_arrays(opt, net->model.connections);
     if (status == BNNEP_OK) {
         char why[BNNEP_WHY] = "";
-        status = net->backend->learner_create(net->device, &opt->device, why);
+        const size_t batch = net->workspace->max_batch;
+        status = net->backend->learner_create(net->device, batch, opt->tape, &opt->device, why);
         if (status == BNNEP_ERROR_MEMORY)
-            bnnep_fail_memory("the momenta", net->backend->learner_bytes(&net->model));
+            bnnep_fail_memory("the momenta", net->backend->learner_bytes(&net->model, batch, opt->tape));
         else if (status != BNNEP_OK)
             bnnep_fail(status, "backend %s: %s", net->backend->name, why);
     }
+    if (status == BNNEP_OK && o.momentum_noise)
+        status = draw_momenta(opt);
     if (status != BNNEP_OK) {
         bnnep_optimizer_free(opt);
         return status;
@@ -159,9 +203,9 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     return BNNEP_OK;
 }
 
-/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. */
-static void set_rules(bnnep_optimizer *opt, double beta, size_t batch) {
-    const double c = 1.0 / (beta * (double)batch);
+/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. c is what the sum over the
+ * batch is multiplied by: 1/(beta batch) for the contrast, -1/batch for the gradient of the loss. */
+static void set_rules(bnnep_optimizer *opt, double c) {
     const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
     for (size_t k = 0; k < opt->network->model.connections; k++)
         opt->rules[k] = (struct bnnep_rule){
@@ -173,23 +217,57 @@ static void set_rules(bnnep_optimizer *opt, double beta, size_t batch) {
         };
 }
 
-bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, float beta, uint64_t *flips) {
+/* Is there something to learn from in this workspace? */
+static bnnep_status check_learn(const bnnep_optimizer *opt, const bnnep_workspace *ws, float beta) {
     if (!opt || !ws)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_learn: %s is NULL", opt ? "workspace" : "optimizer");
-    const bnnep_network *net = opt->network;
-    if (ws->network != net)
+    if (ws->network != opt->network)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
+    if (opt->tape > 0 && (opt->taped != ws || opt->taped_staging != ws->staging))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the batch staged in this workspace was not back-propagated");
+    if (opt->tape > 0)
+        return BNNEP_OK;
     if (ws->count == 0 || !ws->reached[BNNEP_SLOT_NUDGED])
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no nudged phase to learn from in this workspace");
-    bnnep_status status = check_beta(beta);
+    return check_beta(beta);
+}
+
+bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, float beta, uint64_t *flips) {
+    bnnep_status status = check_learn(opt, ws, beta);
     if (status != BNNEP_OK)
         return status;
+    const bnnep_network *net = opt->network;
     char why[BNNEP_WHY] = "";
-    set_rules(opt, beta, ws->count);
+    set_rules(opt, opt->tape > 0 ? -1.0 / (double)ws->count : 1.0 / ((double)beta * (double)ws->count));
     status = net->backend->learn(opt->device, ws->device, opt->rules, opt->lr_alpha != NULL, opt->flips, why);
     if (status != BNNEP_OK)
         return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
     for (size_t k = 0; flips && k < net->model.connections; k++)
         flips[k] = opt->flips[k];
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_backpropagate(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps) {
+    if (!opt || !ws)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backpropagate: %s is NULL", opt ? "workspace" : "optimizer");
+    if (ws->network != opt->network)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
+    if (opt->tape == 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was not made for BPTT");
+    if (steps < 1 || steps > opt->tape)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; this optimizer remembers 1 to %d", steps, opt->tape);
+    if (ws->count == 0 || !ws->targeted)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "no batch with targets is staged in this workspace");
+    if (ws->count > opt->network->workspace->max_batch)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "a batch of %zu samples; this network trains on at most %zu (max_batch)", ws->count,
+                          opt->network->workspace->max_batch);
+    char why[BNNEP_WHY] = "";
+    opt->taped = NULL;
+    const bnnep_status status = opt->network->backend->backpropagate(opt->device, ws->device, steps, why);
+    if (status != BNNEP_OK)
+        return bnnep_fail(status, "backend %s: %s", opt->network->backend->name, why);
+    opt->taped = ws;
+    opt->taped_staging = ws->staging;
     return BNNEP_OK;
 }

@@ -2,6 +2,7 @@
 /* Random numbers by counter (Philox 4x32-10 of Random123): a draw depends on the seed and on what it is for, not on
  * what was drawn before or by which thread. */
 #include <Random123/philox.h>
+#include <math.h>
 
 #include "lib/internal.h"
 
@@ -15,6 +16,14 @@ void bnnep_draw(uint64_t seed, enum bnnep_stream stream, uint32_t substream, uin
 
 float bnnep_draw_symmetric(uint32_t word) {
     return ((float)(word >> 9) + 0.5f) * 0x1p-22f - 1.0f;
+}
+
+/* Box and Muller. */
+void bnnep_draw_normal(const uint32_t words[2], float normal[2]) {
+    const double radius = sqrt(-2.0 * log(((double)words[0] + 0.5) * 0x1p-32));
+    const double angle = 6.283185307179586 * ((double)words[1] * 0x1p-32);
+    normal[0] = (float)(radius * cos(angle));
+    normal[1] = (float)(radius * sin(angle));
 }
 
 void bnnep_draw_order(uint64_t seed, enum bnnep_stream stream, uint64_t round, uint64_t *order, uint64_t count) {

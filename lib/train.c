@@ -5,21 +5,27 @@
 
 #include "lib/internal.h"
 
-/* Free phase of the staged batch; its outputs go to ws->outputs. */
-static bnnep_status run_free_phase(bnnep_workspace *ws, struct bnnep_watch *watch, bnnep_report *report) {
+/* The free states of the output layer, into ws->outputs. */
+static bnnep_status read_outputs(bnnep_workspace *ws) {
     const bnnep_network *net = ws->network;
+    return bnnep_workspace_get_state(ws, BNNEP_FREE, net->model.connections, ws->outputs, ws->count * net->outputs);
+}
+
+/* `steps` steps of the free phase of the staged batch. */
+static bnnep_status run_free_steps(bnnep_workspace *ws, int32_t steps, struct bnnep_watch *watch,
+                                   bnnep_report *report) {
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    bnnep_status status =
-        bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_FREE, net->options.free_steps, 0.0f, watch, &done);
-    if (status == BNNEP_OK)
-        status =
-            bnnep_workspace_get_state(ws, BNNEP_FREE, net->model.connections, ws->outputs, ws->count * net->outputs);
-    if (status == BNNEP_OK) {
-        report->steps_free += (double)done.sample_steps;
-        if (done.most_steps > report->steps_free_max)
-            report->steps_free_max = done.most_steps;
-    }
+    const bnnep_status status = bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_FREE, steps, 0.0f, watch, &done);
+    report->steps_free += (double)done.sample_steps;
+    if (done.most_steps > report->steps_free_max)
+        report->steps_free_max = done.most_steps;
     return status;
+}
+
+/* The whole free phase; its outputs go to ws->outputs. */
+static bnnep_status run_free_phase(bnnep_workspace *ws, struct bnnep_watch *watch, bnnep_report *report) {
+    const bnnep_status status = run_free_steps(ws, ws->network->options.free_steps, watch, report);
+    return status == BNNEP_OK ? read_outputs(ws) : status;
 }
 
 /* beta of the next batch, with its sign. */
@@ -27,8 +33,39 @@ static float draw_beta(const bnnep_optimizer *opt) {
     uint32_t words[4];
     if (!opt->options.random_beta)
         return opt->options.beta;
-    bnnep_draw(opt->options.seed, BNNEP_DRAW_SIGN, 0, opt->batches, words);
+    bnnep_draw(opt->options.seed, BNNEP_DRAW_SIGN, 2, opt->batches, words);
     return words[0] & 1u ? opt->options.beta : -opt->options.beta;
+}
+
+/* Free phase, nudged phase, contrast. */
+static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, bnnep_workspace *ws, struct bnnep_watch *watch,
+                                          bnnep_report *report) {
+    const float beta = draw_beta(opt);
+    bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    bnnep_status status = run_free_phase(ws, watch, report);
+    if (status == BNNEP_OK)
+        status =
+            bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_NUDGED, opt->options.nudged_steps, beta, watch, &done);
+    report->steps_nudged += (double)done.sample_steps;
+    if (done.most_steps > report->steps_nudged_max)
+        report->steps_nudged_max = done.most_steps;
+    return status == BNNEP_OK ? bnnep_learn(opt, ws, beta, NULL) : status;
+}
+
+/* Free phase, its last steps remembered; gradient through them. */
+static bnnep_status propagate_back(bnnep_optimizer *opt, bnnep_workspace *ws, struct bnnep_watch *watch,
+                                   bnnep_report *report) {
+    bnnep_report before = BNNEP_REPORT_INIT;
+    bnnep_status status = run_free_steps(ws, ws->network->options.free_steps - opt->tape, watch, &before);
+    if (status == BNNEP_OK)
+        status = bnnep_backpropagate(opt, ws, opt->tape);
+    if (status != BNNEP_OK)
+        return status;
+    report->steps_free += before.steps_free + (double)ws->count * opt->tape;
+    if (before.steps_free_max + (uint32_t)opt->tape > report->steps_free_max)
+        report->steps_free_max = before.steps_free_max + (uint32_t)opt->tape;
+    status = read_outputs(ws);
+    return status == BNNEP_OK ? bnnep_learn(opt, ws, 1.0f, NULL) : status;
 }
 
 /* One training batch, its arguments checked. The report gathers sums; it and the optimizer change only if all went
@@ -36,24 +73,15 @@ static float draw_beta(const bnnep_optimizer *opt) {
 static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
                                 struct bnnep_watch *watch, bnnep_report *report) {
     bnnep_workspace *ws = opt->network->workspace;
-    const float beta = draw_beta(opt);
     bnnep_report gathered = *report;
-    bnnep_relaxed done = BNNEP_RELAXED_INIT;
     bnnep_one_hot(opt->network, labels, count, ws->targets);
     bnnep_status status = bnnep_stage(ws, inputs, ws->targets, count);
     if (status == BNNEP_OK)
-        status = run_free_phase(ws, watch, &gathered);
-    if (status == BNNEP_OK)
-        status =
-            bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_NUDGED, opt->options.nudged_steps, beta, watch, &done);
-    if (status == BNNEP_OK)
-        status = bnnep_learn(opt, ws, beta, NULL);
+        status = opt->tape > 0 ? propagate_back(opt, ws, watch, &gathered)
+                               : propagate_equilibrium(opt, ws, watch, &gathered);
     if (status != BNNEP_OK)
         return status;
     bnnep_score_batch(opt->network, ws->outputs, labels, count, &gathered);
-    gathered.steps_nudged += (double)done.sample_steps;
-    if (done.most_steps > gathered.steps_nudged_max)
-        gathered.steps_nudged_max = done.most_steps;
     for (size_t k = 0; gathered.flips && k < opt->network->model.connections; k++)
         gathered.flips[k] += opt->flips[k];
     *report = gathered;

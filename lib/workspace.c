@@ -105,6 +105,7 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
     if (status != BNNEP_OK)
         return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
     ws->count = count;
+    ws->staging++;
     ws->targeted = targets != NULL;
     ws->reached[BNNEP_SLOT_FREE] = true;
     ws->reached[BNNEP_SLOT_NUDGED] = false;

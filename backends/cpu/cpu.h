@@ -49,9 +49,19 @@ struct cpu_network {
     struct cpu_connection *connection;
 };
 
+/* Back-propagation through time. Arrays as the states of a workspace, one for each step. */
+struct cpu_tape {
+    int32_t room, steps;
+    float **state;    /* [step]: states before it */
+    float **pre;      /* [step]: pre-activations; the states after the step are their clamp */
+    float **delta;    /* [step]: dLoss/dpre, summed over the batch */
+    uint16_t **place; /* [step]: argmax; convolutional networks */
+};
+
 struct cpu_learner {
     struct cpu_network *network;
     float **momentum; /* [connection][rows][columns] */
+    struct cpu_tape tape;
 };
 
 /* Zeroed memory on a cache line; NULL if out of memory. */
@@ -68,38 +78,58 @@ unsigned cpu_threads(const char *device, char *why);
 struct cpu_scratch {
     double *tile;              /* [TILE]: signs of a tile of weights, or a contrast in double */
     double *sum;               /* [TILE_ROWS][LANES] */
-    float *forward, *feedback; /* [units of all layers][LANES]: sums of signs times activations */
-    float *active;             /* the same: activations of binary networks */
-    float *contrast;           /* [TILE] */
+    float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1} and fb_k of this step */
+    float *active;             /* the same: activations of binary networks, gradients in back-propagation */
+    uint16_t *pooled;          /* the same: argmax of this step; convolutional networks */
+    float *contrast;           /* [TILE, or the columns of a convolution if those are more] */
     float *above, *below;      /* [rows or columns of a tile of weights][LANES]: activations of binary networks */
+    /* convolutional networks */
+    float *patch;   /* [columns][LANES] */
+    float *channel; /* [rows][LANES] */
+    double *map;    /* a padded map */
+    double *signs;  /* [columns] */
 };
 
 struct cpu_workspace {
     const struct cpu_network *network;
     struct pool *pool;
     unsigned threads;
-    size_t count, tiles;         /* samples staged, tiles of them */
-    size_t units;                /* of layers 1 ... L together */
-    size_t *offset;              /* [layer - 1]: units of the layers before */
-    float *x;                    /* [sample][in] */
-    float *input;                /* [tile][in][LANES] */
-    float *target;               /* [tile][out][LANES] */
-    float *drive;                /* [tile][units of layer 1][LANES]: B_0 x */
-    float *state[BNNEP_SLOTS];   /* [tile][units][LANES] */
-    float *delta;                /* [tile][units][LANES]: change of activation from the free to the nudged phase */
-    double *dot[BNNEP_SLOTS];    /* [tile * LANES]: a_{k+1} . B_k a_k */
-    struct cpu_scratch *scratch; /* [threads] */
+    size_t count, tiles;          /* samples staged, tiles of them */
+    size_t units;                 /* of layers 1 ... L together */
+    size_t *offset;               /* [layer index]: units of the layers before */
+    float *x;                     /* [sample][in] */
+    float *input;                 /* [tile][in][LANES] */
+    float *target;                /* [tile][out][LANES] */
+    float *drive;                 /* [tile][units of layer 1][LANES]: fwd_0(x) */
+    float *state[BNNEP_SLOTS];    /* [tile][units][LANES] */
+    float *delta;                 /* [tile][units][LANES]: change of activation from the free to the nudged phase */
+    double *dot[BNNEP_SLOTS];     /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
+    uint16_t *place[BNNEP_SLOTS]; /* [tile][units][LANES]: argmax of the last step; convolutional networks */
+    double *maps;                 /* [sample][padded map]: the layer below, for the gradient of a convolution */
+    double *gradient;             /* [rows][kernel row][kernel column][channel] */
+    struct cpu_scratch *scratch;  /* [threads] */
 };
 
 static inline bool cpu_binary(const struct bnnep_model *model) {
     return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
 }
 
-/* States of layer index k (layer k+1) of one tile. */
-static inline float *cpu_state(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k) {
-    return ws->state[slot] + (tile * ws->units + ws->offset[k]) * LANES;
+static inline bool cpu_is_convolution(const struct bnnep_link *link) {
+    return link->kind == BNNEP_CONVOLUTION;
 }
 
+/* Where layer index k (layer k+1) of a tile begins in an array [tile][units][LANES]. */
+static inline size_t cpu_at(const struct cpu_workspace *ws, size_t tile, size_t k) {
+    return (tile * ws->units + ws->offset[k]) * LANES;
+}
+
+static inline float *cpu_state(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k) {
+    return ws->state[slot] + cpu_at(ws, tile, k);
+}
+
+/* Units of all layers but the input; samples rounded up to whole tiles. */
+size_t cpu_units(const struct bnnep_model *model);
+size_t cpu_lanes(size_t samples);
 uint64_t cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch);
 bnnep_status cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why);
 void cpu_workspace_destroy(void *workspace);
@@ -119,11 +149,42 @@ void cpu_product_exact(const struct bnnep_link *link, const struct cpu_connectio
 /* G [rows][ld] += above below^T for one tile of samples: above [rows][LANES], below [columns][LANES]. */
 void cpu_outer(size_t rows, size_t columns, const float *above, const float *below, float *G, size_t ld);
 
-/* --- relax.c, learn.c ------------------------------------------------------------------------------------- */
+/* --- convolution.c: maps are [channel][row][column][LANES], places [unit][LANES] -------------------------------- */
 
-bnnep_status cpu_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+/* Elements of the map below a convolution with its padding. */
+size_t cpu_padded(const struct bnnep_link *link);
+/* fwd_k: below [in][LANES] -> value [out][LANES] and its argmax. exact: sums in double, rounded once. */
+void cpu_convolve(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                  bool exact, float *value, uint16_t *place, struct cpu_scratch *scratch);
+/* The same without bias, read at the given places: the adjoint of the feedback. */
+void cpu_convolve_at(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                     const uint16_t *place, float *value, struct cpu_scratch *scratch);
+/* fb_k: above [out][LANES] -> value [in][LANES], from the given places; only lanes that are moving (NULL: all). */
+void cpu_feed_back(const struct bnnep_link *link, const struct cpu_connection *connection, const float *above,
+                   const uint16_t *place, const float *moving, float *value, struct cpu_scratch *scratch);
+/* Activations of one lane of a map, with its padding and channels innermost. */
+void cpu_pad(const struct bnnep_link *link, const float *below, size_t lane, bool binary, float theta, double *map);
+/* G [kernel row][kernel column][channel] += weight * sum over the windows of channel o of above * patch. */
+void cpu_gather(const struct bnnep_link *link, size_t o, double weight, const float *above, const uint16_t *place,
+                size_t lane, bool binary, float theta, const double *map, double *G);
+
+/* --- relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
+
+/* fwd_k of a tile, bias included; in a convolution with the argmax in place. */
+void cpu_forward(const struct cpu_workspace *ws, size_t k, const float *below, float *value, uint16_t *place,
+                 struct cpu_scratch *scratch);
+/* From the states of a tile: all fwd_k and fb_k, and the argmax, into the scratch. */
+void cpu_sums(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, const float *moving,
+              struct cpu_scratch *scratch);
 /* Activations of layer index k of a tile: its states, or in a binary network a copy made in `to`. */
 const float *cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k, float *to);
+bnnep_status cpu_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+
+bnnep_status cpu_tape_make(struct cpu_tape *tape, const struct bnnep_model *model, size_t max_batch, int32_t steps);
+void cpu_tape_free(struct cpu_tape *tape);
+uint64_t cpu_tape_bytes(const struct bnnep_model *model, size_t max_batch, int32_t steps);
+bnnep_status cpu_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
+
 bnnep_status cpu_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                        uint64_t *flips, char *why);
 

@@ -152,8 +152,8 @@ void cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows
             memcpy(tile + 8 * b, signs_of_byte[bits[b]], sizeof signs_of_byte[0]);
 }
 
-static uint64_t learner_bytes(const struct bnnep_model *model) {
-    uint64_t bytes = sizeof(struct cpu_learner);
+static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
+    uint64_t bytes = sizeof(struct cpu_learner) + cpu_tape_bytes(model, max_batch, tape);
     for (size_t k = 0; k < model->connections; k++)
         bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
     return bytes;
@@ -166,10 +166,11 @@ static void learner_destroy(void *handle) {
     for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
         free(learner->momentum[k]);
     free(learner->momentum);
+    cpu_tape_free(&learner->tape);
     free(learner);
 }
 
-static bnnep_status learner_create(void *network, void **out, char *why) {
+static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
     struct cpu_network *net = network;
     struct cpu_learner *learner = calloc(1, sizeof *learner);
     if (!learner)
@@ -181,6 +182,8 @@ static bnnep_status learner_create(void *network, void **out, char *why) {
         const struct bnnep_link *link = &net->model->links[k];
         complete = (learner->momentum[k] = cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
     }
+    if (complete && tape > 0)
+        complete = cpu_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
     if (!complete) {
         learner_destroy(learner);
         return no_memory(why);
@@ -227,5 +230,6 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .learner_destroy = learner_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
+    .backpropagate = cpu_backpropagate,
     .learn = cpu_learn,
 };

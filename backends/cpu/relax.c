@@ -39,11 +39,64 @@ const float *cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slo
     return to;
 }
 
+/* alpha B a + b, and alpha B^T a, from the plain sums. */
+static void scale_forward(const struct bnnep_link *link, const struct cpu_connection *c, float *value) {
+    for (size_t j = 0; j < link->rows; j++)
+        for (size_t l = 0; l < LANES; l++)
+            value[j * LANES + l] = bnnep_forward(c->alpha[0], value[j * LANES + l], c->bias[j]);
+}
+
+static void scale_feedback(const struct bnnep_link *link, const struct cpu_connection *c, float *value) {
+    for (size_t v = 0; v < link->columns * LANES; v++)
+        value[v] *= c->alpha[0];
+}
+
+void cpu_forward(const struct cpu_workspace *ws, size_t k, const float *below, float *value, uint16_t *place,
+                 struct cpu_scratch *scratch) {
+    const struct bnnep_model *model = ws->network->model;
+    const struct bnnep_link *link = &model->links[k];
+    const struct cpu_connection *c = &ws->network->connection[k];
+    const bool exact = k == 0 && cpu_binary(model);
+    if (cpu_is_convolution(link)) {
+        cpu_convolve(link, c, below, exact, value, place, scratch);
+        return;
+    }
+    if (exact)
+        cpu_product_exact(link, c, below, value, scratch->tile, scratch->sum);
+    else
+        cpu_products(link, c, below, NULL, value, NULL, (float *)scratch->tile);
+    scale_forward(link, c, value);
+}
+
+void cpu_sums(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, const float *moving,
+              struct cpu_scratch *scratch) {
+    const struct bnnep_model *model = ws->network->model;
+    const size_t drive = model->links[0].out * LANES;
+    memcpy(scratch->forward, ws->drive + tile * drive, drive * sizeof(float));
+    if (ws->place[slot])
+        memcpy(scratch->pooled, ws->place[slot] + cpu_at(ws, tile, 0), drive * sizeof(uint16_t));
+    const float *below = cpu_activations(ws, slot, tile, 0, scratch->active);
+    for (size_t k = 1; k < model->connections; k++) {
+        const struct bnnep_link *link = &model->links[k];
+        const struct cpu_connection *c = &ws->network->connection[k];
+        const size_t at = ws->offset[k] * LANES;
+        const float *above = cpu_activations(ws, slot, tile, k, scratch->active + at);
+        float *forward = scratch->forward + at, *feedback = scratch->feedback + ws->offset[k - 1] * LANES;
+        if (cpu_is_convolution(link)) {
+            cpu_convolve(link, c, below, false, forward, scratch->pooled + at, scratch);
+            cpu_feed_back(link, c, above, scratch->pooled + at, moving, feedback, scratch);
+        } else {
+            cpu_products(link, c, below, above, forward, feedback, (float *)scratch->tile);
+            scale_forward(link, c, forward);
+            scale_feedback(link, c, feedback);
+        }
+        below = above;
+    }
+}
+
 /* What the update of one layer reads and writes; arrays are [unit][LANES]. */
 struct layer {
     size_t units;
-    float alpha;
-    const float *bias;
     const float *forward, *feedback;  /* feedback is NULL for the output */
     const float *target, *prediction; /* NULL for a hidden layer */
     float *state;
@@ -53,20 +106,17 @@ INLINE void move(const struct layer *layer, struct bnnep_neuron neuron, float *r
                  float *restrict change) {
     float *restrict state = layer->state;
     const float *restrict forward = layer->forward, *restrict feedback = layer->feedback;
-    for (size_t j = 0; j < layer->units; j++) {
-        const float bias = layer->bias[j];
+    for (size_t j = 0; j < layer->units; j++)
         for (size_t l = 0; l < LANES; l++) {
             const size_t v = j * LANES + l;
             const float s = state[v];
-            const float pre = bnnep_preactivation(layer->alpha, forward[v], bias, neuron.alpha_up,
-                                                  neuron.output ? 0.0f : feedback[v]);
+            const float pre = neuron.output ? forward[v] : forward[v] + feedback[v];
             const float next = bnnep_next_state(&neuron, s, pre, neuron.output ? layer->target[v] : 0.0f,
                                                 neuron.output ? layer->prediction[v] : 0.0f);
             const float step = fabsf(next - s) * moving[l];
             change[l] = step > change[l] ? step : change[l];
             state[v] = moving[l] != 0.0f ? next : s;
         }
-    }
 }
 
 /* The same loop four times over, each without the branches that do not change inside it. */
@@ -92,41 +142,30 @@ static void move_layer(const struct layer *layer, struct bnnep_neuron neuron, fl
     }
 }
 
-/* The sums that all layers need, from the states of time t. */
-static void sum_activations(struct passage *p) {
+/* The argmax of this step, for the samples that move. */
+static void keep_places(struct passage *p) {
     struct cpu_workspace *ws = p->phase->ws;
-    const struct bnnep_model *model = ws->network->model;
-    const enum bnnep_slot slot = p->phase->how->to;
-    struct cpu_scratch *scratch = p->scratch;
-    if (model->connections < 2)
-        return;
-    const float *below = cpu_activations(ws, slot, p->tile, 0, scratch->active);
-    for (size_t k = 1; k < model->connections; k++) {
-        const size_t at = ws->offset[k] * LANES;
-        const float *above = cpu_activations(ws, slot, p->tile, k, scratch->active + at);
-        cpu_products(&model->links[k], &ws->network->connection[k], below, above, scratch->forward + at,
-                     scratch->feedback + ws->offset[k - 1] * LANES, (float *)scratch->tile);
-        below = above;
-    }
+    uint16_t *place = ws->place[p->phase->how->to] + cpu_at(ws, p->tile, 0);
+    for (size_t v = 0; v < ws->units * LANES; v++)
+        place[v] = p->moving[v % LANES] != 0.0f ? p->scratch->pooled[v] : place[v];
 }
 
 /* One time step of a tile: all layers move at once. */
 static void step(struct passage *p) {
     struct cpu_workspace *ws = p->phase->ws;
-    const struct cpu_network *net = ws->network;
-    const struct bnnep_model *model = net->model;
+    const struct bnnep_model *model = ws->network->model;
     const struct bnnep_relaxation *how = p->phase->how;
     const size_t L = model->connections;
-    sum_activations(p);
+    cpu_sums(ws, how->to, p->tile, p->moving, p->scratch);
+    if (model->convolutional)
+        keep_places(p);
     memset(p->change, 0, sizeof p->change);
     for (size_t k = 0; k < L; k++) {
         const bool output = k + 1 == L;
         const size_t units = model->links[k].out, at = ws->offset[k] * LANES;
         const struct layer layer = {
             .units = units,
-            .alpha = net->connection[k].alpha[0],
-            .bias = net->connection[k].bias,
-            .forward = k == 0 ? ws->drive + p->tile * units * LANES : p->scratch->forward + at,
+            .forward = p->scratch->forward + at,
             .feedback = output ? NULL : p->scratch->feedback + at,
             .target = output ? ws->target + p->tile * units * LANES : NULL,
             .prediction = output ? cpu_state(ws, BNNEP_SLOT_FREE, p->tile, k) : NULL,
@@ -137,7 +176,6 @@ static void step(struct passage *p) {
             .output = output,
             .clamp_nudged = !model->convolutional,
             .fixed_prediction = model->convolutional,
-            .alpha_up = output ? 0.0f : net->connection[k + 1].alpha[0],
             .theta = model->theta,
             .keep = (float)(1.0 - (double)model->gamma_neur),
             .gain = model->gamma_neur,
@@ -152,8 +190,12 @@ static void relax_tile(void *arg, size_t tile, unsigned worker) {
     struct cpu_workspace *ws = phase->ws;
     const struct bnnep_relaxation *how = phase->how;
     struct passage p = {.phase = phase, .scratch = &ws->scratch[worker], .tile = tile};
-    if (how->from != how->to)
+    if (how->from != how->to) {
         memcpy(cpu_state(ws, how->to, tile, 0), cpu_state(ws, how->from, tile, 0), ws->units * LANES * sizeof(float));
+        if (ws->place[how->to])
+            memcpy(ws->place[how->to] + cpu_at(ws, tile, 0), ws->place[how->from] + cpu_at(ws, tile, 0),
+                   ws->units * LANES * sizeof(uint16_t));
+    }
     /* Lanes without a sample rest. */
     size_t moving = ws->count - tile * LANES < LANES ? ws->count - tile * LANES : LANES;
     for (size_t l = 0; l < moving; l++)

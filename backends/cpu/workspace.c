@@ -5,62 +5,94 @@
 #include <string.h>
 
 #include "backends/cpu/cpu.h"
+#include "backends/rules.h"
 
 static size_t tiles_of(size_t samples) {
     return (samples + LANES - 1) / LANES;
 }
 
-static size_t units_of(const struct bnnep_model *model) {
+size_t cpu_lanes(size_t samples) {
+    return tiles_of(samples) * LANES;
+}
+
+size_t cpu_units(const struct bnnep_model *model) {
     size_t units = 0;
     for (size_t k = 0; k < model->connections; k++)
         units += model->links[k].out;
     return units;
 }
 
-/* The widest tile of weights, in columns. */
-static size_t widest_tile(const struct bnnep_model *model) {
-    size_t widest = 0;
+/* The largest sizes among the connections, from which the buffers follow. */
+struct extent {
+    size_t units, scales;
+    size_t tile_columns;                    /* the widest tile of weights */
+    size_t rows, columns, padded, gradient; /* of convolutions; 0 if there are none */
+};
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static struct extent extent_of(const struct bnnep_model *model) {
+    struct extent e = {.units = cpu_units(model)};
     for (size_t k = 0; k < model->connections; k++) {
-        const size_t rows = model->links[k].rows < TILE_ROWS ? model->links[k].rows : TILE_ROWS;
-        if (TILE / rows > widest)
-            widest = TILE / rows;
+        const struct bnnep_link *link = &model->links[k];
+        const size_t rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
+        e.tile_columns = larger(e.tile_columns, TILE / rows);
+        e.scales = larger(e.scales, link->scales);
+        if (!cpu_is_convolution(link))
+            continue;
+        e.rows = larger(e.rows, link->rows);
+        e.columns = larger(e.columns, link->columns);
+        e.padded = larger(e.padded, cpu_padded(link));
+        e.gradient = larger(e.gradient, link->rows * link->columns);
     }
-    return widest;
+    return e;
 }
 
 uint64_t cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
     char why[BNNEP_WHY];
-    const uint64_t lanes = tiles_of(max_batch) * LANES, threads = cpu_threads(device, why), units = units_of(model);
+    const struct extent e = extent_of(model);
+    const uint64_t lanes = cpu_lanes(max_batch), threads = cpu_threads(device, why);
     const uint64_t in = model->links[0].in, out = model->links[model->connections - 1].out;
-    const uint64_t a_sample = 2 * in + out + model->links[0].out + (BNNEP_SLOTS + 1) * units;
-    const uint64_t a_thread = (TILE + TILE_ROWS * LANES) * sizeof(double) + TILE * sizeof(float) +
-                              (3 * units + TILE_ROWS + widest_tile(model)) * LANES * sizeof(float);
-    return sizeof(struct cpu_workspace) + lanes * (a_sample * sizeof(float) + BNNEP_SLOTS * sizeof(double)) +
+    const uint64_t places = model->convolutional ? sizeof(uint16_t) : 0;
+    const uint64_t a_lane = (in + out + model->links[0].out + (BNNEP_SLOTS + 1) * (uint64_t)e.units) * sizeof(float) +
+                            BNNEP_SLOTS * (e.scales * sizeof(double) + e.units * places);
+    const uint64_t a_thread =
+        (TILE + TILE_ROWS * LANES + e.padded + e.columns) * sizeof(double) + larger(TILE, e.columns) * sizeof(float) +
+        ((3 * (uint64_t)e.units + TILE_ROWS + e.tile_columns + e.columns + e.rows) * sizeof(float) + e.units * places) *
+            LANES;
+    return sizeof(struct cpu_workspace) + lanes * a_lane +
+           max_batch * (in * sizeof(float) + e.padded * sizeof(double)) + e.gradient * sizeof(double) +
            threads * (a_thread + sizeof(struct cpu_scratch)) + model->connections * sizeof(size_t);
 }
 
 static void scratch_free(struct cpu_scratch *s) {
-    free(s->tile);
-    free(s->sum);
-    free(s->forward);
-    free(s->feedback);
-    free(s->active);
-    free(s->contrast);
-    free(s->above);
-    free(s->below);
+    void *const parts[] = {s->tile,  s->sum,   s->forward, s->feedback, s->active, s->pooled, s->contrast,
+                           s->above, s->below, s->patch,   s->channel,  s->map,    s->signs};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        free(parts[i]);
 }
 
-static bool scratch_make(struct cpu_scratch *s, const struct bnnep_model *model) {
-    const size_t units = units_of(model);
+static bool scratch_make(struct cpu_scratch *s, const struct extent *e, bool convolutional) {
     s->tile = cpu_alloc(TILE, sizeof(double));
     s->sum = cpu_alloc(TILE_ROWS * LANES, sizeof(double));
-    s->forward = cpu_alloc(units * LANES, sizeof(float));
-    s->feedback = cpu_alloc(units * LANES, sizeof(float));
-    s->active = cpu_alloc(units * LANES, sizeof(float));
-    s->contrast = cpu_alloc(TILE, sizeof(float));
+    s->forward = cpu_alloc(e->units * LANES, sizeof(float));
+    s->feedback = cpu_alloc(e->units * LANES, sizeof(float));
+    s->active = cpu_alloc(e->units * LANES, sizeof(float));
+    s->contrast = cpu_alloc(larger(TILE, e->columns), sizeof(float));
     s->above = cpu_alloc(TILE_ROWS * LANES, sizeof(float));
-    s->below = cpu_alloc(widest_tile(model) * LANES, sizeof(float));
-    return s->tile && s->sum && s->forward && s->feedback && s->active && s->contrast && s->above && s->below;
+    s->below = cpu_alloc(e->tile_columns * LANES, sizeof(float));
+    bool complete = s->tile && s->sum && s->forward && s->feedback && s->active && s->contrast && s->above && s->below;
+    if (convolutional) {
+        s->pooled = cpu_alloc(e->units * LANES, sizeof(uint16_t));
+        s->patch = cpu_alloc(e->columns * LANES, sizeof(float));
+        s->channel = cpu_alloc(e->rows * LANES, sizeof(float));
+        s->map = cpu_alloc(e->padded, sizeof(double));
+        s->signs = cpu_alloc(e->columns, sizeof(double));
+        complete = complete && s->pooled && s->patch && s->channel && s->map && s->signs;
+    }
+    return complete;
 }
 
 void cpu_workspace_destroy(void *handle) {
@@ -70,48 +102,55 @@ void cpu_workspace_destroy(void *handle) {
     pool_destroy(ws->pool);
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
         scratch_free(&ws->scratch[i]);
-    free(ws->scratch);
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        free(ws->state[slot]);
-        free(ws->dot[slot]);
-    }
-    free(ws->offset);
-    free(ws->x);
-    free(ws->input);
-    free(ws->target);
-    free(ws->drive);
-    free(ws->delta);
+    void *const parts[] = {ws->scratch,  ws->offset, ws->x,      ws->input,    ws->target,
+                           ws->drive,    ws->delta,  ws->maps,   ws->gradient, ws->state[0],
+                           ws->state[1], ws->dot[0], ws->dot[1], ws->place[0], ws->place[1]};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        free(parts[i]);
     free(ws);
+}
+
+/* Allocates all that the workspace points to. */
+static bool fill(struct cpu_workspace *ws, size_t max_batch) {
+    const struct bnnep_model *model = ws->network->model;
+    const struct extent e = extent_of(model);
+    const size_t lanes = cpu_lanes(max_batch);
+    ws->units = e.units;
+    ws->pool = pool_create(ws->threads);
+    ws->offset = calloc(model->connections, sizeof *ws->offset);
+    ws->x = cpu_alloc(max_batch * model->links[0].in, sizeof(float));
+    ws->input = cpu_alloc(lanes * model->links[0].in, sizeof(float));
+    ws->target = cpu_alloc(lanes * model->links[model->connections - 1].out, sizeof(float));
+    ws->drive = cpu_alloc(lanes * model->links[0].out, sizeof(float));
+    ws->delta = cpu_alloc(lanes * ws->units, sizeof(float));
+    ws->scratch = calloc(ws->threads, sizeof *ws->scratch);
+    bool complete = ws->pool && ws->offset && ws->x && ws->input && ws->target && ws->drive && ws->delta && ws->scratch;
+    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+        ws->state[slot] = cpu_alloc(lanes * ws->units, sizeof(float));
+        ws->dot[slot] = cpu_alloc(lanes * e.scales, sizeof(double));
+        complete = complete && ws->state[slot] && ws->dot[slot];
+        if (model->convolutional)
+            complete = (ws->place[slot] = cpu_alloc(lanes * ws->units, sizeof(uint16_t))) && complete;
+    }
+    if (model->convolutional) {
+        ws->maps = cpu_alloc(max_batch * e.padded, sizeof(double));
+        ws->gradient = cpu_alloc(e.gradient, sizeof(double));
+        complete = complete && ws->maps && ws->gradient;
+    }
+    for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
+        complete = scratch_make(&ws->scratch[i], &e, model->convolutional) && complete;
+    return complete;
 }
 
 bnnep_status cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
     const struct cpu_network *net = network;
     const struct bnnep_model *model = net->model;
-    const size_t lanes = tiles_of(max_batch) * LANES;
     struct cpu_workspace *ws = calloc(1, sizeof *ws);
-    bool complete = ws != NULL;
-    if (complete) {
+    if (ws) {
         ws->network = net;
         ws->threads = threads > 0 ? (unsigned)threads : net->threads;
-        ws->units = units_of(model);
-        ws->pool = pool_create(ws->threads);
-        ws->offset = calloc(model->connections, sizeof *ws->offset);
-        ws->x = cpu_alloc(max_batch * model->links[0].in, sizeof(float));
-        ws->input = cpu_alloc(lanes * model->links[0].in, sizeof(float));
-        ws->target = cpu_alloc(lanes * model->links[model->connections - 1].out, sizeof(float));
-        ws->drive = cpu_alloc(lanes * model->links[0].out, sizeof(float));
-        ws->delta = cpu_alloc(lanes * ws->units, sizeof(float));
-        ws->scratch = calloc(ws->threads, sizeof *ws->scratch);
-        complete = ws->pool && ws->offset && ws->x && ws->input && ws->target && ws->drive && ws->delta && ws->scratch;
-        for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-            ws->state[slot] = cpu_alloc(lanes * ws->units, sizeof(float));
-            ws->dot[slot] = cpu_alloc(lanes, sizeof(double));
-            complete = complete && ws->state[slot] && ws->dot[slot];
-        }
-        for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
-            complete = scratch_make(&ws->scratch[i], model) && complete;
     }
-    if (!complete) {
+    if (!ws || !fill(ws, max_batch)) {
         cpu_workspace_destroy(ws);
         snprintf(why, BNNEP_WHY, "out of memory");
         return BNNEP_ERROR_MEMORY;
@@ -157,16 +196,15 @@ static void stage_tile(void *arg, size_t tile, unsigned worker) {
     to_lanes(staging->x + tile * LANES * first->in, present, first->in, input);
     if (staging->target)
         to_lanes(staging->target + tile * LANES * last->out, present, last->out, ws->target + tile * last->out * LANES);
-    float *drive = ws->drive + tile * first->out * LANES;
-    struct cpu_scratch *scratch = &ws->scratch[worker];
-    if (cpu_binary(model))
-        cpu_product_exact(first, &ws->network->connection[0], input, drive, scratch->tile, scratch->sum);
-    else
-        cpu_products(first, &ws->network->connection[0], input, NULL, drive, NULL, (float *)scratch->tile);
-    /* The free phase starts from 0 with real activations, from 1 with binary ones. */
+    /* The places of connection 0 stay as they are: its input is clamped. */
+    uint16_t *place = ws->place[BNNEP_SLOT_FREE] ? ws->place[BNNEP_SLOT_FREE] + cpu_at(ws, tile, 0) : NULL;
+    if (place)
+        memset(place, 0, ws->units * LANES * sizeof *place);
+    cpu_forward(ws, 0, input, ws->drive + tile * first->out * LANES, place, &ws->scratch[worker]);
+    const float start = bnnep_start(cpu_binary(model), model->convolutional);
     float *state = cpu_state(ws, BNNEP_SLOT_FREE, tile, 0);
     for (size_t v = 0; v < ws->units * LANES; v++)
-        state[v] = cpu_binary(model) ? 1.0f : 0.0f;
+        state[v] = start;
 }
 
 bnnep_status cpu_stage(void *handle, const float *x, const float *target, size_t count, char *why) {

@@ -201,15 +201,17 @@ enum {
 /** Kinds of connections. */
 enum {
     BNNEP_FULLY_CONNECTED = 0,
-    BNNEP_CONVOLUTION = 1 /**< convolution and max-pooling; named here, not yet done: networks with it are refused */
+    BNNEP_CONVOLUTION = 1 /**< convolution of stride 1 and max-pooling; they come before all fully connected ones */
 };
 
 /** One connection of a network's description. BNNEP_FC and BNNEP_CONV write it. */
 typedef struct bnnep_connection {
     size_t size;
-    int32_t kind;                  /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
-    int32_t outputs;               /**< units, or channels, of the layer it leads to; > 0 */
-    int32_t kernel, padding, pool; /**< convolution: kernel edge, zero padding, pooling window; else 0 */
+    int32_t kind;    /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
+    int32_t outputs; /**< units, or channels, of the layer it leads to; > 0 */
+    int32_t kernel, padding,
+        pool; /**< convolution: edge of the kernel, zero padding, edge of the pooling window (which is
+                   also its stride; rows and columns left over are dropped), at most 255; else 0 */
 } bnnep_connection;
 #define BNNEP_FC(outputs)                                                                                              \
     { sizeof(bnnep_connection), BNNEP_FULLY_CONNECTED, outputs, 0, 0, 0 }
@@ -275,13 +277,14 @@ BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnne
 typedef struct bnnep_connection_info {
     size_t size;
     int32_t kind;
-    uint64_t rows;    /**< rows of the sign matrix: output units or channels */
-    uint64_t columns; /**< its columns: input units (convolution: input channels * kernel * kernel) */
-    uint64_t scales;  /**< number of scaling factors: 1, or one an output channel */
-    uint64_t units;   /**< units of the layer it leads to */
+    uint64_t rows;                    /**< rows of the sign matrix: output units or channels */
+    uint64_t columns;                 /**< its columns: input units (convolution: input channels * kernel * kernel) */
+    uint64_t scales;                  /**< number of scaling factors: 1, or one an output channel */
+    uint64_t units;                   /**< units of the layer it leads to */
+    uint64_t channels, height, width; /**< their shape; fully connected: units, 1, 1 */
 } bnnep_connection_info;
 #define BNNEP_CONNECTION_INFO_INIT                                                                                     \
-    { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0 }
+    { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0, 0, 0, 0 }
 
 BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network, size_t connection,
                                                     bnnep_connection_info *info);
@@ -295,13 +298,15 @@ typedef struct bnnep_optimizer bnnep_optimizer;
 /** Where the gradient comes from. */
 enum {
     BNNEP_EQUILIBRIUM_PROPAGATION = 0,
-    BNNEP_BPTT = 1 /**< back-propagation through time, the paper's baseline: named here, not yet done */
+    BNNEP_BPTT = 1 /**< back-propagation through time, the paper's baseline: the gradient of 1/2 |s_L - target|^2
+                      through the last nudged_steps + 1 free steps (convolutional networks: nudged_steps), with the same
+                      rule. For real activations and fixed scaling factors; needs free_steps > nudged_steps */
 };
 
 /** How a network learns. The four arrays have one element a connection, input first, and are copied. */
 typedef struct bnnep_optimizer_options {
     size_t size;
-    int32_t method;          /**< BNNEP_EQUILIBRIUM_PROPAGATION */
+    int32_t method;          /**< BNNEP_EQUILIBRIUM_PROPAGATION or BNNEP_BPTT */
     int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase, at least 1; default 10 */
     float beta;              /**< strength of the nudge, not 0; default 0.3. Its sign counts unless random_beta */
     int32_t random_beta;     /**< 1 (default): the sign of beta is drawn for each batch; 0: it is as given */
@@ -311,9 +316,11 @@ typedef struct bnnep_optimizer_options {
     const double *lr_alpha;  /**< learning rates of the scaling factors, at least 0; NULL: they stay as they are */
     int32_t shuffle;         /**< 1 (default): each epoch goes through the data in a new random order */
     uint64_t seed;           /**< order of the data and signs of beta are drawn by it; default 0 */
+    int32_t momentum_noise;  /**< 1: momenta start from 2 gamma N(0, 1), as in the paper's program for convolutional
+                                  networks with binary activations; 0 (default): from 0 */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
-    { sizeof(bnnep_optimizer_options), BNNEP_EQUILIBRIUM_PROPAGATION, 10, 0.3f, 1, NULL, NULL, NULL, NULL, 1, 0 }
+    { sizeof(bnnep_optimizer_options), BNNEP_EQUILIBRIUM_PROPAGATION, 10, 0.3f, 1, NULL, NULL, NULL, NULL, 1, 0, 0 }
 
 /** Makes an optimizer for @p network, its momenta zero. It keeps the network alive. A network may have several;
  * each has its own momenta. */
@@ -449,7 +456,7 @@ BNNEP_API bnnep_status bnnep_network_get_bias(const bnnep_network *network, size
 BNNEP_API bnnep_status bnnep_network_set_bias(bnnep_network *network, size_t connection, const float *bias,
                                               size_t count);
 
-/** Momenta, [rows][columns]. */
+/** Momenta, [rows][columns]. Columns of a convolution are [input channel][kernel row][kernel column]. */
 BNNEP_API bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optimizer, size_t connection,
                                                     float *momentum, size_t count);
 BNNEP_API bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t connection,
@@ -503,9 +510,14 @@ BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int
                                                  const float *state, size_t count);
 
 /** Updates momenta, signs, biases and scaling factors from the contrast of the two phases in @p workspace, which
- * must be of the optimizer's network. @p beta is the one that the nudged phase had. @p flips is [connections], or
- * NULL. */
+ * must be of the optimizer's network. @p beta is the one that the nudged phase had (not used with BNNEP_BPTT). @p flips
+ * is [connections], or NULL. */
 BNNEP_API bnnep_status bnnep_learn(bnnep_optimizer *optimizer, bnnep_workspace *workspace, float beta, uint64_t *flips);
+
+/** For an optimizer with BNNEP_BPTT: goes on for @p steps free steps (1 to nudged_steps + 1) from the free states,
+ * which end up there, and back-propagates the gradient through them. bnnep_learn() then takes it in place of the
+ * contrast. The batch must have been staged with targets. */
+BNNEP_API bnnep_status bnnep_backpropagate(bnnep_optimizer *optimizer, bnnep_workspace *workspace, int32_t steps);
 
 #ifdef __cplusplus
 }

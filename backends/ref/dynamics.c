@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* The two dynamics, one sample at a time. */
+#include <string.h>
+
+#include "backends/ref/ref.h"
+#include "backends/rules.h"
+
+static bool is_convolution(const struct bnnep_link *link) {
+    return link->kind == BNNEP_CONVOLUTION;
+}
+
+/* Place q of the window of unit u (of a map of `to` units a channel): row and column in the convolution's output. */
+static void position_of(const struct bnnep_link *link, size_t u, uint16_t q, size_t *y, size_t *x) {
+    *y = u / link->to.width * link->pool + q / link->pool;
+    *x = u % link->to.width * link->pool + q % link->pool;
+}
+
+/* The input unit that column i of the sign matrix sees from (y, x), or -1 if that lies in the padding. */
+static ptrdiff_t seen_by(const struct bnnep_link *link, size_t i, size_t y, size_t x) {
+    const size_t K = link->kernel, c = i / (K * K);
+    const ptrdiff_t row = (ptrdiff_t)(y + i / K % K) - (ptrdiff_t)link->padding;
+    const ptrdiff_t column = (ptrdiff_t)(x + i % K) - (ptrdiff_t)link->padding;
+    if (row < 0 || column < 0 || row >= (ptrdiff_t)link->from.height || column >= (ptrdiff_t)link->from.width)
+        return -1;
+    return (ptrdiff_t)(c * link->from.height + (size_t)row) * (ptrdiff_t)link->from.width + column;
+}
+
+/* Row j of B_k at (y, x) of the convolution's output. */
+static float patch_sum(const struct ref_network *net, size_t k, size_t j, size_t y, size_t x, const float *a) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const int8_t *row = net->connection[k].sign + j * link->columns;
+    double sum = 0.0;
+    for (size_t i = 0; i < link->columns; i++) {
+        const ptrdiff_t unit = seen_by(link, i, y, x);
+        if (unit >= 0)
+            sum += row[i] * (double)a[unit];
+    }
+    return (float)sum;
+}
+
+/* Row j of B_k of a fully connected layer. */
+static float row_sum(const struct ref_network *net, size_t k, size_t j, const float *a) {
+    const size_t columns = net->model->links[k].columns;
+    const int8_t *row = net->connection[k].sign + j * columns;
+    double sum = 0.0;
+    for (size_t i = 0; i < columns; i++)
+        sum += row[i] * (double)a[i];
+    return (float)sum;
+}
+
+/* fc: W a + b. conv: maxpool(conv2d(a, W) + b), the first maximum in row-major order. */
+void ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct ref_connection *c = &net->connection[k];
+    if (!is_convolution(link)) {
+        for (size_t j = 0; j < link->rows; j++)
+            value[j] = bnnep_forward(c->alpha[0], row_sum(net, k, j, a), c->bias[j]);
+        return;
+    }
+    const size_t units = link->to.height * link->to.width;
+    for (size_t j = 0; j < link->rows; j++)
+        for (size_t u = 0; u < units; u++)
+            for (uint16_t q = 0; q < link->pool * link->pool; q++) {
+                size_t y, x;
+                position_of(link, u, q, &y, &x);
+                const float v = bnnep_forward(c->alpha[j], patch_sum(net, k, j, y, x, a), c->bias[j]);
+                if (q == 0 || v > value[j * units + u]) {
+                    value[j * units + u] = v;
+                    place[j * units + u] = q;
+                }
+            }
+}
+
+/* fc: W^T a. conv: conv_transpose(unpool(a), W), from the pooled positions only. */
+void ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
+                  double *sum) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct ref_connection *c = &net->connection[k];
+    for (size_t i = 0; i < link->in; i++)
+        sum[i] = 0.0;
+    if (!is_convolution(link)) {
+        for (size_t j = 0; j < link->rows; j++)
+            for (size_t i = 0; i < link->columns; i++)
+                sum[i] += c->sign[j * link->columns + i] * (double)a[j];
+        for (size_t i = 0; i < link->in; i++)
+            value[i] = c->alpha[0] * (float)sum[i];
+        return;
+    }
+    const size_t units = link->to.height * link->to.width;
+    for (size_t j = 0; j < link->rows; j++)
+        for (size_t u = 0; u < units; u++) {
+            size_t y, x;
+            position_of(link, u, place[j * units + u], &y, &x);
+            const double pulled = (double)c->alpha[j] * (double)a[j * units + u];
+            for (size_t i = 0; i < link->columns; i++) {
+                const ptrdiff_t unit = seen_by(link, i, y, x);
+                if (unit >= 0)
+                    sum[unit] += c->sign[j * link->columns + i] * pulled;
+            }
+        }
+    for (size_t i = 0; i < link->in; i++)
+        value[i] = (float)sum[i];
+}
+
+void ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
+                          float *value) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct ref_connection *c = &net->connection[k];
+    const size_t units = link->out / link->rows; /* a row; 1 if fully connected */
+    for (size_t j = 0; j < link->rows; j++)
+        for (size_t u = 0; u < units; u++) {
+            size_t y = 0, x = 0;
+            if (is_convolution(link))
+                position_of(link, u, place[j * units + u], &y, &x);
+            value[j * units + u] = is_convolution(link) ? c->alpha[j] * patch_sum(net, k, j, y, x, a)
+                                                        : c->alpha[0] * row_sum(net, k, j, a);
+        }
+}
+
+void ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above, const float *below,
+               const uint16_t *place, double *G) {
+    const struct bnnep_link *link = &net->model->links[k];
+    if (!is_convolution(link)) {
+        for (size_t i = 0; i < link->columns; i++)
+            G[i] += weight * above[j] * (double)below[i];
+        return;
+    }
+    const size_t units = link->to.height * link->to.width;
+    for (size_t u = 0; u < units; u++) {
+        size_t y, x;
+        position_of(link, u, place[j * units + u], &y, &x);
+        for (size_t i = 0; i < link->columns; i++) {
+            const ptrdiff_t unit = seen_by(link, i, y, x);
+            if (unit >= 0)
+                G[i] += weight * above[j * units + u] * (double)below[unit];
+        }
+    }
+}
+
+bnnep_status ref_stage(void *handle, const float *x, const float *target, size_t count, char *why) {
+    (void)why;
+    struct ref_workspace *ws = handle;
+    const struct bnnep_model *model = ws->network->model;
+    const struct bnnep_link *first = &model->links[0], *last = &model->links[model->connections - 1];
+    const float start = bnnep_start(model->dynamics == BNNEP_BINARY_ACTIVATIONS, model->convolutional);
+    ws->count = count;
+    memcpy(ws->x, x, count * first->in * sizeof(float));
+    if (target)
+        memcpy(ws->target, target, count * last->out * sizeof(float));
+    for (size_t n = 0; n < count; n++)
+        ref_forward(ws->network, 0, ws->x + n * first->in, ws->drive + n * first->out,
+                    ws->place[BNNEP_SLOT_FREE][0] + n * first->out);
+    for (size_t k = 0; k < model->connections; k++)
+        for (size_t v = 0; v < count * model->links[k].out; v++) {
+            ws->state[BNNEP_SLOT_FREE][k][v] = start;
+            if (k > 0)
+                ws->place[BNNEP_SLOT_FREE][k][v] = 0;
+        }
+    return BNNEP_OK;
+}
+
+void ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n) {
+    const struct ref_network *net = ws->network;
+    const struct bnnep_model *model = net->model;
+    const bool binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    const size_t L = model->connections;
+    for (size_t k = 0; k < L; k++)
+        for (size_t j = 0, units = model->links[k].out; j < units; j++)
+            ws->active[k][j] = bnnep_activation(binary, model->theta, ws->state[slot][k][n * units + j]);
+    memcpy(ws->forward[0], ws->drive + n * model->links[0].out, model->links[0].out * sizeof(float));
+    memcpy(ws->pooled[0], ws->place[slot][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
+    for (size_t k = 1; k < L; k++) {
+        ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
+        ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
+    }
+    for (size_t k = 0; k < L; k++)
+        for (size_t j = 0; j < model->links[k].out; j++)
+            ws->pre[k][j] = k + 1 < L ? ws->forward[k][j] + ws->feedback[k][j] : ws->forward[k][j];
+}
+
+/* One time step of sample n: all layers move at once, from the states of time t. Returns the largest change. */
+static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxation *how) {
+    const struct bnnep_model *model = ws->network->model;
+    const size_t L = model->connections;
+    float change = 0.0f;
+    ref_sums(ws, how->to, n);
+    for (size_t k = 0; k < L; k++) {
+        const size_t units = model->links[k].out;
+        const struct bnnep_neuron neuron = {
+            .binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS,
+            .output = k + 1 == L,
+            .clamp_nudged = !model->convolutional,
+            .fixed_prediction = model->convolutional,
+            .theta = model->theta,
+            .keep = (float)(1.0 - (double)model->gamma_neur),
+            .gain = model->gamma_neur,
+            .beta = how->beta,
+        };
+        for (size_t j = 0; j < units; j++) {
+            float *s = &ws->state[how->to][k][n * units + j];
+            const float target = neuron.output ? ws->target[n * units + j] : 0.0f;
+            const float prediction = ws->state[BNNEP_SLOT_FREE][k][n * units + j];
+            const float next = bnnep_next_state(&neuron, *s, ws->pre[k][j], target, prediction);
+            change = fmaxf(change, fabsf(next - *s));
+            *s = next;
+        }
+        memcpy(ws->place[how->to][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+    }
+    return change;
+}
+
+bnnep_status ref_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+    (void)why;
+    struct ref_workspace *ws = handle;
+    const struct bnnep_model *model = ws->network->model;
+    done->sample_steps = 0;
+    done->most_steps = 0;
+    for (size_t k = 0; how->from != how->to && k < model->connections; k++) {
+        const size_t count = ws->count * model->links[k].out;
+        memcpy(ws->state[how->to][k], ws->state[how->from][k], count * sizeof(float));
+        memcpy(ws->place[how->to][k], ws->place[how->from][k], count * sizeof(uint16_t));
+    }
+    for (size_t n = 0; n < ws->count; n++) {
+        uint32_t steps = 0;
+        for (float change = INFINITY; steps < (uint32_t)how->steps && change > how->tolerance; steps++) {
+            if (how->cancelled && how->cancelled(how->cancel_user))
+                return BNNEP_CANCELLED;
+            change = step(ws, n, how);
+        }
+        done->sample_steps += steps;
+        if (steps > done->most_steps)
+            done->most_steps = steps;
+    }
+    return BNNEP_OK;
+}

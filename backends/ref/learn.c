@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Gradients, by the contrast of two phases or by back-propagation through time, and the rule that applies them. */
+#include <string.h>
+
+#include "backends/ref/ref.h"
+#include "backends/rules.h"
+
+/* --- back-propagation through time ------------------------------------------------------------------------------- */
+
+/* State of layer index k of sample n before step t of the tape, into `to`. */
+static const float *state_before(const struct ref_learner *learner, int32_t t, size_t k, size_t n, float *to) {
+    const size_t units = learner->network->model->links[k].out;
+    const struct ref_tape *tape = &learner->tape;
+    for (size_t j = 0; j < units; j++)
+        to[j] = t == 0 ? tape->start[k][n * units + j] : bnnep_clamp01(tape->pre[t - 1][k][n * units + j]);
+    return to;
+}
+
+static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
+    const struct bnnep_model *model = ws->network->model;
+    for (size_t k = 0; k < model->connections; k++) {
+        const size_t units = model->links[k].out;
+        memcpy(tape->start[k] + n * units, ws->state[BNNEP_SLOT_FREE][k] + n * units, units * sizeof(float));
+    }
+    for (int32_t t = 0; t < tape->steps; t++) {
+        ref_sums(ws, BNNEP_SLOT_FREE, n);
+        for (size_t k = 0; k < model->connections; k++) {
+            const size_t units = model->links[k].out;
+            memcpy(tape->pre[t][k] + n * units, ws->pre[k], units * sizeof(float));
+            memcpy(tape->place[t][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+            memcpy(ws->place[BNNEP_SLOT_FREE][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+            for (size_t j = 0; j < units; j++)
+                ws->state[BNNEP_SLOT_FREE][k][n * units + j] = bnnep_clamp01(ws->pre[k][j]);
+        }
+    }
+}
+
+/* g = dLoss/dstate after step t -> delta = dLoss/dpre of step t; the derivative of the clamp is 1 on [0, 1]. */
+static void through_clamp(struct ref_tape *tape, const struct bnnep_model *model, int32_t t, size_t n, ref_layers g) {
+    for (size_t k = 0; k < model->connections; k++)
+        for (size_t j = 0, units = model->links[k].out; j < units; j++) {
+            const float pre = tape->pre[t][k][n * units + j];
+            tape->delta[t][k][n * units + j] = pre >= 0.0f && pre <= 1.0f ? g[k][j] : 0.0f;
+        }
+}
+
+/* g = dLoss/dstate before step t: layer k was read forward by connection k+1 and backward by connection k. */
+static void through_weights(struct ref_tape *tape, struct ref_workspace *ws, int32_t t, size_t n, ref_layers g) {
+    const struct bnnep_model *model = ws->network->model;
+    for (size_t k = 0; k < model->connections; k++) {
+        const size_t units = model->links[k].out;
+        for (size_t j = 0; j < units; j++)
+            g[k][j] = 0.0f;
+        if (k + 1 < model->connections) {
+            const size_t above = model->links[k + 1].out;
+            ref_feedback(ws->network, k + 1, tape->delta[t][k + 1] + n * above, tape->place[t][k + 1] + n * above, g[k],
+                         ws->back);
+        }
+        if (k > 0) {
+            ref_feedback_adjoint(ws->network, k, tape->delta[t][k - 1] + n * model->links[k].in,
+                                 tape->place[t][k] + n * units, ws->forward[k]);
+            for (size_t j = 0; j < units; j++)
+                g[k][j] += ws->forward[k][j];
+        }
+    }
+}
+
+bnnep_status ref_backpropagate(void *handle, void *workspace, int32_t steps, char *why) {
+    (void)why;
+    struct ref_learner *learner = handle;
+    struct ref_workspace *ws = workspace;
+    const struct bnnep_model *model = ws->network->model;
+    const size_t top = model->connections - 1, out = model->links[top].out;
+    struct ref_tape *tape = &learner->tape;
+    tape->steps = steps;
+    for (size_t n = 0; n < ws->count; n++) {
+        record(tape, ws, n);
+        ref_layers g = ws->active; /* free for use by now */
+        for (size_t k = 0; k < top; k++)
+            memset(g[k], 0, model->links[k].out * sizeof(float));
+        for (size_t j = 0; j < out; j++)
+            g[top][j] = ws->state[BNNEP_SLOT_FREE][top][n * out + j] - ws->target[n * out + j];
+        for (int32_t t = steps - 1; t >= 0; t--) {
+            through_clamp(tape, model, t, n, g);
+            if (t > 0)
+                through_weights(tape, ws, t, n, g);
+        }
+    }
+    return BNNEP_OK;
+}
+
+/* Row j: gradient of the loss, summed over the batch and the steps. Returns that of the bias. */
+static double row_gradient(struct ref_learner *learner, struct ref_workspace *ws, size_t k, size_t j, double *G) {
+    const struct bnnep_model *model = ws->network->model;
+    const struct bnnep_link *link = &model->links[k];
+    const struct ref_tape *tape = &learner->tape;
+    double bias = 0.0;
+    for (int32_t t = 0; t < tape->steps; t++)
+        for (size_t n = 0; n < ws->count; n++) {
+            const float *delta = tape->delta[t][k] + n * link->out;
+            const uint16_t *place = tape->place[t][k] + n * link->out;
+            const float *below = k == 0 ? ws->x + n * link->in : state_before(learner, t, k - 1, n, ws->active[k - 1]);
+            ref_outer(ws->network, k, j, 1.0, delta, below, place, G);
+            if (k > 0)
+                ref_outer(ws->network, k, j, 1.0, state_before(learner, t, k, n, ws->active[k]),
+                          tape->delta[t][k - 1] + n * link->in, place, G);
+            for (size_t u = 0, units = link->out / link->rows; u < units; u++)
+                bias += (double)delta[j * units + u];
+        }
+    return bias;
+}
+
+/* --- contrast ------------------------------------------------------------------------------------------------------
+ */
+
+/* Activations of layer k, the input for k = 0, of sample n after a phase. */
+static const float *activations(struct ref_workspace *ws, enum bnnep_slot slot, size_t k, size_t n) {
+    const struct bnnep_model *model = ws->network->model;
+    if (k == 0)
+        return ws->x + n * model->links[0].in;
+    const size_t units = model->links[k - 1].out;
+    const bool binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    for (size_t j = 0; j < units; j++)
+        ws->active[k - 1][j] = bnnep_activation(binary, model->theta, ws->state[slot][k - 1][n * units + j]);
+    return ws->active[k - 1];
+}
+
+/* Row j: G = sum over the batch of a^b a^b - a^* a^*, the nudged phase minus the free one, each with the argmax of its
+ * last step. Returns the same of the bias. */
+static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double *G) {
+    const struct bnnep_link *link = &ws->network->model->links[k];
+    double bias = 0.0;
+    for (size_t n = 0; n < ws->count; n++)
+        for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+            const double weight = slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0;
+            const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
+            ref_outer(ws->network, k, j, weight, above, below, ws->place[slot][k] + n * link->out, G);
+            for (size_t u = 0, units = link->out / link->rows; u < units; u++)
+                bias += weight * above[j * units + u];
+        }
+    return bias;
+}
+
+/* Scaling factor i: sum over the batch of a_{k+1} . W_k a_k, nudged minus free; in a convolution, with the bias, of its
+ * channel, pooled anew. */
+static double scale_contrast(struct ref_workspace *ws, size_t k, size_t i) {
+    const struct bnnep_link *link = &ws->network->model->links[k];
+    const bool convolution = link->kind == BNNEP_CONVOLUTION;
+    const size_t first = convolution ? i * (link->out / link->rows) : 0;
+    const size_t units = convolution ? link->out / link->rows : link->out;
+    double contrast = 0.0;
+    for (size_t n = 0; n < ws->count; n++) {
+        double sum[BNNEP_SLOTS] = {0.0, 0.0};
+        for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+            const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
+            if (convolution)
+                ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);
+            else
+                ref_feedback_adjoint(ws->network, k, below, NULL, ws->forward[k]); /* W a without bias */
+            for (size_t u = first; u < first + units; u++)
+                sum[slot] += (double)above[u] * (double)ws->forward[k][u];
+        }
+        contrast += sum[BNNEP_SLOT_NUDGED] - sum[BNNEP_SLOT_FREE];
+    }
+    return contrast;
+}
+
+/* --- the rule ------------------------------------------------------------------------------------------------------
+ */
+
+/* Momentum and flips of row j. Returns the number of flips. */
+static uint64_t turn_row(struct ref_learner *learner, size_t k, size_t j, const struct bnnep_rule *rule, float alpha,
+                         const double *G) {
+    const struct bnnep_model *model = learner->network->model;
+    const size_t columns = model->links[k].columns;
+    float *m = learner->momentum[k] + j * columns;
+    int8_t *sign = learner->network->connection[k].sign + j * columns;
+    uint64_t flips = 0;
+    for (size_t i = 0; i < columns; i++) {
+        m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, (float)G[i]);
+        if (bnnep_flips(bnnep_sign(alpha) * sign[i], m[i], rule->threshold, model->convolutional)) {
+            sign[i] = (int8_t)-sign[i];
+            flips++;
+        }
+    }
+    return flips;
+}
+
+bnnep_status ref_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
+                       char *why) {
+    (void)why;
+    struct ref_learner *learner = handle;
+    struct ref_workspace *ws = workspace;
+    const struct bnnep_model *model = learner->network->model;
+    for (size_t k = 0; k < model->connections; k++) {
+        const struct bnnep_link *link = &model->links[k];
+        struct ref_connection *c = &learner->network->connection[k];
+        for (size_t i = 0; learn_scale && i < link->scales; i++)
+            ws->scale[k][i] = scale_contrast(ws, k, i);
+        flips[k] = 0;
+        for (size_t j = 0; j < link->rows; j++) {
+            double *G = ws->sum[k];
+            memset(G, 0, link->columns * sizeof *G);
+            const double bias = learner->tape.room > 0 ? row_gradient(learner, ws, k, j, G) : row_contrast(ws, k, j, G);
+            flips[k] += turn_row(learner, k, j, &rules[k], c->alpha[link->scales == 1 ? 0 : j], G);
+            c->bias[j] += rules[k].bias_gain * (float)bias;
+        }
+        for (size_t i = 0; learn_scale && i < link->scales; i++)
+            c->alpha[i] += rules[k].scale_gain * (float)ws->scale[k][i];
+    }
+    return BNNEP_OK;
+}

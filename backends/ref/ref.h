@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reference backend: plain loops in the order of the equations, sums in double. It is the oracle of the tests and
+ * the text to learn the algorithm from; it is not made for speed.
+ *
+ * Layer index k means layer k+1, the one that connection k leads to. Arrays: signs [rows][columns] as +1/-1 bytes;
+ * states, activations and argmax [layer][sample][unit].
+ */
+#ifndef BNNEP_REF_H
+#define BNNEP_REF_H
+
+#include "backends/backend.h"
+
+struct ref_connection {
+    int8_t *sign;
+    float *alpha, *bias; /* [scales], [rows] */
+};
+
+struct ref_network {
+    const struct bnnep_model *model;
+    struct ref_connection *connection; /* [connections] */
+};
+
+/* Values of all layers of a number of samples. */
+typedef float **ref_layers;
+/* Which place of its pooling window a unit of a convolution took: 0 ... pool^2 - 1, row by row. */
+typedef uint16_t **ref_places;
+
+struct ref_workspace {
+    const struct ref_network *network;
+    size_t max_batch, count;       /* samples staged */
+    float *x, *target;             /* [count][in], [count][out] */
+    float *drive;                  /* [count][units of layer 1]: fwd_0(x), the same in every step */
+    ref_layers state[BNNEP_SLOTS]; /* [layer][count][units] */
+    ref_places place[BNNEP_SLOTS]; /* the same: argmax of the last step */
+    /* one sample: activations, fwd_k, fb_{k+1}, pre-activations and argmax of this step */
+    ref_layers active, forward, feedback, pre;
+    ref_places pooled;
+    double **sum;   /* [connection][columns]: contrast of one row, summed over the batch */
+    double **scale; /* [connection][scales]: the same of the scaling factors */
+    double *back;   /* [units of the largest layer] */
+};
+
+/* Back-propagation through time: what the last steps did, and the gradients. */
+struct ref_tape {
+    int32_t room, steps;
+    ref_layers start;  /* states before the first of the steps */
+    ref_layers *pre;   /* [step]: pre-activations; the states after the step are their clamp */
+    ref_places *place; /* [step] */
+    ref_layers *delta; /* [step]: dLoss/dpre, summed, not averaged, over the batch */
+};
+
+struct ref_learner {
+    struct ref_network *network;
+    float **momentum; /* [connection][rows][columns] */
+    struct ref_tape tape;
+};
+
+/* --- memory.c ---------------------------------------------------------------------------------------------------- */
+
+ref_layers ref_layers_make(const struct bnnep_model *model, size_t samples);
+ref_places ref_places_make(const struct bnnep_model *model, size_t samples);
+/* Both kinds. */
+void ref_layers_free(void *layers, const struct bnnep_model *model);
+
+/* --- dynamics.c -------------------------------------------------------------------------------------------------- */
+
+/* fwd_k of one sample: a [in] -> value [out], and the argmax in place [out] if it is a convolution. */
+void ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place);
+/* fb_k of one sample: a [out], place [out] -> value [in]; sum: [in]. */
+void ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
+                  double *sum);
+/* The adjoint of fb_k: like fwd_k without bias, read at the given places. */
+void ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value);
+/* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
+void ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above, const float *below,
+               const uint16_t *place, double *G);
+/* Moves sample n of `slot` by one step: sums, argmax and pre-activations are left in the workspace. */
+void ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n);
+
+bnnep_status ref_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+bnnep_status ref_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+
+/* --- learn.c ------------------------------------------------------------------------------------------------------ */
+
+bnnep_status ref_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
+bnnep_status ref_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                       uint64_t *flips, char *why);
+
+#endif
