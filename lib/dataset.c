@@ -83,7 +83,7 @@ static struct bnnep_source *make_source(const bnnep_dataset_options *o, uint64_t
 
 static void find_classes(struct bnnep_source *source) {
     for (uint64_t n = 0; source->options.classes == 0 && n < source->count; n++)
-        if (source->labels[n] < INT32_MAX && source->labels[n] >= source->classes)
+        if (source->labels[n] >= source->classes)
             source->classes = source->labels[n] + 1;
 }
 
@@ -110,22 +110,23 @@ bnnep_status bnnep_dataset_adopt(const bnnep_dataset_options *options, void *inp
 
 bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *options, const void *inputs, const int32_t *labels,
                                        uint64_t count, bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
     if (!options || !inputs || !labels || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_memory: %s is NULL",
                           !options  ? "options"
                           : !inputs ? "inputs"
                           : !labels ? "labels"
                                     : "out");
-    *out = NULL;
     bnnep_dataset_options o;
     bnnep_status status = check_options(options, count, &o);
     if (status != BNNEP_OK)
         return status;
     const size_t values = (size_t)o.channels * (size_t)o.height * (size_t)o.width;
     if (o.type == BNNEP_FLOAT32)
-        status = bnnep_check_inputs(inputs, (size_t)count, values, 0);
+        status = bnnep_check_inputs(inputs, (size_t)count, values, 0, NULL);
     if (status == BNNEP_OK)
-        status = bnnep_check_labels(labels, (size_t)count, o.classes, 0);
+        status = bnnep_check_labels(labels, (size_t)count, o.classes ? o.classes : MOST_CLASSES, 0, NULL);
     if (status != BNNEP_OK)
         return status;
     if (o.copy) {
@@ -152,12 +153,13 @@ bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *options, con
 
 bnnep_status bnnep_dataset_from_callback(const bnnep_dataset_options *options, bnnep_read_fn read, void *user,
                                          uint64_t count, bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
     if (!options || !read || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_callback: %s is NULL",
                           !options ? "options"
                           : !read  ? "read"
                                    : "out");
-    *out = NULL;
     bnnep_dataset_options o;
     const bnnep_status status = check_options(options, count, &o);
     if (status != BNNEP_OK)
@@ -171,9 +173,10 @@ bnnep_status bnnep_dataset_from_callback(const bnnep_dataset_options *options, b
 }
 
 bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, uint64_t count, bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
     if (!dataset || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_subset: %s is NULL", dataset ? "out" : "dataset");
-    *out = NULL;
     if (count < 1 || first > dataset->count || count > dataset->count - first)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%llu inputs from place %llu on were asked for; the data set has %llu",
                           (unsigned long long)count, (unsigned long long)first, (unsigned long long)dataset->count);
@@ -198,9 +201,10 @@ static uint64_t place_of(const bnnep_dataset *dataset, uint64_t index) {
 }
 
 bnnep_status bnnep_dataset_shuffled(const bnnep_dataset *dataset, uint64_t seed, bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
     if (!dataset || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_shuffled: %s is NULL", dataset ? "out" : "dataset");
-    *out = NULL;
     uint64_t *order = bnnep_array(dataset->count, sizeof *order);
     if (!order)
         return bnnep_fail_memory("the order of a data set", dataset->count * sizeof *order);
@@ -242,7 +246,8 @@ static bnnep_status call_back(const bnnep_dataset *dataset, const uint64_t *indi
                               "the data callback returned %d for %zu inputs, the first of them %llu", failed, some,
                               (unsigned long long)places[0]);
         if (labels) {
-            const bnnep_status status = bnnep_check_labels(labels + first, some, source->options.classes, first);
+            const bnnep_status status =
+                bnnep_check_labels(labels + first, some, source->options.classes, 0, indices + first);
             if (status != BNNEP_OK)
                 return status;
         }

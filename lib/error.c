@@ -62,6 +62,22 @@ bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes) {
     return bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s (%.1f MiB)", what, (double)bytes / 1048576.0);
 }
 
+/* No struct that grows may end in padding: a field added later would lie in bytes that older programs never set. */
+#define ENDS_WITH(type, field)                                                                                         \
+    _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #type " ends in padding")
+ENDS_WITH(bnnep_backend_info, reserved);
+ENDS_WITH(bnnep_dataset_options, copy);
+ENDS_WITH(bnnep_dataset_info, classes);
+ENDS_WITH(bnnep_connection, reserved);
+ENDS_WITH(bnnep_network_options, log_user);
+ENDS_WITH(bnnep_network_info, settle_tolerance);
+ENDS_WITH(bnnep_connection_info, width);
+ENDS_WITH(bnnep_optimizer_options, reserved);
+ENDS_WITH(bnnep_report, flips_count);
+ENDS_WITH(bnnep_progress, so_far);
+ENDS_WITH(bnnep_workspace_options, threads);
+ENDS_WITH(bnnep_relaxed, reserved);
+
 bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const char *name) {
     size_t size;
     memcpy(&size, from, sizeof size);

@@ -178,12 +178,13 @@ static bnnep_status take_shape(const struct idx *images, int32_t classes, bnnep_
 
 bnnep_status bnnep_dataset_from_idx(const char *images_path, const char *labels_path, int32_t classes,
                                     bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
     if (!images_path || !labels_path || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_idx: %s is NULL",
                           !images_path   ? "images_path"
                           : !labels_path ? "labels_path"
                                          : "out");
-    *out = NULL;
     struct idx images, labels = {0};
     int32_t *own_labels = NULL;
     bnnep_dataset_options options;
@@ -212,20 +213,24 @@ static bnnep_status find(const char *folder, const char *name, char *path, size_
         const int length = snprintf(path, room, "%s/%s%s", folder, name, compressed ? ".gz" : "");
         if (length < 0 || (size_t)length >= room)
             return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the path of the data folder is longer than %zu bytes", room - 64);
+        errno = 0;
         FILE *file = fopen(path, "rb");
         if (file) {
             fclose(file);
             return BNNEP_OK;
         }
+        if (errno != ENOENT && errno != ENOTDIR)
+            return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be opened: %s", path, strerror(errno));
     }
     return bnnep_fail(BNNEP_ERROR_FILE, "%s: holds neither %s nor %s.gz", folder, name, name);
 }
 
 bnnep_status bnnep_dataset_from_folder(const char *folder, int32_t part, int32_t classes, bnnep_dataset **out) {
     char images[4096], labels[4096];
+    if (out)
+        *out = NULL;
     if (!folder || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_folder: %s is NULL", folder ? "out" : "folder");
-    *out = NULL;
     if (part != BNNEP_TRAINING_SET && part != BNNEP_TEST_SET)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "part is %d; known are 0 (training set) and 1 (test set)", part);
     const bool train = part == BNNEP_TRAINING_SET;

@@ -65,6 +65,7 @@ struct bnnep_network {
     struct bnnep_link *links;
     bnnep_network_options options; /* connections, backend: not kept */
     size_t inputs, outputs;
+    uint64_t revision;          /* counts the changes of parameters */
     bnnep_workspace *workspace; /* the network's own; not counted in references */
 };
 
@@ -75,6 +76,7 @@ struct bnnep_workspace {
     size_t max_batch;
     size_t count;              /* samples staged, 0 before */
     uint64_t staging;          /* counts the batches staged */
+    uint64_t revision;         /* of the network, when the batch was staged */
     bool targeted;             /* staged with targets */
     bool reached[BNNEP_SLOTS]; /* which phases hold states of the staged samples */
     float *inputs;             /* [max_batch][inputs]: room for a batch from a data set */
@@ -123,8 +125,11 @@ int32_t bnnep_read_scores(const bnnep_network *network, const float *outputs, in
 /* Adds loss (summed), errors and samples of the free outputs in ws->outputs to the report. */
 void bnnep_score_batch(const bnnep_network *network, const float *outputs, const int32_t *labels, size_t count,
                        bnnep_report *report);
-bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first);
-bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first);
+/* Messages name sample n as places[n], or first + n if places is NULL. */
+bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first,
+                                const uint64_t *places);
+bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first,
+                                const uint64_t *places);
 /* Takes size, flips and flips_count of the caller's report (or NULL) and clears the rest. */
 bnnep_status bnnep_open_report(const bnnep_network *network, const bnnep_report *theirs, bool learns,
                                bnnep_report *report);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Optimizers: how a network learns, its momenta, and the update. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "lib/internal.h"
 
 static bnnep_status check_beta(float beta) {
-    if (!isfinite(beta) || beta == 0.0f)
+    if (!isfinite(beta) || fabsf(beta) < FLT_MIN)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g; it must be a finite number other than 0", (double)beta);
     return BNNEP_OK;
 }
@@ -17,10 +18,10 @@ static bnnep_status check_array(const char *name, const double *values, size_t c
     if (!values)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s is NULL; it needs one element a connection", name);
     for (size_t k = 0; k < count; k++)
-        if (!(above ? values[k] > min : values[k] >= min) || !(values[k] <= max) || !isfinite(values[k]))
+        if (!(above ? values[k] > min : values[k] >= min) || !(values[k] <= max))
             return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s of connection %zu is %g; it must be %s %g%s", name, k,
                               values[k], above ? "above" : "at least", min,
-                              max < INFINITY ? " and at most 1" : " and finite");
+                              max < FLT_MAX ? " and at most 1" : " and within the range of float");
     return BNNEP_OK;
 }
 
@@ -53,11 +54,11 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
     if (status == BNNEP_OK)
         status = check_array("gamma", o->gamma, connections, 0.0, true, 1.0);
     if (status == BNNEP_OK)
-        status = check_array("threshold", o->threshold, connections, 0.0, false, INFINITY);
+        status = check_array("threshold", o->threshold, connections, 0.0, false, (double)FLT_MAX);
     if (status == BNNEP_OK)
-        status = check_array("lr_bias", o->lr_bias, connections, 0.0, false, INFINITY);
+        status = check_array("lr_bias", o->lr_bias, connections, 0.0, false, (double)FLT_MAX);
     if (status == BNNEP_OK && o->lr_alpha)
-        status = check_array("lr_alpha", o->lr_alpha, connections, 0.0, false, INFINITY);
+        status = check_array("lr_alpha", o->lr_alpha, connections, 0.0, false, (double)FLT_MAX);
     return status;
 }
 
@@ -179,7 +180,7 @@ bnnep_status bnnep_optimizer_set_lr_alpha(bnnep_optimizer *opt, const double *lr
     if (!opt->lr_alpha)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was made without learning rates of the scaling factors");
     const size_t connections = opt->network->model.connections;
-    const bnnep_status status = check_array("lr_alpha", lr_alpha, connections, 0.0, false, INFINITY);
+    const bnnep_status status = check_array("lr_alpha", lr_alpha, connections, 0.0, false, (double)FLT_MAX);
     for (size_t k = 0; status == BNNEP_OK && k < connections; k++)
         opt->lr_alpha[k] = lr_alpha[k];
     return status;
@@ -205,16 +206,22 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
 
 /* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. c is what the sum over the
  * batch is multiplied by: 1/(beta batch) for the contrast, -1/batch for the gradient of the loss. */
-static void set_rules(bnnep_optimizer *opt, double c) {
+static bnnep_status set_rules(bnnep_optimizer *opt, double c) {
     const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
-    for (size_t k = 0; k < opt->network->model.connections; k++)
-        opt->rules[k] = (struct bnnep_rule){
+    for (size_t k = 0; k < opt->network->model.connections; k++) {
+        const struct bnnep_rule rule = {
             .decay = (float)(1.0 - opt->gamma[k]),
             .gain = (float)(opt->gamma[k] * c),
             .threshold = (float)opt->threshold[k],
             .bias_gain = (float)(opt->lr_bias[k] * c),
             .scale_gain = opt->lr_alpha ? (float)(opt->lr_alpha[k] * half * c) : 0.0f,
         };
+        if (!isfinite(rule.gain) || !isfinite(rule.bias_gain) || !isfinite(rule.scale_gain))
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                              "connection %zu: a rate divided by beta times the batch is beyond the range of float", k);
+        opt->rules[k] = rule;
+    }
+    return BNNEP_OK;
 }
 
 /* Is there something to learn from in this workspace? */
@@ -236,10 +243,13 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, float beta, 
     bnnep_status status = check_learn(opt, ws, beta);
     if (status != BNNEP_OK)
         return status;
-    const bnnep_network *net = opt->network;
+    bnnep_network *net = opt->network;
     char why[BNNEP_WHY] = "";
-    set_rules(opt, opt->tape > 0 ? -1.0 / (double)ws->count : 1.0 / ((double)beta * (double)ws->count));
+    status = set_rules(opt, opt->tape > 0 ? -1.0 / (double)ws->count : 1.0 / ((double)beta * (double)ws->count));
+    if (status != BNNEP_OK)
+        return status;
     status = net->backend->learn(opt->device, ws->device, opt->rules, opt->lr_alpha != NULL, opt->flips, why);
+    net->revision++;
     if (status != BNNEP_OK)
         return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
     for (size_t k = 0; flips && k < net->model.connections; k++)
@@ -256,6 +266,9 @@ bnnep_status bnnep_backpropagate(bnnep_optimizer *opt, bnnep_workspace *ws, int3
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was not made for BPTT");
     if (steps < 1 || steps > opt->tape)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; this optimizer remembers 1 to %d", steps, opt->tape);
+    if (ws->revision != opt->network->revision)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "the network's parameters changed since the batch was staged: stage it again");
     if (ws->count == 0 || !ws->targeted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "no batch with targets is staged in this workspace");
     if (ws->count > opt->network->workspace->max_batch)

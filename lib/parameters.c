@@ -53,6 +53,7 @@ static bnnep_status get(const bnnep_network *net, size_t k, const struct bnnep_p
 static bnnep_status put(bnnep_network *net, size_t k, const struct bnnep_parameters *from) {
     char why[BNNEP_WHY] = "";
     const bnnep_status status = net->backend->put(net->device, k, from, why);
+    net->revision++;
     return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
 }
 

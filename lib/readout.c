@@ -60,23 +60,26 @@ void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int
     report->batches++;
 }
 
-bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first) {
+bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first,
+                                const uint64_t *places) {
     for (size_t n = 0; n < count; n++)
         for (size_t v = 0; v < values; v++)
             if (!isfinite(inputs[n * values + v]))
                 return bnnep_fail(BNNEP_ERROR_DATA, "input %llu, value %zu is %g; inputs must be finite",
-                                  (unsigned long long)(first + n), v, (double)inputs[n * values + v]);
+                                  (unsigned long long)(places ? places[n] : first + n), v,
+                                  (double)inputs[n * values + v]);
     return BNNEP_OK;
 }
 
-bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first) {
+bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first,
+                                const uint64_t *places) {
     for (size_t n = 0; n < count; n++)
         if (labels[n] < 0 || (classes > 0 && labels[n] >= classes)) {
             if (classes > 0)
                 return bnnep_fail(BNNEP_ERROR_DATA, "label %llu is %d; expected 0 to %d",
-                                  (unsigned long long)(first + n), labels[n], classes - 1);
+                                  (unsigned long long)(places ? places[n] : first + n), labels[n], classes - 1);
             return bnnep_fail(BNNEP_ERROR_DATA, "label %llu is %d; labels are at least 0",
-                              (unsigned long long)(first + n), labels[n]);
+                              (unsigned long long)(places ? places[n] : first + n), labels[n]);
         }
     return BNNEP_OK;
 }
@@ -92,12 +95,9 @@ bnnep_status bnnep_open_report(const bnnep_network *net, const bnnep_report *the
         return status;
     report->flips = given.flips;
     report->flips_count = given.flips_count;
-    if (!learns || !given.flips)
-        return BNNEP_OK;
-    if (given.flips_count < net->model.connections)
+    if (given.flips && given.flips_count < net->model.connections && learns)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
                           given.flips_count, net->model.connections);
-    memset(given.flips, 0, net->model.connections * sizeof *given.flips);
     return BNNEP_OK;
 }
 

@@ -56,9 +56,12 @@ bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info) {
     const struct entry *entry = &table[index];
     why[0] = '\0';
     const bool available = probe(entry, "", why) == BNNEP_OK;
-    const bnnep_backend_info told = {sizeof told, entry->name,
-                                     entry->backend ? entry->backend->summary : entry->summary, available ? "" : why,
-                                     available};
+    const bnnep_backend_info told = {
+        .name = entry->name,
+        .summary = entry->backend ? entry->backend->summary : entry->summary,
+        .reason = available ? "" : why,
+        .available = available,
+    };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_backend_info");
 }
 

@@ -83,7 +83,7 @@ static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const
         return status;
     bnnep_score_batch(opt->network, ws->outputs, labels, count, &gathered);
     for (size_t k = 0; gathered.flips && k < opt->network->model.connections; k++)
-        gathered.flips[k] += opt->flips[k];
+        gathered.flips[k] = (gathered.batches > 1 ? gathered.flips[k] : 0) + opt->flips[k];
     *report = gathered;
     opt->batches++;
     return BNNEP_OK;
@@ -102,9 +102,9 @@ bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const 
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this network takes 1 to %zu (max_batch)",
                           count, net->workspace->max_batch);
     bnnep_report report;
-    bnnep_status status = bnnep_check_labels(labels, count, net->options.classes, 0);
+    bnnep_status status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
     if (status == BNNEP_OK)
-        status = bnnep_check_inputs(inputs, count, net->inputs, 0);
+        status = bnnep_check_inputs(inputs, count, net->inputs, 0, NULL);
     if (status == BNNEP_OK)
         status = bnnep_open_report(net, theirs, true, &report);
     if (status == BNNEP_OK)
@@ -135,7 +135,9 @@ static bnnep_status do_batch(struct walk *walk, size_t count) {
     const bnnep_network *net = ws->network;
     bnnep_status status = bnnep_dataset_gather(walk->dataset, ws->indices, count, ws->inputs, ws->labels);
     if (status == BNNEP_OK)
-        status = bnnep_check_labels(ws->labels, count, net->options.classes, walk->report.samples);
+        status = bnnep_check_inputs(ws->inputs, count, net->inputs, 0, ws->indices);
+    if (status == BNNEP_OK)
+        status = bnnep_check_labels(ws->labels, count, net->options.classes, 0, ws->indices);
     if (status != BNNEP_OK)
         return status;
     if (walk->optimizer)
@@ -250,7 +252,7 @@ bnnep_status bnnep_predict(const bnnep_network *net, bnnep_workspace *workspace,
     for (uint64_t first = 0; status == BNNEP_OK && first < count; first += ws->max_batch) {
         const size_t batch = count - first < ws->max_batch ? (size_t)(count - first) : ws->max_batch;
         bnnep_report unused = BNNEP_REPORT_INIT;
-        status = bnnep_check_inputs(inputs + first * net->inputs, batch, net->inputs, first);
+        status = bnnep_check_inputs(inputs + first * net->inputs, batch, net->inputs, first, NULL);
         if (status == BNNEP_OK)
             status = bnnep_stage(ws, inputs + first * net->inputs, NULL, batch);
         if (status == BNNEP_OK)

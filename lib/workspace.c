@@ -48,9 +48,10 @@ bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, int32_t 
 
 bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_workspace_options *theirs,
                                     bnnep_workspace **out) {
+    if (out)
+        *out = NULL;
     if (!network || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_workspace_create: %s is NULL", network ? "out" : "network");
-    *out = NULL;
     bnnep_workspace_options o = BNNEP_WORKSPACE_OPTIONS_INIT;
     if (theirs) {
         const bnnep_status status = bnnep_take_options(&o, sizeof o, theirs, "bnnep_workspace_options");
@@ -61,8 +62,8 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
         o.max_batch = network->options.max_batch;
     if (o.max_batch < 1 || o.max_batch > 65536)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "max_batch is %d; it must be from 1 to 65536", o.max_batch);
-    if (o.threads < 0 || o.threads > 1024)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threads is %d; it must be from 0 to 1024", o.threads);
+    if (o.threads < 0 || o.threads > 64)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threads is %d; it must be from 0 to 64", o.threads);
     /* Only the count of references changes, and that is atomic. */
     return bnnep_workspace_make((bnnep_network *)(uintptr_t)network, (size_t)o.max_batch, o.threads, true, out);
 }
@@ -93,7 +94,7 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this workspace takes 1 to %zu (max_batch)",
                           count, ws->max_batch);
     const bnnep_network *net = ws->network;
-    bnnep_status status = bnnep_check_inputs(inputs, count, net->inputs, 0);
+    bnnep_status status = bnnep_check_inputs(inputs, count, net->inputs, 0, NULL);
     for (size_t v = 0; status == BNNEP_OK && targets && v < count * net->outputs; v++)
         if (!isfinite(targets[v]))
             status = bnnep_fail(BNNEP_ERROR_DATA, "target of sample %zu, unit %zu is %g", v / net->outputs,
@@ -106,6 +107,7 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
         return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
     ws->count = count;
     ws->staging++;
+    ws->revision = net->revision;
     ws->targeted = targets != NULL;
     ws->reached[BNNEP_SLOT_FREE] = true;
     ws->reached[BNNEP_SLOT_NUDGED] = false;
@@ -165,6 +167,9 @@ bnnep_status bnnep_relax(bnnep_workspace *ws, int32_t from, int32_t to, int32_t 
         status = check_phase(ws, to);
     if (status != BNNEP_OK)
         return status;
+    if (ws->revision != ws->network->revision)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "the network's parameters changed since the batch was staged: stage it again");
     if (steps < 0)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; it must be at least 0", steps);
     if (!isfinite(beta))

@@ -22,9 +22,9 @@ cmake --install "$build" --prefix "$prefix" >/dev/null
 cp -r "$source/tests/consumer" "$work/consumer"
 cd "$work"
 libdir=$(dirname "$(find "$prefix" -name libbnnep.so)")
-# the library may have been configured for another prefix: pkg-config is told where it lies now
+unset BNNEP_DATA
 pc() {
-    PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --define-variable=prefix="$prefix" "$@" bnnep
+    PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config "$@" bnnep
 }
 flags="-Wall -Wextra -Wpedantic -Werror"
 check test "$(pc --modversion)" = "$(cd "$source" && sed -n 's/^project(.*//p; s/^#define BNNEP_VERSION_\(MAJOR\|MINOR\|PATCH\) //p' include/bnnep/version.h | paste -sd.)"
@@ -33,13 +33,19 @@ check test "$(pc --modversion)" = "$(cd "$source" && sed -n 's/^project(.*//p; s
     check cc -std=c11 $flags consumer/main.c -o by_pkg_c $(pc --cflags --libs)
     check c++ -std=c++17 $flags -x c++ consumer/main.c -o by_pkg_cxx $(pc --cflags --libs)
     check cc -std=c11 $flags consumer/main.c -o by_pkg_static $(pc --cflags) "$libdir/libbnnep.a" \
-        $(PKG_CONFIG_PATH=$libdir/pkgconfig pkg-config --libs --static bnnep | sed 's/-lbnnep//')
+        $(pc --libs --static | sed 's/-lbnnep//')
 }
 check cmake -S consumer -B by_cmake -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
 check cmake --build by_cmake
 for program in by_pkg_c by_pkg_cxx by_pkg_static by_cmake/consumer_c by_cmake/consumer_cxx by_cmake/consumer_static; do
     check env LD_LIBRARY_PATH="$libdir" "./$program"
 done
-check env -u LD_LIBRARY_PATH "$prefix/bin/bnnep-train" --preset mnist-fc1 --layersList 784 20 10 --epochs 1 --train-limit 5000 --test-limit 1000
+sample=$prefix/share/bnnep/data/mnist-sample
+check test -f "$sample/train-images-idx3-ubyte.gz"
+check "$prefix/bin/bnnep-train" --data "$sample" --preset mnist-fc1 --layersList 784 20 10 --epochs 1 --train-limit 5000 --test-limit 1000
+check "$prefix/bin/bnnep-quickstart"
+# shellcheck disable=SC2046,SC2086
+check cc -std=c11 -D_POSIX_C_SOURCE=200809L $flags -I"$prefix/share/doc/bnnep/examples" "$prefix"/share/doc/bnnep/examples/*.c "$prefix"/share/doc/bnnep/examples/common/*.c -o example $(pc --cflags --libs)
+check sh -c "! nm --defined-only -g '$libdir/libbnnep.a' | grep ' [TDRBV] ' | grep -v ' bnnep_'"
 check sh -c "! nm -D --defined-only '$libdir/libbnnep.so' | grep -v ' A ' | grep -v ' bnnep_'"
 echo "install: $passed passed, 0 failed"

@@ -15,5 +15,5 @@ trap 'rm -f "$log"' EXIT
     exit 1
 }
 echo "Training a network of 784-4096-10 on 5000 digits"
-build/release/examples/quickstart
+build/release/examples/bnnep-quickstart
 echo "Next: build/release/examples/bnnep-train --list-presets"

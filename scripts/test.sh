@@ -10,7 +10,7 @@ sh scripts/install-packages.sh $test_packages
 jobs=$(nproc)
 for preset in asan-ubsan tsan; do
     echo "--- $preset"
-    cmake --preset "$preset" >/dev/null
+    cmake --preset "$preset" -DBNNEP_BUILD_TESTS=ON >/dev/null
     cmake --build --preset "$preset"
 done
 echo "--- tests, asan-ubsan"

@@ -163,8 +163,22 @@ static void every_allocation(void **state) {
         fail_each(make_dataset, &t);
         fail_each(shuffle, &t);
         fail_each(subset_of_shuffled, &t);
+        int8_t before[300], after[300];
+        uint64_t batches = 1;
+        assert_ok(bnnep_network_get_signs(t.network, 1, before, 300));
+        left = 0; /* the order of the epoch cannot be allocated */
+        const bnnep_status failed = train(&t);
+        left = -1;
+        assert_int_equal(failed, BNNEP_ERROR_MEMORY);
+        assert_ok(bnnep_network_get_signs(t.network, 1, after, 300));
+        assert_memory_equal(before, after, sizeof before);
+        assert_ok(bnnep_optimizer_get_position(t.optimizer, &batches, NULL));
+        assert_int_equal(batches, 0);
         fail_each(train, &t);
+        assert_ok(bnnep_network_get_signs(t.network, 1, before, 300));
         fail_each(copy_signs, &t);
+        assert_ok(bnnep_network_get_signs(t.network, 1, after, 300));
+        assert_memory_equal(before, after, sizeof before);
         bnnep_dataset_free(t.other);
         bnnep_dataset_free(t.dataset);
         bnnep_workspace_free(t.workspace);

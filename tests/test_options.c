@@ -30,10 +30,15 @@ static bnnep_network_options good(void) {
 
 static void networks(void **state) {
     (void)state;
-    const bnnep_connection conv[] = {BNNEP_CONV(4, 5, 2, 2), BNNEP_FC(10)};
-    const bnnep_connection none[] = {BNNEP_FC(0), BNNEP_FC(10)}, odd[] = {{sizeof odd[0], 7, 10, 0, 0, 0}};
-    const bnnep_connection stray[] = {{sizeof stray[0], BNNEP_FULLY_CONNECTED, 10, 5, 0, 0}};
-    const bnnep_connection unsized[] = {{0, BNNEP_FULLY_CONNECTED, 10, 0, 0, 0}};
+    const bnnep_connection conv[] = {BNNEP_CONV(4, 9, 2, 2), BNNEP_FC(10)};
+    const bnnep_connection wide_pool[] = {BNNEP_CONV(4, 3, 2, 4), BNNEP_FC(10)};
+    const bnnep_connection no_pool[] = {BNNEP_CONV(4, 1, 0, 0), BNNEP_FC(10)};
+    const bnnep_connection deep_padding[] = {BNNEP_CONV(4, 1, -1, 1), BNNEP_FC(10)};
+    const bnnep_connection late[] = {BNNEP_FC(4), BNNEP_CONV(10, 1, 0, 1)};
+    const bnnep_connection last[] = {BNNEP_CONV(4, 1, 0, 1), BNNEP_CONV(10, 1, 0, 1)};
+    const bnnep_connection none[] = {BNNEP_FC(0), BNNEP_FC(10)}, odd[] = {{sizeof odd[0], 7, 10, 0, 0, 0, 0}};
+    const bnnep_connection stray[] = {{sizeof stray[0], BNNEP_FULLY_CONNECTED, 10, 5, 0, 0, 0}};
+    const bnnep_connection unsized[] = {{0, BNNEP_FULLY_CONNECTED, 10, 0, 0, 0, 0}};
     const bnnep_connection vast[] = {BNNEP_FC(1000000000), BNNEP_FC(10)};
     bnnep_network *network;
     assert_refused(bnnep_network_create(NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
@@ -46,7 +51,14 @@ static void networks(void **state) {
     REFUSE_NETWORK(expand_output = 3, BNNEP_ERROR_ARGUMENT, "10 * 3");
     REFUSE_NETWORK(connection_count = 0, BNNEP_ERROR_ARGUMENT, "has 0");
     REFUSE_NETWORK(connections = NULL, BNNEP_ERROR_ARGUMENT, "has 0");
-    REFUSE_NETWORK(connections = conv, BNNEP_ERROR_UNSUPPORTED, "connection 0: convolutions are not yet supported");
+    REFUSE_NETWORK(connections = conv, BNNEP_ERROR_ARGUMENT,
+                   "connection 0: the kernel of 9 x 9 is larger than the map of 5 x 5");
+    REFUSE_NETWORK(connections = wide_pool, BNNEP_ERROR_ARGUMENT,
+                   "connection 0: the pooling window of 4 x 4 is larger than the convolution's 3 x 3");
+    REFUSE_NETWORK(connections = no_pool, BNNEP_ERROR_ARGUMENT, "connection 0: pool is 0");
+    REFUSE_NETWORK(connections = deep_padding, BNNEP_ERROR_ARGUMENT, "connection 0: padding is -1");
+    REFUSE_NETWORK(connections = late, BNNEP_ERROR_ARGUMENT, "connection 1: a convolution cannot follow");
+    REFUSE_NETWORK(connections = last, BNNEP_ERROR_ARGUMENT, "the last connection is a convolution");
     REFUSE_NETWORK(connections = none, BNNEP_ERROR_ARGUMENT, "connection 0: outputs is 0");
     REFUSE_NETWORK(connections = odd, BNNEP_ERROR_ARGUMENT, "connection 0: kind is 7");
     REFUSE_NETWORK(connections = stray, BNNEP_ERROR_ARGUMENT, "belong to convolutions");
@@ -118,11 +130,15 @@ static void sized_structs(void **state) {
 static void optimizers(void **state) {
     (void)state;
     const double fine[] = {0.5, 0.5}, zero[] = {0.5, 0.0}, large[] = {1.5, 0.5}, negative[] = {0.5, -1e-9};
-    const double nan_first[] = {NAN, 0.5}, infinite[] = {0.5, INFINITY};
+    const double vast[] = {1e300, 0.5}, nan_first[] = {NAN, 0.5}, infinite[] = {0.5, INFINITY};
     const bnnep_network_options o = good();
     bnnep_network *network;
     assert_ok(bnnep_network_create(&o, &network));
-    REFUSE_OPTIMIZER(method = BNNEP_BPTT, BNNEP_ERROR_UNSUPPORTED, "not yet supported");
+    REFUSE_OPTIMIZER(method = ((p.lr_alpha = fine), BNNEP_BPTT), BNNEP_ERROR_UNSUPPORTED, "learnt scaling factors");
+    REFUSE_OPTIMIZER(method = ((p.nudged_steps = 50), BNNEP_BPTT), BNNEP_ERROR_ARGUMENT,
+                     "needs at least 51 free_steps");
+    REFUSE_OPTIMIZER(lr_bias = vast, BNNEP_ERROR_ARGUMENT, "lr_bias of connection 0 is 1e+300");
+    REFUSE_OPTIMIZER(beta = 1e-42f, BNNEP_ERROR_ARGUMENT, "beta is 1");
     REFUSE_OPTIMIZER(method = 9, BNNEP_ERROR_ARGUMENT, "method is 9");
     REFUSE_OPTIMIZER(nudged_steps = 0, BNNEP_ERROR_ARGUMENT, "nudged_steps is 0");
     REFUSE_OPTIMIZER(beta = 0.0f, BNNEP_ERROR_ARGUMENT, "beta is 0");

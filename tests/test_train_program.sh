@@ -1,6 +1,7 @@
 #!/bin/sh
 # bnnep-train as a user meets it: test_train_program.sh PROGRAM SAMPLE_FOLDER
 set -u
+unset BNNEP_DATA
 train=$1
 sample=$2
 work=$(mktemp -d)

@@ -11,7 +11,7 @@
 #include "backends/rules.h"
 
 /* Elements of the padded map below a convolution. */
-size_t cpu_padded(const struct bnnep_link *link) {
+size_t bnnep_cpu_padded(const struct bnnep_link *link) {
     return (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding) * link->from.channels;
 }
 
@@ -68,29 +68,29 @@ static void keep_place(const struct bnnep_link *link, const struct cpu_connectio
         }
 }
 
-void cpu_convolve(const struct bnnep_link *link, const struct cpu_connection *c, const float *below, bool exact,
-                  float *value, uint16_t *place, struct cpu_scratch *scratch) {
+void bnnep_cpu_convolve(const struct bnnep_link *link, const struct cpu_connection *c, const float *below, bool exact,
+                        float *value, uint16_t *place, struct cpu_scratch *scratch) {
     for (size_t u = 0; u < link->to.height * link->to.width; u++)
         for (size_t q = 0; q < link->pool * link->pool; q++) {
             size_t y, x;
             position_of(link, u, q, &y, &x);
             take_patch(link, below, y, x, scratch->patch);
             if (exact)
-                cpu_product_exact(link, c, scratch->patch, scratch->channel, scratch->tile, scratch->sum);
+                bnnep_cpu_product_exact(link, c, scratch->patch, scratch->channel, scratch->tile, scratch->sum);
             else
-                cpu_products(link, c, scratch->patch, NULL, scratch->channel, NULL, (float *)scratch->tile);
+                bnnep_cpu_products(link, c, scratch->patch, NULL, scratch->channel, NULL, (float *)scratch->tile);
             keep_largest(link, c, u, q, scratch->channel, value, place);
         }
 }
 
-void cpu_convolve_at(const struct bnnep_link *link, const struct cpu_connection *c, const float *below,
-                     const uint16_t *place, float *value, struct cpu_scratch *scratch) {
+void bnnep_cpu_convolve_at(const struct bnnep_link *link, const struct cpu_connection *c, const float *below,
+                           const uint16_t *place, float *value, struct cpu_scratch *scratch) {
     for (size_t u = 0; u < link->to.height * link->to.width; u++)
         for (size_t q = 0; q < link->pool * link->pool; q++) {
             size_t y, x;
             position_of(link, u, q, &y, &x);
             take_patch(link, below, y, x, scratch->patch);
-            cpu_products(link, c, scratch->patch, NULL, scratch->channel, NULL, (float *)scratch->tile);
+            bnnep_cpu_products(link, c, scratch->patch, NULL, scratch->channel, NULL, (float *)scratch->tile);
             keep_place(link, c, u, q, scratch->channel, value, place);
         }
 }
@@ -132,14 +132,14 @@ static void scatter(const struct bnnep_link *link, const struct cpu_connection *
     }
 }
 
-void cpu_feed_back(const struct bnnep_link *link, const struct cpu_connection *c, const float *above,
-                   const uint16_t *place, const float *moving, float *value, struct cpu_scratch *scratch) {
+void bnnep_cpu_feed_back(const struct bnnep_link *link, const struct cpu_connection *c, const float *above,
+                         const uint16_t *place, const float *moving, float *value, struct cpu_scratch *scratch) {
     const size_t H = link->from.height, W = link->from.width, C = link->from.channels, P = link->padding;
     double *map = scratch->map;
     for (size_t l = 0; l < LANES; l++) {
         if (moving && moving[l] == 0.0f)
             continue;
-        memset(map, 0, cpu_padded(link) * sizeof *map);
+        memset(map, 0, bnnep_cpu_padded(link) * sizeof *map);
         scatter(link, c, above + l, place + l, map, scratch->signs);
         for (size_t i = 0; i < C; i++)
             for (size_t y = 0; y < H; y++)
@@ -148,9 +148,10 @@ void cpu_feed_back(const struct bnnep_link *link, const struct cpu_connection *c
     }
 }
 
-void cpu_pad(const struct bnnep_link *link, const float *below, size_t lane, bool binary, float theta, double *map) {
+void bnnep_cpu_pad(const struct bnnep_link *link, const float *below, size_t lane, bool binary, float theta,
+                   double *map) {
     const size_t H = link->from.height, W = link->from.width, C = link->from.channels, P = link->padding;
-    memset(map, 0, cpu_padded(link) * sizeof *map);
+    memset(map, 0, bnnep_cpu_padded(link) * sizeof *map);
     for (size_t i = 0; i < C; i++)
         for (size_t y = 0; y < H; y++)
             for (size_t x = 0; x < W; x++)
@@ -158,8 +159,8 @@ void cpu_pad(const struct bnnep_link *link, const float *below, size_t lane, boo
                     (double)bnnep_activation(binary, theta, below[((i * H + y) * W + x) * LANES + lane]);
 }
 
-void cpu_gather(const struct bnnep_link *link, size_t o, double weight, const float *above, const uint16_t *place,
-                size_t lane, bool binary, float theta, const double *map, double *G) {
+void bnnep_cpu_gather(const struct bnnep_link *link, size_t o, double weight, const float *above, const uint16_t *place,
+                      size_t lane, bool binary, float theta, const double *map, double *G) {
     const size_t units = link->to.height * link->to.width, C = link->from.channels, K = link->kernel;
     const size_t width = link->from.width + 2 * link->padding;
     for (size_t u = 0; u < units; u++) {

@@ -29,10 +29,10 @@ struct pool;
 typedef void (*pool_task)(void *arg, size_t task, unsigned worker);
 
 /* Threads start with the first run that needs them; NULL if out of memory. */
-struct pool *pool_create(unsigned threads);
-void pool_destroy(struct pool *pool);
+struct pool *bnnep_pool_create(unsigned threads);
+void bnnep_pool_destroy(struct pool *pool);
 /* Does tasks 0 ... tasks-1 and returns when all are done. The caller is worker 0. Works in a forked child. */
-void pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
+void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
 
 /* --- network.c -------------------------------------------------------------------------------------------- */
 
@@ -65,12 +65,12 @@ struct cpu_learner {
 };
 
 /* Zeroed memory on a cache line; NULL if out of memory. */
-void *cpu_alloc(size_t count, size_t size);
+void *bnnep_cpu_alloc(size_t count, size_t size);
 /* Copies bits [row, row+rows) x [column, column+columns) to signs +1/-1 in tile [rows][ld], ld a multiple of 8;
  * column is a multiple of 8. Up to 7 elements beyond the last column are written. */
-void cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
-                float *tile, size_t ld);
-unsigned cpu_threads(const char *device, char *why);
+void bnnep_cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
+                      float *tile, size_t ld);
+unsigned bnnep_cpu_threads(const char *device, char *why);
 
 /* --- workspace.c ------------------------------------------------------------------------------------------ */
 
@@ -110,82 +110,85 @@ struct cpu_workspace {
     struct cpu_scratch *scratch;  /* [threads] */
 };
 
-static inline bool cpu_binary(const struct bnnep_model *model) {
+static inline bool bnnep_cpu_binary(const struct bnnep_model *model) {
     return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
 }
 
-static inline bool cpu_is_convolution(const struct bnnep_link *link) {
+static inline bool bnnep_cpu_is_convolution(const struct bnnep_link *link) {
     return link->kind == BNNEP_CONVOLUTION;
 }
 
 /* Where layer index k (layer k+1) of a tile begins in an array [tile][units][LANES]. */
-static inline size_t cpu_at(const struct cpu_workspace *ws, size_t tile, size_t k) {
+static inline size_t bnnep_cpu_at(const struct cpu_workspace *ws, size_t tile, size_t k) {
     return (tile * ws->units + ws->offset[k]) * LANES;
 }
 
-static inline float *cpu_state(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k) {
-    return ws->state[slot] + cpu_at(ws, tile, k);
+static inline float *bnnep_cpu_state(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k) {
+    return ws->state[slot] + bnnep_cpu_at(ws, tile, k);
 }
 
 /* Units of all layers but the input; samples rounded up to whole tiles. */
-size_t cpu_units(const struct bnnep_model *model);
-size_t cpu_lanes(size_t samples);
-uint64_t cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch);
-bnnep_status cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why);
-void cpu_workspace_destroy(void *workspace);
-bnnep_status cpu_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
-bnnep_status cpu_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
-bnnep_status cpu_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
+size_t bnnep_cpu_units(const struct bnnep_model *model);
+size_t bnnep_cpu_lanes(size_t samples);
+uint64_t bnnep_cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch);
+bnnep_status bnnep_cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why);
+void bnnep_cpu_workspace_destroy(void *workspace);
+bnnep_status bnnep_cpu_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+bnnep_status bnnep_cpu_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
+bnnep_status bnnep_cpu_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
 
 /* --- product.c -------------------------------------------------------------------------------------------- */
 
 /* forward [rows][LANES] = B below, below [columns][LANES]; feedback [columns][LANES] = B^T above, above
  * [rows][LANES]. Either output may be NULL; each tile of bits is unpacked once for both. tile: TILE floats. */
-void cpu_products(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
-                  const float *above, float *forward, float *feedback, float *tile);
+void bnnep_cpu_products(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                        const float *above, float *forward, float *feedback, float *tile);
 /* forward = B below with sums in double, rounded once; tile: TILE doubles, sum: TILE_ROWS * LANES doubles. */
-void cpu_product_exact(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
-                       float *forward, double *tile, double *sum);
+void bnnep_cpu_product_exact(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                             float *forward, double *tile, double *sum);
 /* G [rows][ld] += above below^T for one tile of samples: above [rows][LANES], below [columns][LANES]. */
-void cpu_outer(size_t rows, size_t columns, const float *above, const float *below, float *G, size_t ld);
+void bnnep_cpu_outer(size_t rows, size_t columns, const float *above, const float *below, float *G, size_t ld);
 
 /* --- convolution.c: maps are [channel][row][column][LANES], places [unit][LANES] -------------------------------- */
 
 /* Elements of the map below a convolution with its padding. */
-size_t cpu_padded(const struct bnnep_link *link);
+size_t bnnep_cpu_padded(const struct bnnep_link *link);
 /* fwd_k: below [in][LANES] -> value [out][LANES] and its argmax. exact: sums in double, rounded once. */
-void cpu_convolve(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
-                  bool exact, float *value, uint16_t *place, struct cpu_scratch *scratch);
+void bnnep_cpu_convolve(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                        bool exact, float *value, uint16_t *place, struct cpu_scratch *scratch);
 /* The same without bias, read at the given places: the adjoint of the feedback. */
-void cpu_convolve_at(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
-                     const uint16_t *place, float *value, struct cpu_scratch *scratch);
+void bnnep_cpu_convolve_at(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                           const uint16_t *place, float *value, struct cpu_scratch *scratch);
 /* fb_k: above [out][LANES] -> value [in][LANES], from the given places; only lanes that are moving (NULL: all). */
-void cpu_feed_back(const struct bnnep_link *link, const struct cpu_connection *connection, const float *above,
-                   const uint16_t *place, const float *moving, float *value, struct cpu_scratch *scratch);
+void bnnep_cpu_feed_back(const struct bnnep_link *link, const struct cpu_connection *connection, const float *above,
+                         const uint16_t *place, const float *moving, float *value, struct cpu_scratch *scratch);
 /* Activations of one lane of a map, with its padding and channels innermost. */
-void cpu_pad(const struct bnnep_link *link, const float *below, size_t lane, bool binary, float theta, double *map);
+void bnnep_cpu_pad(const struct bnnep_link *link, const float *below, size_t lane, bool binary, float theta,
+                   double *map);
 /* G [kernel row][kernel column][channel] += weight * sum over the windows of channel o of above * patch. */
-void cpu_gather(const struct bnnep_link *link, size_t o, double weight, const float *above, const uint16_t *place,
-                size_t lane, bool binary, float theta, const double *map, double *G);
+void bnnep_cpu_gather(const struct bnnep_link *link, size_t o, double weight, const float *above, const uint16_t *place,
+                      size_t lane, bool binary, float theta, const double *map, double *G);
 
 /* --- relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
 
 /* fwd_k of a tile, bias included; in a convolution with the argmax in place. */
-void cpu_forward(const struct cpu_workspace *ws, size_t k, const float *below, float *value, uint16_t *place,
-                 struct cpu_scratch *scratch);
+void bnnep_cpu_forward(const struct cpu_workspace *ws, size_t k, const float *below, float *value, uint16_t *place,
+                       struct cpu_scratch *scratch);
 /* From the states of a tile: all fwd_k and fb_k, and the argmax, into the scratch. */
-void cpu_sums(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, const float *moving,
-              struct cpu_scratch *scratch);
+void bnnep_cpu_sums(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, const float *moving,
+                    struct cpu_scratch *scratch);
 /* Activations of layer index k of a tile: its states, or in a binary network a copy made in `to`. */
-const float *cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k, float *to);
-bnnep_status cpu_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+const float *bnnep_cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k,
+                                   float *to);
+bnnep_status bnnep_cpu_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
 
-bnnep_status cpu_tape_make(struct cpu_tape *tape, const struct bnnep_model *model, size_t max_batch, int32_t steps);
-void cpu_tape_free(struct cpu_tape *tape);
-uint64_t cpu_tape_bytes(const struct bnnep_model *model, size_t max_batch, int32_t steps);
-bnnep_status cpu_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
+bnnep_status bnnep_cpu_tape_make(struct cpu_tape *tape, const struct bnnep_model *model, size_t max_batch,
+                                 int32_t steps);
+void bnnep_cpu_tape_free(struct cpu_tape *tape);
+uint64_t bnnep_cpu_tape_bytes(const struct bnnep_model *model, size_t max_batch, int32_t steps);
+bnnep_status bnnep_cpu_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
 
-bnnep_status cpu_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                       uint64_t *flips, char *why);
+bnnep_status bnnep_cpu_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                             uint64_t *flips, char *why);
 
 #endif

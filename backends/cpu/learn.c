@@ -42,9 +42,10 @@ static void change_of_tile(void *arg, size_t tile, unsigned worker) {
     struct cpu_workspace *ws = arg;
     (void)worker;
     const struct bnnep_model *model = ws->network->model;
-    const bool binary = cpu_binary(model);
+    const bool binary = bnnep_cpu_binary(model);
     const float theta = model->theta;
-    const float *free = cpu_state(ws, BNNEP_SLOT_FREE, tile, 0), *nudged = cpu_state(ws, BNNEP_SLOT_NUDGED, tile, 0);
+    const float *free = bnnep_cpu_state(ws, BNNEP_SLOT_FREE, tile, 0),
+                *nudged = bnnep_cpu_state(ws, BNNEP_SLOT_NUDGED, tile, 0);
     float *delta = ws->delta + tile * ws->units * LANES;
     for (size_t v = 0; v < ws->units * LANES; v++)
         delta[v] = bnnep_activation(binary, theta, nudged[v]) - bnnep_activation(binary, theta, free[v]);
@@ -72,18 +73,18 @@ static const float *pull_of_tile(struct update *update, enum bnnep_slot slot, si
     const size_t k = update->k;
     const struct bnnep_link *link = &model->links[k];
     const struct cpu_connection *c = &ws->network->connection[k];
-    const bool exact = k == 0 && cpu_binary(model);
+    const bool exact = k == 0 && bnnep_cpu_binary(model);
     const float *below =
-        k == 0 ? ws->input + tile * link->in * LANES : cpu_activations(ws, slot, tile, k - 1, scratch->active);
+        k == 0 ? ws->input + tile * link->in * LANES : bnnep_cpu_activations(ws, slot, tile, k - 1, scratch->active);
     float *value = scratch->forward;
-    if (cpu_is_convolution(link)) {
-        cpu_convolve(link, c, below, exact, value, scratch->pooled, scratch);
+    if (bnnep_cpu_is_convolution(link)) {
+        bnnep_cpu_convolve(link, c, below, exact, value, scratch->pooled, scratch);
         return value;
     }
     if (exact)
-        cpu_product_exact(link, c, below, value, scratch->tile, scratch->sum);
+        bnnep_cpu_product_exact(link, c, below, value, scratch->tile, scratch->sum);
     else
-        cpu_products(link, c, below, NULL, value, NULL, (float *)scratch->tile);
+        bnnep_cpu_products(link, c, below, NULL, value, NULL, (float *)scratch->tile);
     for (size_t v = 0; v < link->out * LANES; v++)
         value[v] *= c->alpha[0];
     return value;
@@ -98,7 +99,7 @@ static void dots_of_tile(void *arg, size_t tile, unsigned worker) {
     struct cpu_scratch *scratch = &ws->scratch[worker];
     for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
         const float *value = pull_of_tile(update, (enum bnnep_slot)slot, tile, scratch);
-        const float *above = cpu_activations(ws, (enum bnnep_slot)slot, tile, update->k, scratch->active);
+        const float *above = bnnep_cpu_activations(ws, (enum bnnep_slot)slot, tile, update->k, scratch->active);
         for (size_t i = 0; i < link->scales; i++) {
             double *dot = ws->dot[slot] + (i * ws->tiles + tile) * LANES;
             memset(dot, 0, LANES * sizeof *dot);
@@ -111,7 +112,7 @@ static void dots_of_tile(void *arg, size_t tile, unsigned worker) {
 /* Leaves the change of each scaling factor in dot[0][i * tiles * LANES]. */
 static void scale_contrast(struct update *update) {
     struct cpu_workspace *ws = update->ws;
-    pool_run(ws->pool, ws->tiles, dots_of_tile, update);
+    bnnep_pool_run(ws->pool, ws->tiles, dots_of_tile, update);
     for (size_t i = 0; i < ws->network->model->links[update->k].scales; i++) {
         double *free = ws->dot[BNNEP_SLOT_FREE] + i * ws->tiles * LANES, contrast = 0.0;
         const double *nudged = ws->dot[BNNEP_SLOT_NUDGED] + i * ws->tiles * LANES;
@@ -125,7 +126,7 @@ static void scale_contrast(struct update *update) {
 
 /* How many terms there are, and number i of them. */
 static size_t term_count(const struct update *update) {
-    const bool convolution = cpu_is_convolution(&update->ws->network->model->links[update->k]);
+    const bool convolution = bnnep_cpu_is_convolution(&update->ws->network->model->links[update->k]);
     const size_t pairs = update->k > 0 ? 2 : 1; /* nothing goes back to the input */
     if (update->learner->tape.room > 0)
         return pairs * (size_t)update->learner->tape.steps;
@@ -136,7 +137,7 @@ static struct term term_of(const struct update *update, size_t i) {
     const struct cpu_workspace *ws = update->ws;
     const struct bnnep_model *model = ws->network->model;
     const struct cpu_tape *tape = &update->learner->tape;
-    const bool binary = cpu_binary(model), hidden = update->k > 0;
+    const bool binary = bnnep_cpu_binary(model), hidden = update->k > 0;
     const float *free = ws->state[BNNEP_SLOT_FREE], *nudged = ws->state[BNNEP_SLOT_NUDGED];
     if (tape->room > 0) {
         const size_t t = hidden ? i / 2 : i;
@@ -144,7 +145,7 @@ static struct term term_of(const struct update *update, size_t i) {
                    ? (struct term){tape->state[t], tape->delta[t], false, false, 1.0, tape->place[t]}
                    : (struct term){tape->delta[t], hidden ? tape->state[t] : NULL, false, false, 1.0, tape->place[t]};
     }
-    if (cpu_is_convolution(&model->links[update->k])) {
+    if (bnnep_cpu_is_convolution(&model->links[update->k])) {
         const int slot = i == 0 ? BNNEP_SLOT_NUDGED : BNNEP_SLOT_FREE;
         return (struct term){
             ws->state[slot], hidden ? ws->state[slot] : NULL, binary, binary && hidden, i == 0 ? 1.0 : -1.0,
@@ -159,7 +160,7 @@ static const float *below_of(const struct update *update, const struct term *ter
     const struct cpu_workspace *ws = update->ws;
     if (!term->below)
         return ws->input + tile * ws->network->model->links[0].in * LANES;
-    return term->below + cpu_at(ws, tile, update->k - 1);
+    return term->below + bnnep_cpu_at(ws, tile, update->k - 1);
 }
 
 /* Gradient of the bias of row j, summed over the batch and the row's units: that of the states, or of the loss. */
@@ -171,7 +172,7 @@ static double bias_gradient(const struct update *update, size_t j) {
     double sum = 0.0;
     for (int32_t t = 0; t < (tape->room > 0 ? tape->steps : 1); t++)
         for (size_t n = 0; n < ws->count; n++) {
-            const float *delta = (tape->room > 0 ? tape->delta[t] : ws->delta) + cpu_at(ws, n / LANES, update->k);
+            const float *delta = (tape->room > 0 ? tape->delta[t] : ws->delta) + bnnep_cpu_at(ws, n / LANES, update->k);
             for (size_t u = 0; u < units; u++)
                 sum += (double)delta[(j * units + u) * LANES + n % LANES];
         }
@@ -189,13 +190,13 @@ static void dense_gradient(struct update *update, const struct block *b, struct 
     for (size_t i = 0; i < term_count(update); i++) {
         const struct term term = term_of(update, i);
         for (size_t tile = 0; tile < ws->tiles; tile++) {
-            const float *above = term.above + cpu_at(ws, tile, update->k) + b->row * LANES;
+            const float *above = term.above + bnnep_cpu_at(ws, tile, update->k) + b->row * LANES;
             const float *below = below_of(update, &term, tile) + b->column * LANES;
             if (term.activate_above)
                 above = activate(model, above, b->rows, scratch->above);
             if (term.activate_below)
                 below = activate(model, below, b->columns, scratch->below);
-            cpu_outer(b->rows, b->columns, above, below, G, b->columns);
+            bnnep_cpu_outer(b->rows, b->columns, above, below, G, b->columns);
         }
     }
 }
@@ -209,7 +210,7 @@ static void exact_contrast(struct update *update, const struct block *b, struct 
     for (size_t j = 0; j < b->rows; j++) {
         memset(sum, 0, b->columns * sizeof *sum);
         for (size_t n = 0; n < ws->count; n++) {
-            const float delta = ws->delta[cpu_at(ws, n / LANES, 0) + (b->row + j) * LANES + n % LANES];
+            const float delta = ws->delta[bnnep_cpu_at(ws, n / LANES, 0) + (b->row + j) * LANES + n % LANES];
             const float *x = ws->x + n * in + b->column;
             if (delta != 0.0f)
                 for (size_t i = 0; i < b->columns; i++)
@@ -264,7 +265,7 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
     uint64_t flips = 0;
     for (; b.column < link->columns; b.column += c->tile_columns) {
         b.columns = link->columns - b.column < c->tile_columns ? link->columns - b.column : c->tile_columns;
-        if (update->k == 0 && cpu_binary(model))
+        if (update->k == 0 && bnnep_cpu_binary(model))
             exact_contrast(update, &b, scratch);
         else
             dense_gradient(update, &b, scratch);
@@ -286,7 +287,8 @@ static void pad_tile(void *arg, size_t tile, unsigned worker) {
     const float *below = below_of(update, &update->term, tile);
     (void)worker;
     for (size_t n = tile * LANES; n < ws->count && n < (tile + 1) * LANES; n++)
-        cpu_pad(link, below, n % LANES, update->term.activate_below, model->theta, ws->maps + n * cpu_padded(link));
+        bnnep_cpu_pad(link, below, n % LANES, update->term.activate_below, model->theta,
+                      ws->maps + n * bnnep_cpu_padded(link));
 }
 
 /* One term, added to the gradient of one output channel. */
@@ -298,9 +300,9 @@ static void gather_channel(void *arg, size_t o, unsigned worker) {
     const struct term *term = &update->term;
     (void)worker;
     for (size_t n = 0; n < ws->count; n++) {
-        const size_t at = cpu_at(ws, n / LANES, update->k);
-        cpu_gather(link, o, term->weight, term->above + at, term->place + at, n % LANES, term->activate_above,
-                   model->theta, ws->maps + n * cpu_padded(link), ws->gradient + o * link->columns);
+        const size_t at = bnnep_cpu_at(ws, n / LANES, update->k);
+        bnnep_cpu_gather(link, o, term->weight, term->above + at, term->place + at, n % LANES, term->activate_above,
+                         model->theta, ws->maps + n * bnnep_cpu_padded(link), ws->gradient + o * link->columns);
     }
 }
 
@@ -325,30 +327,30 @@ static void update_convolution(struct update *update) {
     memset(ws->gradient, 0, link->rows * link->columns * sizeof *ws->gradient);
     for (size_t i = 0; i < term_count(update); i++) {
         update->term = term_of(update, i);
-        pool_run(ws->pool, ws->tiles, pad_tile, update);
-        pool_run(ws->pool, link->rows, gather_channel, update);
+        bnnep_pool_run(ws->pool, ws->tiles, pad_tile, update);
+        bnnep_pool_run(ws->pool, link->rows, gather_channel, update);
     }
-    pool_run(ws->pool, link->rows, update_channel, update);
+    bnnep_pool_run(ws->pool, link->rows, update_channel, update);
 }
 
-bnnep_status cpu_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
-                       char *why) {
+bnnep_status bnnep_cpu_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                             uint64_t *flips, char *why) {
     (void)why;
     struct cpu_learner *learner = handle;
     struct cpu_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
     if (learner->tape.room == 0)
-        pool_run(ws->pool, ws->tiles, change_of_tile, ws);
+        bnnep_pool_run(ws->pool, ws->tiles, change_of_tile, ws);
     for (size_t k = 0; k < model->connections; k++) {
         struct update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};
         const struct bnnep_link *link = &model->links[k];
         struct cpu_connection *c = &learner->network->connection[k];
         if (learn_scale)
             scale_contrast(&update);
-        if (cpu_is_convolution(link))
+        if (bnnep_cpu_is_convolution(link))
             update_convolution(&update);
         else
-            pool_run(ws->pool, (link->rows + c->tile_rows - 1) / c->tile_rows, update_rows, &update);
+            bnnep_pool_run(ws->pool, (link->rows + c->tile_rows - 1) / c->tile_rows, update_rows, &update);
         flips[k] = atomic_load(&update.flips);
         for (size_t i = 0; learn_scale && i < link->scales; i++)
             c->alpha[i] += update.rule.scale_gain * (float)ws->dot[BNNEP_SLOT_FREE][i * ws->tiles * LANES];

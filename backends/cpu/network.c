@@ -8,9 +8,10 @@
 
 #include "backends/cpu/cpu.h"
 
-#define MOST_THREADS 1024u
+/* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
+#define MOST_THREADS 64u
 
-void *cpu_alloc(size_t count, size_t size) {
+void *bnnep_cpu_alloc(size_t count, size_t size) {
     if (count > (SIZE_MAX - 64) / size)
         return NULL;
     const size_t bytes = (count * size + 63) / 64 * 64;
@@ -26,7 +27,7 @@ static bnnep_status no_memory(char *why) {
 }
 
 /* The number of threads that a device string asks for, or 0 and why not. */
-unsigned cpu_threads(const char *device, char *why) {
+unsigned bnnep_cpu_threads(const char *device, char *why) {
     if (device[0] == '\0') {
         const long online = sysconf(_SC_NPROCESSORS_ONLN);
         return online < 1 ? 1 : online > (long)MOST_THREADS ? MOST_THREADS : (unsigned)online;
@@ -44,7 +45,7 @@ unsigned cpu_threads(const char *device, char *why) {
 }
 
 static bnnep_status probe(const char *device, char *why) {
-    return cpu_threads(device, why) ? BNNEP_OK : BNNEP_ERROR_ARGUMENT;
+    return bnnep_cpu_threads(device, why) ? BNNEP_OK : BNNEP_ERROR_ARGUMENT;
 }
 
 static size_t stride_of(const struct bnnep_link *link) {
@@ -75,7 +76,7 @@ static void network_destroy(void *handle) {
 }
 
 static bnnep_status network_create(const struct bnnep_model *model, const char *device, void **out, char *why) {
-    const unsigned threads = cpu_threads(device, why);
+    const unsigned threads = bnnep_cpu_threads(device, why);
     if (!threads)
         return BNNEP_ERROR_ARGUMENT;
     struct cpu_network *net = calloc(1, sizeof *net);
@@ -92,9 +93,9 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
         /* Few rows leave room for more columns. */
         c->tile_rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
         c->tile_columns = TILE / c->tile_rows / 8 * 8;
-        c->bits = cpu_alloc(link->rows, c->stride);
-        c->alpha = cpu_alloc(link->scales, sizeof(float));
-        c->bias = cpu_alloc(link->rows, sizeof(float));
+        c->bits = bnnep_cpu_alloc(link->rows, c->stride);
+        c->alpha = bnnep_cpu_alloc(link->scales, sizeof(float));
+        c->bias = bnnep_cpu_alloc(link->rows, sizeof(float));
         complete = c->bits && c->alpha && c->bias;
     }
     if (!complete) {
@@ -144,8 +145,8 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
 #define SIGNS64(b) SIGNS16(b), SIGNS16((b) + 16), SIGNS16((b) + 32), SIGNS16((b) + 48)
 static const float signs_of_byte[256][8] = {SIGNS64(0), SIGNS64(64), SIGNS64(128), SIGNS64(192)};
 
-void cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
-                float *tile, size_t ld) {
+void bnnep_cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
+                      float *tile, size_t ld) {
     const uint8_t *bits = connection->bits + row * connection->stride + column / 8;
     for (size_t j = 0; j < rows; j++, bits += connection->stride, tile += ld)
         for (size_t b = 0; b < (columns + 7) / 8; b++)
@@ -153,7 +154,7 @@ void cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows
 }
 
 static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
-    uint64_t bytes = sizeof(struct cpu_learner) + cpu_tape_bytes(model, max_batch, tape);
+    uint64_t bytes = sizeof(struct cpu_learner) + bnnep_cpu_tape_bytes(model, max_batch, tape);
     for (size_t k = 0; k < model->connections; k++)
         bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
     return bytes;
@@ -166,7 +167,7 @@ static void learner_destroy(void *handle) {
     for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
         free(learner->momentum[k]);
     free(learner->momentum);
-    cpu_tape_free(&learner->tape);
+    bnnep_cpu_tape_free(&learner->tape);
     free(learner);
 }
 
@@ -180,10 +181,10 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
     bool complete = learner->momentum != NULL;
     for (size_t k = 0; complete && k < net->model->connections; k++) {
         const struct bnnep_link *link = &net->model->links[k];
-        complete = (learner->momentum[k] = cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
+        complete = (learner->momentum[k] = bnnep_cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
     }
     if (complete && tape > 0)
-        complete = cpu_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
+        complete = bnnep_cpu_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
     if (!complete) {
         learner_destroy(learner);
         return no_memory(why);
@@ -214,22 +215,22 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .summary = "weights as bits, OpenBLAS products, threads over samples; option threads=N",
     .probe = probe,
     .network_bytes = network_bytes,
-    .workspace_bytes = cpu_workspace_bytes,
+    .workspace_bytes = bnnep_cpu_workspace_bytes,
     .learner_bytes = learner_bytes,
     .network_create = network_create,
     .network_destroy = network_destroy,
     .put = put,
     .get = get,
-    .workspace_create = cpu_workspace_create,
-    .workspace_destroy = cpu_workspace_destroy,
-    .stage = cpu_stage,
-    .relax = cpu_relax,
-    .put_state = cpu_put_state,
-    .get_state = cpu_get_state,
+    .workspace_create = bnnep_cpu_workspace_create,
+    .workspace_destroy = bnnep_cpu_workspace_destroy,
+    .stage = bnnep_cpu_stage,
+    .relax = bnnep_cpu_relax,
+    .put_state = bnnep_cpu_put_state,
+    .get_state = bnnep_cpu_get_state,
     .learner_create = learner_create,
     .learner_destroy = learner_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
-    .backpropagate = cpu_backpropagate,
-    .learn = cpu_learn,
+    .backpropagate = bnnep_cpu_backpropagate,
+    .learn = bnnep_cpu_learn,
 };

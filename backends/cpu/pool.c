@@ -15,6 +15,7 @@ struct worker {
     struct pool *pool;
     pthread_t thread;
     unsigned index;
+    uint64_t seen; /* the generation of jobs it was started after */
 };
 
 struct pool {
@@ -33,7 +34,7 @@ struct pool {
     atomic_size_t next; /* the next task to take */
 };
 
-struct pool *pool_create(unsigned threads) {
+struct pool *bnnep_pool_create(unsigned threads) {
     struct pool *pool = calloc(1, sizeof *pool);
     if (!pool)
         return NULL;
@@ -55,7 +56,7 @@ static void *work(void *arg) {
     struct worker *self = arg;
     struct pool *pool = self->pool;
     pthread_mutex_lock(&pool->lock);
-    for (uint64_t seen = 0;;) {
+    for (uint64_t seen = self->seen;;) {
         while (pool->generation == seen && !pool->stop)
             pthread_cond_wait(&pool->work, &pool->lock);
         if (pool->stop)
@@ -88,7 +89,7 @@ static void start(struct pool *pool) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (pool->started + 1 < pool->threads) {
         struct worker *worker = &pool->worker[pool->started];
-        *worker = (struct worker){.pool = pool, .index = pool->started + 1};
+        *worker = (struct worker){.pool = pool, .index = pool->started + 1, .seen = pool->generation};
         if (pthread_create(&worker->thread, NULL, work, worker) != 0)
             break;
         pool->started++;
@@ -96,7 +97,7 @@ static void start(struct pool *pool) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg) {
+void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg) {
     if (pool->threads == 1 || tasks <= 1) {
         for (size_t i = 0; i < tasks; i++)
             task(arg, i, 0);
@@ -120,7 +121,7 @@ void pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-void pool_destroy(struct pool *pool) {
+void bnnep_pool_destroy(struct pool *pool) {
     if (!pool)
         return;
     if (pool->owner == getpid()) {

@@ -8,14 +8,14 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-void cpu_products(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
-                  const float *above, float *forward, float *feedback, float *tile) {
+void bnnep_cpu_products(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                        const float *above, float *forward, float *feedback, float *tile) {
     const int lanes = (int)LANES, ld = (int)connection->tile_columns;
     for (size_t row = 0; row < link->rows; row += connection->tile_rows)
         for (size_t column = 0; column < link->columns; column += connection->tile_columns) {
             const size_t rows = least(connection->tile_rows, link->rows - row);
             const size_t columns = least(connection->tile_columns, link->columns - column);
-            cpu_unpack(connection, row, rows, column, columns, tile, connection->tile_columns);
+            bnnep_cpu_unpack(connection, row, rows, column, columns, tile, connection->tile_columns);
             if (forward)
                 cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, lanes, (int)columns, 1.0f, tile, ld,
                             below + column * LANES, lanes, column > 0 ? 1.0f : 0.0f, forward + row * LANES, lanes);
@@ -25,8 +25,8 @@ void cpu_products(const struct bnnep_link *link, const struct cpu_connection *co
         }
 }
 
-void cpu_product_exact(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
-                       float *forward, double *tile, double *sum) {
+void bnnep_cpu_product_exact(const struct bnnep_link *link, const struct cpu_connection *connection, const float *below,
+                             float *forward, double *tile, double *sum) {
     const int lanes = (int)LANES;
     /* Half a tile of signs, half of inputs. A tile of up to TILE weights does not fit beside them. */
     const size_t step = TILE / 2 / TILE_ROWS;
@@ -50,7 +50,7 @@ void cpu_product_exact(const struct bnnep_link *link, const struct cpu_connectio
     }
 }
 
-void cpu_outer(size_t rows, size_t columns, const float *above, const float *below, float *G, size_t ld) {
+void bnnep_cpu_outer(size_t rows, size_t columns, const float *above, const float *below, float *G, size_t ld) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)rows, (int)columns, (int)LANES, 1.0f, above, (int)LANES,
                 below, (int)LANES, 1.0f, G, (int)ld);
 }

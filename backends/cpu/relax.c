@@ -28,10 +28,11 @@ struct passage {
     float change[LANES]; /* largest change of its states in this step */
 };
 
-const float *cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k, float *to) {
+const float *bnnep_cpu_activations(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k,
+                                   float *to) {
     const struct bnnep_model *model = ws->network->model;
-    const float *state = cpu_state(ws, slot, tile, k);
-    if (!cpu_binary(model))
+    const float *state = bnnep_cpu_state(ws, slot, tile, k);
+    if (!bnnep_cpu_binary(model))
         return state;
     const float theta = model->theta;
     for (size_t v = 0; v < model->links[k].out * LANES; v++)
@@ -51,42 +52,42 @@ static void scale_feedback(const struct bnnep_link *link, const struct cpu_conne
         value[v] *= c->alpha[0];
 }
 
-void cpu_forward(const struct cpu_workspace *ws, size_t k, const float *below, float *value, uint16_t *place,
-                 struct cpu_scratch *scratch) {
+void bnnep_cpu_forward(const struct cpu_workspace *ws, size_t k, const float *below, float *value, uint16_t *place,
+                       struct cpu_scratch *scratch) {
     const struct bnnep_model *model = ws->network->model;
     const struct bnnep_link *link = &model->links[k];
     const struct cpu_connection *c = &ws->network->connection[k];
-    const bool exact = k == 0 && cpu_binary(model);
-    if (cpu_is_convolution(link)) {
-        cpu_convolve(link, c, below, exact, value, place, scratch);
+    const bool exact = k == 0 && bnnep_cpu_binary(model);
+    if (bnnep_cpu_is_convolution(link)) {
+        bnnep_cpu_convolve(link, c, below, exact, value, place, scratch);
         return;
     }
     if (exact)
-        cpu_product_exact(link, c, below, value, scratch->tile, scratch->sum);
+        bnnep_cpu_product_exact(link, c, below, value, scratch->tile, scratch->sum);
     else
-        cpu_products(link, c, below, NULL, value, NULL, (float *)scratch->tile);
+        bnnep_cpu_products(link, c, below, NULL, value, NULL, (float *)scratch->tile);
     scale_forward(link, c, value);
 }
 
-void cpu_sums(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, const float *moving,
-              struct cpu_scratch *scratch) {
+void bnnep_cpu_sums(const struct cpu_workspace *ws, enum bnnep_slot slot, size_t tile, const float *moving,
+                    struct cpu_scratch *scratch) {
     const struct bnnep_model *model = ws->network->model;
     const size_t drive = model->links[0].out * LANES;
     memcpy(scratch->forward, ws->drive + tile * drive, drive * sizeof(float));
     if (ws->place[slot])
-        memcpy(scratch->pooled, ws->place[slot] + cpu_at(ws, tile, 0), drive * sizeof(uint16_t));
-    const float *below = cpu_activations(ws, slot, tile, 0, scratch->active);
+        memcpy(scratch->pooled, ws->place[slot] + bnnep_cpu_at(ws, tile, 0), drive * sizeof(uint16_t));
+    const float *below = bnnep_cpu_activations(ws, slot, tile, 0, scratch->active);
     for (size_t k = 1; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         const struct cpu_connection *c = &ws->network->connection[k];
         const size_t at = ws->offset[k] * LANES;
-        const float *above = cpu_activations(ws, slot, tile, k, scratch->active + at);
+        const float *above = bnnep_cpu_activations(ws, slot, tile, k, scratch->active + at);
         float *forward = scratch->forward + at, *feedback = scratch->feedback + ws->offset[k - 1] * LANES;
-        if (cpu_is_convolution(link)) {
-            cpu_convolve(link, c, below, false, forward, scratch->pooled + at, scratch);
-            cpu_feed_back(link, c, above, scratch->pooled + at, moving, feedback, scratch);
+        if (bnnep_cpu_is_convolution(link)) {
+            bnnep_cpu_convolve(link, c, below, false, forward, scratch->pooled + at, scratch);
+            bnnep_cpu_feed_back(link, c, above, scratch->pooled + at, moving, feedback, scratch);
         } else {
-            cpu_products(link, c, below, above, forward, feedback, (float *)scratch->tile);
+            bnnep_cpu_products(link, c, below, above, forward, feedback, (float *)scratch->tile);
             scale_forward(link, c, forward);
             scale_feedback(link, c, feedback);
         }
@@ -104,8 +105,9 @@ struct layer {
 
 INLINE void move(const struct layer *layer, struct bnnep_neuron neuron, float *restrict moving,
                  float *restrict change) {
-    float *restrict state = layer->state;
-    const float *restrict forward = layer->forward, *restrict feedback = layer->feedback;
+    /* state may be the prediction itself */
+    float *state = layer->state;
+    const float *forward = layer->forward, *feedback = layer->feedback;
     for (size_t j = 0; j < layer->units; j++)
         for (size_t l = 0; l < LANES; l++) {
             const size_t v = j * LANES + l;
@@ -145,7 +147,7 @@ static void move_layer(const struct layer *layer, struct bnnep_neuron neuron, fl
 /* The argmax of this step, for the samples that move. */
 static void keep_places(struct passage *p) {
     struct cpu_workspace *ws = p->phase->ws;
-    uint16_t *place = ws->place[p->phase->how->to] + cpu_at(ws, p->tile, 0);
+    uint16_t *place = ws->place[p->phase->how->to] + bnnep_cpu_at(ws, p->tile, 0);
     for (size_t v = 0; v < ws->units * LANES; v++)
         place[v] = p->moving[v % LANES] != 0.0f ? p->scratch->pooled[v] : place[v];
 }
@@ -156,7 +158,7 @@ static void step(struct passage *p) {
     const struct bnnep_model *model = ws->network->model;
     const struct bnnep_relaxation *how = p->phase->how;
     const size_t L = model->connections;
-    cpu_sums(ws, how->to, p->tile, p->moving, p->scratch);
+    bnnep_cpu_sums(ws, how->to, p->tile, p->moving, p->scratch);
     if (model->convolutional)
         keep_places(p);
     memset(p->change, 0, sizeof p->change);
@@ -168,11 +170,11 @@ static void step(struct passage *p) {
             .forward = p->scratch->forward + at,
             .feedback = output ? NULL : p->scratch->feedback + at,
             .target = output ? ws->target + p->tile * units * LANES : NULL,
-            .prediction = output ? cpu_state(ws, BNNEP_SLOT_FREE, p->tile, k) : NULL,
-            .state = cpu_state(ws, how->to, p->tile, k),
+            .prediction = output ? bnnep_cpu_state(ws, BNNEP_SLOT_FREE, p->tile, k) : NULL,
+            .state = bnnep_cpu_state(ws, how->to, p->tile, k),
         };
         const struct bnnep_neuron neuron = {
-            .binary = cpu_binary(model),
+            .binary = bnnep_cpu_binary(model),
             .output = output,
             .clamp_nudged = !model->convolutional,
             .fixed_prediction = model->convolutional,
@@ -191,9 +193,10 @@ static void relax_tile(void *arg, size_t tile, unsigned worker) {
     const struct bnnep_relaxation *how = phase->how;
     struct passage p = {.phase = phase, .scratch = &ws->scratch[worker], .tile = tile};
     if (how->from != how->to) {
-        memcpy(cpu_state(ws, how->to, tile, 0), cpu_state(ws, how->from, tile, 0), ws->units * LANES * sizeof(float));
+        memcpy(bnnep_cpu_state(ws, how->to, tile, 0), bnnep_cpu_state(ws, how->from, tile, 0),
+               ws->units * LANES * sizeof(float));
         if (ws->place[how->to])
-            memcpy(ws->place[how->to] + cpu_at(ws, tile, 0), ws->place[how->from] + cpu_at(ws, tile, 0),
+            memcpy(ws->place[how->to] + bnnep_cpu_at(ws, tile, 0), ws->place[how->from] + bnnep_cpu_at(ws, tile, 0),
                    ws->units * LANES * sizeof(uint16_t));
     }
     /* Lanes without a sample rest. */
@@ -222,11 +225,11 @@ static void relax_tile(void *arg, size_t tile, unsigned worker) {
         continue;
 }
 
-bnnep_status cpu_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+bnnep_status bnnep_cpu_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
     (void)why;
     struct cpu_workspace *ws = handle;
     struct phase phase = {.ws = ws, .how = how};
-    pool_run(ws->pool, ws->tiles, relax_tile, &phase);
+    bnnep_pool_run(ws->pool, ws->tiles, relax_tile, &phase);
     if (atomic_load(&phase.cancelled))
         return BNNEP_CANCELLED;
     done->sample_steps = atomic_load(&phase.sample_steps);

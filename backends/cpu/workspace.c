@@ -11,11 +11,11 @@ static size_t tiles_of(size_t samples) {
     return (samples + LANES - 1) / LANES;
 }
 
-size_t cpu_lanes(size_t samples) {
+size_t bnnep_cpu_lanes(size_t samples) {
     return tiles_of(samples) * LANES;
 }
 
-size_t cpu_units(const struct bnnep_model *model) {
+size_t bnnep_cpu_units(const struct bnnep_model *model) {
     size_t units = 0;
     for (size_t k = 0; k < model->connections; k++)
         units += model->links[k].out;
@@ -34,26 +34,26 @@ static size_t larger(size_t a, size_t b) {
 }
 
 static struct extent extent_of(const struct bnnep_model *model) {
-    struct extent e = {.units = cpu_units(model)};
+    struct extent e = {.units = bnnep_cpu_units(model)};
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         const size_t rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
         e.tile_columns = larger(e.tile_columns, TILE / rows);
         e.scales = larger(e.scales, link->scales);
-        if (!cpu_is_convolution(link))
+        if (!bnnep_cpu_is_convolution(link))
             continue;
         e.rows = larger(e.rows, link->rows);
         e.columns = larger(e.columns, link->columns);
-        e.padded = larger(e.padded, cpu_padded(link));
+        e.padded = larger(e.padded, bnnep_cpu_padded(link));
         e.gradient = larger(e.gradient, link->rows * link->columns);
     }
     return e;
 }
 
-uint64_t cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
+uint64_t bnnep_cpu_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
     char why[BNNEP_WHY];
     const struct extent e = extent_of(model);
-    const uint64_t lanes = cpu_lanes(max_batch), threads = cpu_threads(device, why);
+    const uint64_t lanes = bnnep_cpu_lanes(max_batch), threads = bnnep_cpu_threads(device, why);
     const uint64_t in = model->links[0].in, out = model->links[model->connections - 1].out;
     const uint64_t places = model->convolutional ? sizeof(uint16_t) : 0;
     const uint64_t a_lane = (in + out + model->links[0].out + (BNNEP_SLOTS + 1) * (uint64_t)e.units) * sizeof(float) +
@@ -75,31 +75,31 @@ static void scratch_free(struct cpu_scratch *s) {
 }
 
 static bool scratch_make(struct cpu_scratch *s, const struct extent *e, bool convolutional) {
-    s->tile = cpu_alloc(TILE, sizeof(double));
-    s->sum = cpu_alloc(TILE_ROWS * LANES, sizeof(double));
-    s->forward = cpu_alloc(e->units * LANES, sizeof(float));
-    s->feedback = cpu_alloc(e->units * LANES, sizeof(float));
-    s->active = cpu_alloc(e->units * LANES, sizeof(float));
-    s->contrast = cpu_alloc(larger(TILE, e->columns), sizeof(float));
-    s->above = cpu_alloc(TILE_ROWS * LANES, sizeof(float));
-    s->below = cpu_alloc(e->tile_columns * LANES, sizeof(float));
+    s->tile = bnnep_cpu_alloc(TILE, sizeof(double));
+    s->sum = bnnep_cpu_alloc(TILE_ROWS * LANES, sizeof(double));
+    s->forward = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
+    s->feedback = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
+    s->active = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
+    s->contrast = bnnep_cpu_alloc(larger(TILE, e->columns), sizeof(float));
+    s->above = bnnep_cpu_alloc(TILE_ROWS * LANES, sizeof(float));
+    s->below = bnnep_cpu_alloc(e->tile_columns * LANES, sizeof(float));
     bool complete = s->tile && s->sum && s->forward && s->feedback && s->active && s->contrast && s->above && s->below;
     if (convolutional) {
-        s->pooled = cpu_alloc(e->units * LANES, sizeof(uint16_t));
-        s->patch = cpu_alloc(e->columns * LANES, sizeof(float));
-        s->channel = cpu_alloc(e->rows * LANES, sizeof(float));
-        s->map = cpu_alloc(e->padded, sizeof(double));
-        s->signs = cpu_alloc(e->columns, sizeof(double));
+        s->pooled = bnnep_cpu_alloc(e->units * LANES, sizeof(uint16_t));
+        s->patch = bnnep_cpu_alloc(e->columns * LANES, sizeof(float));
+        s->channel = bnnep_cpu_alloc(e->rows * LANES, sizeof(float));
+        s->map = bnnep_cpu_alloc(e->padded, sizeof(double));
+        s->signs = bnnep_cpu_alloc(e->columns, sizeof(double));
         complete = complete && s->pooled && s->patch && s->channel && s->map && s->signs;
     }
     return complete;
 }
 
-void cpu_workspace_destroy(void *handle) {
+void bnnep_cpu_workspace_destroy(void *handle) {
     struct cpu_workspace *ws = handle;
     if (!ws)
         return;
-    pool_destroy(ws->pool);
+    bnnep_pool_destroy(ws->pool);
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
         scratch_free(&ws->scratch[i]);
     void *const parts[] = {ws->scratch,  ws->offset, ws->x,      ws->input,    ws->target,
@@ -114,27 +114,27 @@ void cpu_workspace_destroy(void *handle) {
 static bool fill(struct cpu_workspace *ws, size_t max_batch) {
     const struct bnnep_model *model = ws->network->model;
     const struct extent e = extent_of(model);
-    const size_t lanes = cpu_lanes(max_batch);
+    const size_t lanes = bnnep_cpu_lanes(max_batch);
     ws->units = e.units;
-    ws->pool = pool_create(ws->threads);
+    ws->pool = bnnep_pool_create(ws->threads);
     ws->offset = calloc(model->connections, sizeof *ws->offset);
-    ws->x = cpu_alloc(max_batch * model->links[0].in, sizeof(float));
-    ws->input = cpu_alloc(lanes * model->links[0].in, sizeof(float));
-    ws->target = cpu_alloc(lanes * model->links[model->connections - 1].out, sizeof(float));
-    ws->drive = cpu_alloc(lanes * model->links[0].out, sizeof(float));
-    ws->delta = cpu_alloc(lanes * ws->units, sizeof(float));
+    ws->x = bnnep_cpu_alloc(max_batch * model->links[0].in, sizeof(float));
+    ws->input = bnnep_cpu_alloc(lanes * model->links[0].in, sizeof(float));
+    ws->target = bnnep_cpu_alloc(lanes * model->links[model->connections - 1].out, sizeof(float));
+    ws->drive = bnnep_cpu_alloc(lanes * model->links[0].out, sizeof(float));
+    ws->delta = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
     ws->scratch = calloc(ws->threads, sizeof *ws->scratch);
     bool complete = ws->pool && ws->offset && ws->x && ws->input && ws->target && ws->drive && ws->delta && ws->scratch;
     for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        ws->state[slot] = cpu_alloc(lanes * ws->units, sizeof(float));
-        ws->dot[slot] = cpu_alloc(lanes * e.scales, sizeof(double));
+        ws->state[slot] = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
+        ws->dot[slot] = bnnep_cpu_alloc(lanes * e.scales, sizeof(double));
         complete = complete && ws->state[slot] && ws->dot[slot];
         if (model->convolutional)
-            complete = (ws->place[slot] = cpu_alloc(lanes * ws->units, sizeof(uint16_t))) && complete;
+            complete = (ws->place[slot] = bnnep_cpu_alloc(lanes * ws->units, sizeof(uint16_t))) && complete;
     }
     if (model->convolutional) {
-        ws->maps = cpu_alloc(max_batch * e.padded, sizeof(double));
-        ws->gradient = cpu_alloc(e.gradient, sizeof(double));
+        ws->maps = bnnep_cpu_alloc(max_batch * e.padded, sizeof(double));
+        ws->gradient = bnnep_cpu_alloc(e.gradient, sizeof(double));
         complete = complete && ws->maps && ws->gradient;
     }
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
@@ -142,7 +142,7 @@ static bool fill(struct cpu_workspace *ws, size_t max_batch) {
     return complete;
 }
 
-bnnep_status cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
+bnnep_status bnnep_cpu_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
     const struct cpu_network *net = network;
     const struct bnnep_model *model = net->model;
     struct cpu_workspace *ws = calloc(1, sizeof *ws);
@@ -151,7 +151,7 @@ bnnep_status cpu_workspace_create(const void *network, size_t max_batch, int32_t
         ws->threads = threads > 0 ? (unsigned)threads : net->threads;
     }
     if (!ws || !fill(ws, max_batch)) {
-        cpu_workspace_destroy(ws);
+        bnnep_cpu_workspace_destroy(ws);
         snprintf(why, BNNEP_WHY, "out of memory");
         return BNNEP_ERROR_MEMORY;
     }
@@ -197,39 +197,40 @@ static void stage_tile(void *arg, size_t tile, unsigned worker) {
     if (staging->target)
         to_lanes(staging->target + tile * LANES * last->out, present, last->out, ws->target + tile * last->out * LANES);
     /* The places of connection 0 stay as they are: its input is clamped. */
-    uint16_t *place = ws->place[BNNEP_SLOT_FREE] ? ws->place[BNNEP_SLOT_FREE] + cpu_at(ws, tile, 0) : NULL;
+    uint16_t *place = ws->place[BNNEP_SLOT_FREE] ? ws->place[BNNEP_SLOT_FREE] + bnnep_cpu_at(ws, tile, 0) : NULL;
     if (place)
         memset(place, 0, ws->units * LANES * sizeof *place);
-    cpu_forward(ws, 0, input, ws->drive + tile * first->out * LANES, place, &ws->scratch[worker]);
-    const float start = bnnep_start(cpu_binary(model), model->convolutional);
-    float *state = cpu_state(ws, BNNEP_SLOT_FREE, tile, 0);
+    bnnep_cpu_forward(ws, 0, input, ws->drive + tile * first->out * LANES, place, &ws->scratch[worker]);
+    const float start = bnnep_start(bnnep_cpu_binary(model), model->convolutional);
+    float *state = bnnep_cpu_state(ws, BNNEP_SLOT_FREE, tile, 0);
     for (size_t v = 0; v < ws->units * LANES; v++)
         state[v] = start;
 }
 
-bnnep_status cpu_stage(void *handle, const float *x, const float *target, size_t count, char *why) {
+bnnep_status bnnep_cpu_stage(void *handle, const float *x, const float *target, size_t count, char *why) {
     (void)why;
     struct cpu_workspace *ws = handle;
     ws->count = count;
     ws->tiles = tiles_of(count);
-    pool_run(ws->pool, ws->tiles, stage_tile, &(struct staging){ws, x, target});
+    bnnep_pool_run(ws->pool, ws->tiles, stage_tile, &(struct staging){ws, x, target});
     return BNNEP_OK;
 }
 
-bnnep_status cpu_put_state(void *handle, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
+bnnep_status bnnep_cpu_put_state(void *handle, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
     (void)why;
     struct cpu_workspace *ws = handle;
     const size_t units = ws->network->model->links[layer - 1].out;
     for (size_t tile = 0; tile < ws->tiles; tile++)
-        to_lanes(state + tile * LANES * units, present_in(ws, tile), units, cpu_state(ws, slot, tile, layer - 1));
+        to_lanes(state + tile * LANES * units, present_in(ws, tile), units, bnnep_cpu_state(ws, slot, tile, layer - 1));
     return BNNEP_OK;
 }
 
-bnnep_status cpu_get_state(const void *handle, enum bnnep_slot slot, size_t layer, float *state, char *why) {
+bnnep_status bnnep_cpu_get_state(const void *handle, enum bnnep_slot slot, size_t layer, float *state, char *why) {
     (void)why;
     const struct cpu_workspace *ws = handle;
     const size_t units = ws->network->model->links[layer - 1].out;
     for (size_t tile = 0; tile < ws->tiles; tile++)
-        from_lanes(cpu_state(ws, slot, tile, layer - 1), present_in(ws, tile), units, state + tile * LANES * units);
+        from_lanes(bnnep_cpu_state(ws, slot, tile, layer - 1), present_in(ws, tile), units,
+                   state + tile * LANES * units);
     return BNNEP_OK;
 }

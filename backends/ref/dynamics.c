@@ -49,7 +49,7 @@ static float row_sum(const struct ref_network *net, size_t k, size_t j, const fl
 }
 
 /* fc: W a + b. conv: maxpool(conv2d(a, W) + b), the first maximum in row-major order. */
-void ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place) {
+void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     if (!is_convolution(link)) {
@@ -72,8 +72,8 @@ void ref_forward(const struct ref_network *net, size_t k, const float *a, float 
 }
 
 /* fc: W^T a. conv: conv_transpose(unpool(a), W), from the pooled positions only. */
-void ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
-                  double *sum) {
+void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
+                        double *sum) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     for (size_t i = 0; i < link->in; i++)
@@ -102,8 +102,8 @@ void ref_feedback(const struct ref_network *net, size_t k, const float *a, const
         value[i] = (float)sum[i];
 }
 
-void ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
-                          float *value) {
+void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
+                                float *value) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     const size_t units = link->out / link->rows; /* a row; 1 if fully connected */
@@ -117,8 +117,8 @@ void ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *
         }
 }
 
-void ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above, const float *below,
-               const uint16_t *place, double *G) {
+void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
+                     const float *below, const uint16_t *place, double *G) {
     const struct bnnep_link *link = &net->model->links[k];
     if (!is_convolution(link)) {
         for (size_t i = 0; i < link->columns; i++)
@@ -137,7 +137,7 @@ void ref_outer(const struct ref_network *net, size_t k, size_t j, double weight,
     }
 }
 
-bnnep_status ref_stage(void *handle, const float *x, const float *target, size_t count, char *why) {
+bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, size_t count, char *why) {
     (void)why;
     struct ref_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
@@ -148,8 +148,8 @@ bnnep_status ref_stage(void *handle, const float *x, const float *target, size_t
     if (target)
         memcpy(ws->target, target, count * last->out * sizeof(float));
     for (size_t n = 0; n < count; n++)
-        ref_forward(ws->network, 0, ws->x + n * first->in, ws->drive + n * first->out,
-                    ws->place[BNNEP_SLOT_FREE][0] + n * first->out);
+        bnnep_ref_forward(ws->network, 0, ws->x + n * first->in, ws->drive + n * first->out,
+                          ws->place[BNNEP_SLOT_FREE][0] + n * first->out);
     for (size_t k = 0; k < model->connections; k++)
         for (size_t v = 0; v < count * model->links[k].out; v++) {
             ws->state[BNNEP_SLOT_FREE][k][v] = start;
@@ -159,7 +159,7 @@ bnnep_status ref_stage(void *handle, const float *x, const float *target, size_t
     return BNNEP_OK;
 }
 
-void ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n) {
+void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n) {
     const struct ref_network *net = ws->network;
     const struct bnnep_model *model = net->model;
     const bool binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
@@ -170,8 +170,8 @@ void ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n) {
     memcpy(ws->forward[0], ws->drive + n * model->links[0].out, model->links[0].out * sizeof(float));
     memcpy(ws->pooled[0], ws->place[slot][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
     for (size_t k = 1; k < L; k++) {
-        ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
-        ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
+        bnnep_ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
+        bnnep_ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
     }
     for (size_t k = 0; k < L; k++)
         for (size_t j = 0; j < model->links[k].out; j++)
@@ -183,7 +183,7 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
     const struct bnnep_model *model = ws->network->model;
     const size_t L = model->connections;
     float change = 0.0f;
-    ref_sums(ws, how->to, n);
+    bnnep_ref_sums(ws, how->to, n);
     for (size_t k = 0; k < L; k++) {
         const size_t units = model->links[k].out;
         const struct bnnep_neuron neuron = {
@@ -209,7 +209,7 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
     return change;
 }
 
-bnnep_status ref_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+bnnep_status bnnep_ref_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
     (void)why;
     struct ref_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;

@@ -23,7 +23,7 @@ static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
         memcpy(tape->start[k] + n * units, ws->state[BNNEP_SLOT_FREE][k] + n * units, units * sizeof(float));
     }
     for (int32_t t = 0; t < tape->steps; t++) {
-        ref_sums(ws, BNNEP_SLOT_FREE, n);
+        bnnep_ref_sums(ws, BNNEP_SLOT_FREE, n);
         for (size_t k = 0; k < model->connections; k++) {
             const size_t units = model->links[k].out;
             memcpy(tape->pre[t][k] + n * units, ws->pre[k], units * sizeof(float));
@@ -53,19 +53,19 @@ static void through_weights(struct ref_tape *tape, struct ref_workspace *ws, int
             g[k][j] = 0.0f;
         if (k + 1 < model->connections) {
             const size_t above = model->links[k + 1].out;
-            ref_feedback(ws->network, k + 1, tape->delta[t][k + 1] + n * above, tape->place[t][k + 1] + n * above, g[k],
-                         ws->back);
+            bnnep_ref_feedback(ws->network, k + 1, tape->delta[t][k + 1] + n * above, tape->place[t][k + 1] + n * above,
+                               g[k], ws->back);
         }
         if (k > 0) {
-            ref_feedback_adjoint(ws->network, k, tape->delta[t][k - 1] + n * model->links[k].in,
-                                 tape->place[t][k] + n * units, ws->forward[k]);
+            bnnep_ref_feedback_adjoint(ws->network, k, tape->delta[t][k - 1] + n * model->links[k].in,
+                                       tape->place[t][k] + n * units, ws->forward[k]);
             for (size_t j = 0; j < units; j++)
                 g[k][j] += ws->forward[k][j];
         }
     }
 }
 
-bnnep_status ref_backpropagate(void *handle, void *workspace, int32_t steps, char *why) {
+bnnep_status bnnep_ref_backpropagate(void *handle, void *workspace, int32_t steps, char *why) {
     (void)why;
     struct ref_learner *learner = handle;
     struct ref_workspace *ws = workspace;
@@ -100,10 +100,10 @@ static double row_gradient(struct ref_learner *learner, struct ref_workspace *ws
             const float *delta = tape->delta[t][k] + n * link->out;
             const uint16_t *place = tape->place[t][k] + n * link->out;
             const float *below = k == 0 ? ws->x + n * link->in : state_before(learner, t, k - 1, n, ws->active[k - 1]);
-            ref_outer(ws->network, k, j, 1.0, delta, below, place, G);
+            bnnep_ref_outer(ws->network, k, j, 1.0, delta, below, place, G);
             if (k > 0)
-                ref_outer(ws->network, k, j, 1.0, state_before(learner, t, k, n, ws->active[k]),
-                          tape->delta[t][k - 1] + n * link->in, place, G);
+                bnnep_ref_outer(ws->network, k, j, 1.0, state_before(learner, t, k, n, ws->active[k]),
+                                tape->delta[t][k - 1] + n * link->in, place, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += (double)delta[j * units + u];
         }
@@ -134,7 +134,7 @@ static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double 
         for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
             const double weight = slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0;
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
-            ref_outer(ws->network, k, j, weight, above, below, ws->place[slot][k] + n * link->out, G);
+            bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->place[slot][k] + n * link->out, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += weight * above[j * units + u];
         }
@@ -154,9 +154,9 @@ static double scale_contrast(struct ref_workspace *ws, size_t k, size_t i) {
         for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
             if (convolution)
-                ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);
+                bnnep_ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);
             else
-                ref_feedback_adjoint(ws->network, k, below, NULL, ws->forward[k]); /* W a without bias */
+                bnnep_ref_feedback_adjoint(ws->network, k, below, NULL, ws->forward[k]); /* W a without bias */
             for (size_t u = first; u < first + units; u++)
                 sum[slot] += (double)above[u] * (double)ws->forward[k][u];
         }
@@ -186,8 +186,8 @@ static uint64_t turn_row(struct ref_learner *learner, size_t k, size_t j, const 
     return flips;
 }
 
-bnnep_status ref_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
-                       char *why) {
+bnnep_status bnnep_ref_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                             uint64_t *flips, char *why) {
     (void)why;
     struct ref_learner *learner = handle;
     struct ref_workspace *ws = workspace;

@@ -38,21 +38,21 @@ static void **make(const struct bnnep_model *model, size_t samples, size_t size)
     void **layers = calloc(model->connections, sizeof *layers);
     for (size_t k = 0; layers && k < model->connections; k++)
         if (!(layers[k] = calloc(samples * model->links[k].out, size))) {
-            ref_layers_free(layers, model);
+            bnnep_ref_layers_free(layers, model);
             return NULL;
         }
     return layers;
 }
 
-ref_layers ref_layers_make(const struct bnnep_model *model, size_t samples) {
+ref_layers bnnep_ref_layers_make(const struct bnnep_model *model, size_t samples) {
     return (ref_layers)(void *)make(model, samples, sizeof(float));
 }
 
-ref_places ref_places_make(const struct bnnep_model *model, size_t samples) {
+ref_places bnnep_ref_places_make(const struct bnnep_model *model, size_t samples) {
     return (ref_places)(void *)make(model, samples, sizeof(uint16_t));
 }
 
-void ref_layers_free(void *layers, const struct bnnep_model *model) {
+void bnnep_ref_layers_free(void *layers, const struct bnnep_model *model) {
     void **each = layers;
     for (size_t k = 0; each && k < model->connections; k++)
         free(each[k]);
@@ -170,7 +170,7 @@ static void workspace_destroy(void *handle) {
     void *const layers[] = {ws->state[0], ws->state[1], ws->place[0], ws->place[1], ws->active, ws->forward,
                             ws->feedback, ws->pre,      ws->pooled,   ws->sum,      ws->scale};
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
-        ref_layers_free(layers[i], model);
+        bnnep_ref_layers_free(layers[i], model);
     free(ws->x);
     free(ws->target);
     free(ws->drive);
@@ -183,7 +183,7 @@ static double **make_sums(const struct bnnep_model *model, bool scales) {
     double **sums = calloc(model->connections, sizeof *sums);
     for (size_t k = 0; sums && k < model->connections; k++)
         if (!(sums[k] = calloc(scales ? model->links[k].scales : model->links[k].columns, sizeof **sums))) {
-            ref_layers_free(sums, model);
+            bnnep_ref_layers_free(sums, model);
             return NULL;
         }
     return sums;
@@ -203,14 +203,14 @@ static bnnep_status workspace_create(const void *network, size_t max_batch, int3
     ws->drive = calloc(max_batch * model->links[0].out, sizeof(float));
     bool complete = ws->x && ws->target && ws->drive;
     for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        complete = (ws->state[slot] = ref_layers_make(model, max_batch)) && complete;
-        complete = (ws->place[slot] = ref_places_make(model, max_batch)) && complete;
+        complete = (ws->state[slot] = bnnep_ref_layers_make(model, max_batch)) && complete;
+        complete = (ws->place[slot] = bnnep_ref_places_make(model, max_batch)) && complete;
     }
-    complete = (ws->active = ref_layers_make(model, 1)) && complete;
-    complete = (ws->forward = ref_layers_make(model, 1)) && complete;
-    complete = (ws->feedback = ref_layers_make(model, 1)) && complete;
-    complete = (ws->pre = ref_layers_make(model, 1)) && complete;
-    complete = (ws->pooled = ref_places_make(model, 1)) && complete;
+    complete = (ws->active = bnnep_ref_layers_make(model, 1)) && complete;
+    complete = (ws->forward = bnnep_ref_layers_make(model, 1)) && complete;
+    complete = (ws->feedback = bnnep_ref_layers_make(model, 1)) && complete;
+    complete = (ws->pre = bnnep_ref_layers_make(model, 1)) && complete;
+    complete = (ws->pooled = bnnep_ref_places_make(model, 1)) && complete;
     complete = (ws->sum = make_sums(model, false)) && complete;
     complete = (ws->scale = make_sums(model, true)) && complete;
     complete = (ws->back = calloc(largest_layer(model), sizeof *ws->back)) && complete;
@@ -258,29 +258,29 @@ static void learner_destroy(void *handle) {
     const struct bnnep_model *model = learner->network->model;
     struct ref_tape *tape = &learner->tape;
     for (int32_t t = 0; t < tape->room; t++) {
-        ref_layers_free(tape->pre ? tape->pre[t] : NULL, model);
-        ref_layers_free(tape->place ? tape->place[t] : NULL, model);
-        ref_layers_free(tape->delta ? tape->delta[t] : NULL, model);
+        bnnep_ref_layers_free(tape->pre ? tape->pre[t] : NULL, model);
+        bnnep_ref_layers_free(tape->place ? tape->place[t] : NULL, model);
+        bnnep_ref_layers_free(tape->delta ? tape->delta[t] : NULL, model);
     }
     free(tape->pre);
     free(tape->place);
     free(tape->delta);
-    ref_layers_free(tape->start, model);
-    ref_layers_free(learner->momentum, model);
+    bnnep_ref_layers_free(tape->start, model);
+    bnnep_ref_layers_free(learner->momentum, model);
     free(learner);
 }
 
 static bool make_tape(struct ref_tape *tape, const struct bnnep_model *model, size_t max_batch, int32_t steps) {
     tape->room = steps;
-    tape->start = ref_layers_make(model, max_batch);
+    tape->start = bnnep_ref_layers_make(model, max_batch);
     tape->pre = calloc((size_t)steps, sizeof *tape->pre);
     tape->place = calloc((size_t)steps, sizeof *tape->place);
     tape->delta = calloc((size_t)steps, sizeof *tape->delta);
     bool complete = tape->start && tape->pre && tape->place && tape->delta;
     for (int32_t t = 0; complete && t < steps; t++) {
-        tape->pre[t] = ref_layers_make(model, max_batch);
-        tape->place[t] = ref_places_make(model, max_batch);
-        tape->delta[t] = ref_layers_make(model, max_batch);
+        tape->pre[t] = bnnep_ref_layers_make(model, max_batch);
+        tape->place[t] = bnnep_ref_places_make(model, max_batch);
+        tape->delta[t] = bnnep_ref_layers_make(model, max_batch);
         complete = tape->pre[t] && tape->place[t] && tape->delta[t];
     }
     return complete;
@@ -338,14 +338,14 @@ const struct bnnep_backend bnnep_backend_ref = {
     .get = get,
     .workspace_create = workspace_create,
     .workspace_destroy = workspace_destroy,
-    .stage = ref_stage,
-    .relax = ref_relax,
+    .stage = bnnep_ref_stage,
+    .relax = bnnep_ref_relax,
     .put_state = put_state,
     .get_state = get_state,
     .learner_create = learner_create,
     .learner_destroy = learner_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
-    .backpropagate = ref_backpropagate,
-    .learn = ref_learn,
+    .backpropagate = bnnep_ref_backpropagate,
+    .learn = bnnep_ref_learn,
 };

@@ -58,33 +58,34 @@ struct ref_learner {
 
 /* --- memory.c ---------------------------------------------------------------------------------------------------- */
 
-ref_layers ref_layers_make(const struct bnnep_model *model, size_t samples);
-ref_places ref_places_make(const struct bnnep_model *model, size_t samples);
+ref_layers bnnep_ref_layers_make(const struct bnnep_model *model, size_t samples);
+ref_places bnnep_ref_places_make(const struct bnnep_model *model, size_t samples);
 /* Both kinds. */
-void ref_layers_free(void *layers, const struct bnnep_model *model);
+void bnnep_ref_layers_free(void *layers, const struct bnnep_model *model);
 
 /* --- dynamics.c -------------------------------------------------------------------------------------------------- */
 
 /* fwd_k of one sample: a [in] -> value [out], and the argmax in place [out] if it is a convolution. */
-void ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place);
+void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place);
 /* fb_k of one sample: a [out], place [out] -> value [in]; sum: [in]. */
-void ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
-                  double *sum);
+void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
+                        double *sum);
 /* The adjoint of fb_k: like fwd_k without bias, read at the given places. */
-void ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value);
+void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
+                                float *value);
 /* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
-void ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above, const float *below,
-               const uint16_t *place, double *G);
+void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
+                     const float *below, const uint16_t *place, double *G);
 /* Moves sample n of `slot` by one step: sums, argmax and pre-activations are left in the workspace. */
-void ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n);
+void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n);
 
-bnnep_status ref_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
-bnnep_status ref_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+bnnep_status bnnep_ref_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+bnnep_status bnnep_ref_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-bnnep_status ref_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
-bnnep_status ref_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                       uint64_t *flips, char *why);
+bnnep_status bnnep_ref_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
+bnnep_status bnnep_ref_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                             uint64_t *flips, char *why);
 
 #endif

@@ -6,6 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Set by the build. */
+#ifndef BNNEP_INSTALLED_SAMPLE
+#define BNNEP_INSTALLED_SAMPLE "/usr/local/share/bnnep/data/mnist-sample"
+#endif
+#ifndef BNNEP_SOURCE_SAMPLE
+#define BNNEP_SOURCE_SAMPLE "examples/data/mnist-sample"
+#endif
+
 const char *sample_folder(void) {
     static char path[4096];
     const char *given = getenv("BNNEP_DATA");

@@ -11,7 +11,7 @@
 
 #include <bnnep/bnnep.h>
 
-enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, FLAG, PRESET, LIST_PRESETS, HELP, VERSION };
+enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, COUNTS, FLAG, PRESET, LIST_PRESETS, HELP, VERSION };
 
 struct known {
     const char *name, *argument, *help;
@@ -36,7 +36,7 @@ static const struct known table[] = {
     {"train-limit", "N", "train on the first N images [all]", LONG, AT(train_limit), 1, 1e15, NULL},
     {"test-limit", "N", "test on the first N images [all]", LONG, AT(test_limit), 1, 1e15, NULL},
     {"seed", "N", "initial values, order and signs of beta are drawn by it [0]", LONG, AT(seed), 0, 9e15, NULL},
-    {"threads", "N", "threads of the cpu backend [one a core]", INTEGER, AT(threads), 1, 1024, NULL},
+    {"threads", "N", "threads of the cpu backend [one a core]", INTEGER, AT(threads), 1, 64, NULL},
     {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", TEXT, AT(backend), 0, 0, NULL},
     {"no-shuffle", NULL, "take the images in the order of the file", FLAG, AT(no_shuffle), 0, 0, NULL},
     {"settle", "TOL", "end a sample's phase when a step changes no state by more; <0: never [0, exact]", NUMBER,
@@ -48,8 +48,9 @@ static const struct known table[] = {
     {"archi", "NAME", "fc or conv [fc]", TEXT, AT(archi), 0, 0, archis},
     {"binary_settings", "NAME", "bin_W or bin_W_N [bin_W]", TEXT, AT(binary_settings), 0, 0, settings},
     {"activationFun", "NAME", "hardsigm (bin_W) or heaviside (bin_W_N)", TEXT, AT(activation), 0, 0, activations},
-    {"layersList", "N...", "units of the layers, input first; conv: of the classifier", LIST, AT(layers), 1, 1e9, NULL},
-    {"convList", "N...", "channels, output first", LIST, AT(conv), 1, 1e9, NULL},
+    {"layersList", "N...", "units of the layers, input first; conv: of the classifier", COUNTS, AT(layers), 1, 1e9,
+     NULL},
+    {"convList", "N...", "channels, output first", COUNTS, AT(conv), 1, 1e9, NULL},
     {"padding", "N", "zero padding of the convolutions [0]", INTEGER, AT(padding), 0, 1e6, NULL},
     {"kernelSize", "N", "edge of the kernels [5]", INTEGER, AT(kernel), 1, 1e6, NULL},
     {"Fpool", "N", "edge of the pooling windows [2]", INTEGER, AT(pool), 1, 1e6, NULL},
@@ -133,7 +134,7 @@ static int read_number(const struct known *option, const char *text, double *val
         return complain("--%s: '%s' is not a number", option->name, text);
     if (*value < option->min || *value > option->max)
         return complain("--%s is %s; it must be from %g to %g", option->name, text, option->min, option->max);
-    if ((option->kind == INTEGER || option->kind == LONG) && *value != floor(*value))
+    if ((option->kind == INTEGER || option->kind == LONG || option->kind == COUNTS) && *value != floor(*value))
         return complain("--%s: '%s' is not a whole number", option->name, text);
     return 0;
 }
@@ -165,6 +166,7 @@ static int store(struct options *options, const struct known *option, const char
     case TEXT:
         return read_text(option, text, field);
     case LIST:
+    case COUNTS:
         ((struct list *)field)->count = 0;
         return add_value(option, field, text);
     case FLAG:
@@ -258,7 +260,7 @@ static int parse(struct options *options, int argc, char **argv) {
             continue;
         }
         const struct known *option = &table[c - FIRST];
-        several = option->kind == LIST ? option : NULL;
+        several = option->kind == LIST || option->kind == COUNTS ? option : NULL;
         const int status = act(options, option, optarg);
         if (status >= 0)
             return status;

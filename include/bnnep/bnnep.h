@@ -90,9 +90,10 @@ typedef struct bnnep_backend_info {
     const char *summary; /**< one line on what it is */
     const char *reason;  /**< why it cannot be used here; "" if it can. Valid until this thread asks again */
     int32_t available;   /**< 1 if it can be used here, else 0 */
+    int32_t reserved;    /**< 0 */
 } bnnep_backend_info;
 #define BNNEP_BACKEND_INFO_INIT                                                                                        \
-    { sizeof(bnnep_backend_info), NULL, NULL, NULL, 0 }
+    { sizeof(bnnep_backend_info), NULL, NULL, NULL, 0, 0 }
 
 /** How many backends this library knows of, whether usable here or not. */
 BNNEP_API size_t bnnep_backend_count(void);
@@ -151,7 +152,8 @@ BNNEP_API bnnep_status bnnep_dataset_from_folder(const char *folder, int32_t par
                                                  bnnep_dataset **out);
 
 /** The caller's source of data, for sets larger than memory: writes the inputs at the @p count places
- * @p indices to @p inputs ([count][values], float) and their labels to @p labels. Returns 0, or anything else
+ * @p indices to @p inputs ([count][values], float) and their labels to @p labels; either may be NULL, and then is not
+ * wanted. Returns 0, or anything else
  * for failure, which the library hands on as BNNEP_ERROR_CALLBACK. Called in the thread that trains. */
 typedef int32_t (*bnnep_read_fn)(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *labels);
 
@@ -210,13 +212,14 @@ typedef struct bnnep_connection {
     int32_t kind;    /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
     int32_t outputs; /**< units, or channels, of the layer it leads to; > 0 */
     int32_t kernel, padding,
-        pool; /**< convolution: edge of the kernel, zero padding, edge of the pooling window (which is
-                   also its stride; rows and columns left over are dropped), at most 255; else 0 */
+        pool;         /**< convolution: edge of the kernel, zero padding, edge of the pooling window (which is
+                           also its stride; rows and columns left over are dropped), at most 255; else 0 */
+    int32_t reserved; /**< 0 */
 } bnnep_connection;
 #define BNNEP_FC(outputs)                                                                                              \
-    { sizeof(bnnep_connection), BNNEP_FULLY_CONNECTED, outputs, 0, 0, 0 }
+    { sizeof(bnnep_connection), BNNEP_FULLY_CONNECTED, outputs, 0, 0, 0, 0 }
 #define BNNEP_CONV(channels, kernel, padding, pool)                                                                    \
-    { sizeof(bnnep_connection), BNNEP_CONVOLUTION, channels, kernel, padding, pool }
+    { sizeof(bnnep_connection), BNNEP_CONVOLUTION, channels, kernel, padding, pool, 0 }
 
 /** What a network is. Fields that are 0 after BNNEP_NETWORK_OPTIONS_INIT must be filled in. */
 typedef struct bnnep_network_options {
@@ -318,9 +321,10 @@ typedef struct bnnep_optimizer_options {
     uint64_t seed;           /**< order of the data and signs of beta are drawn by it; default 0 */
     int32_t momentum_noise;  /**< 1: momenta start from 2 gamma N(0, 1), as in the paper's program for convolutional
                                   networks with binary activations; 0 (default): from 0 */
+    int32_t reserved;        /**< 0 */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
-    { sizeof(bnnep_optimizer_options), BNNEP_EQUILIBRIUM_PROPAGATION, 10, 0.3f, 1, NULL, NULL, NULL, NULL, 1, 0, 0 }
+    { sizeof(bnnep_optimizer_options), BNNEP_EQUILIBRIUM_PROPAGATION, 10, 0.3f, 1, NULL, NULL, NULL, NULL, 1, 0, 0, 0 }
 
 /** Makes an optimizer for @p network, its momenta zero. It keeps the network alive. A network may have several;
  * each has its own momenta. */
@@ -330,7 +334,7 @@ BNNEP_API bnnep_status bnnep_optimizer_create(bnnep_network *network, const bnne
 BNNEP_API void bnnep_optimizer_free(bnnep_optimizer *optimizer);
 
 /** What a batch, an epoch or an evaluation came to. `flips` is the caller's array (or NULL): set it and
- * flips_count, at least the number of connections, before the call. It stays empty in an evaluation. */
+ * flips_count, at least the number of connections, before the call. An evaluation leaves it as it is. */
 typedef struct bnnep_report {
     size_t size;
     uint64_t samples;        /**< samples gone through */
@@ -370,8 +374,8 @@ typedef struct bnnep_progress {
 } bnnep_progress;
 
 /** Called in the calling thread as work goes on. Returns 0 to go on; anything else stops: the running call
- * returns BNNEP_CANCELLED, the batch that was under way has changed nothing, those before it stay done. Must not
- * use the handles at work. */
+ * returns BNNEP_CANCELLED, the batch that was under way has changed nothing, those before it stay done. (After the
+ * last batch there is nothing left to stop, and the call succeeds.) Must not use the handles at work. */
 typedef int32_t (*bnnep_progress_fn)(void *user, const bnnep_progress *progress);
 
 /** Trains on all of @p dataset once, in batches of @p batch_size (1 to max_batch; the last may be smaller).
@@ -493,9 +497,10 @@ typedef struct bnnep_relaxed {
     size_t size;
     uint64_t sample_steps; /**< time steps done, summed over the samples */
     uint32_t most_steps;   /**< the largest number a sample took */
+    uint32_t reserved;     /**< 0 */
 } bnnep_relaxed;
 #define BNNEP_RELAXED_INIT                                                                                             \
-    { sizeof(bnnep_relaxed), 0, 0 }
+    { sizeof(bnnep_relaxed), 0, 0, 0 }
 
 /** Goes on for @p steps time steps from the states of phase @p from and leaves the result in phase @p to (they
  * may be the same). @p beta is the signed strength of the nudge; 0 is the free dynamics. Samples that settle
