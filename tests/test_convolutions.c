@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolutional networks on every backend against ref, on random shapes: 1 to 3 convolutions, maps that are not square,
+ * odd sizes, kernels 1 to 5, padding 0 to 3, pooling 1 to 3, then 1 or 2 fully connected layers, batches of 1 to 9
+ * and 20.
+ *
+ * Two float summations can resolve a near-tie of a pooling window differently, and then everything differs. Networks
+ * with binary activations have no such ties: their sums are exact, and all is compared bit for bit, over whole batches.
+ * For real activations each step starts from states that are multiples of 1/64, whose sums are exact in float: one
+ * step, its argmax included, must be equal bit for bit; and gradients are compared on the states after such steps.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { MOST = 6 };
+
+struct description {
+    int32_t dynamics, input[3];
+    bnnep_connection connections[MOST];
+    size_t count;
+    int32_t method;
+    bool learn_alpha;
+    uint64_t seed;
+    double threshold;
+};
+
+struct twins {
+    bnnep_network *network[2]; /* ref and the other */
+    bnnep_optimizer *optimizer[2];
+    bnnep_workspace *workspace[2];
+    const struct description *d;
+    const char *name;
+    size_t samples;
+};
+
+static struct description describe(struct stream *stream, int32_t dynamics, unsigned i) {
+    struct description d = {.dynamics = dynamics, .seed = i, .learn_alpha = i % 2 == 0, .threshold = 0.02};
+    int32_t map[2];
+    d.input[0] = stream_between(stream, 1, 3);
+    map[0] = d.input[1] = stream_between(stream, 7, 17);
+    map[1] = d.input[2] = stream_between(stream, 7, 17);
+    for (unsigned conv = 0; conv < 1 + i % 3; conv++) {
+        const int32_t padding = stream_between(stream, 0, 3), least = map[0] < map[1] ? map[0] : map[1];
+        int32_t kernel = stream_between(stream, 1, 5), pool = stream_between(stream, 1, 3);
+        kernel = kernel > least + 2 * padding ? least + 2 * padding : kernel;
+        pool = pool > least + 2 * padding - kernel + 1 ? 1 : pool;
+        d.connections[d.count++] = (bnnep_connection)BNNEP_CONV(stream_between(stream, 1, 19), kernel, padding, pool);
+        for (int axis = 0; axis < 2; axis++)
+            map[axis] = (map[axis] + 2 * padding - kernel + 1) / pool;
+    }
+    if (i % 2)
+        d.connections[d.count++] = (bnnep_connection)BNNEP_FC(stream_between(stream, 3, 40));
+    d.connections[d.count++] = (bnnep_connection)BNNEP_FC(10);
+    return d;
+}
+
+static struct twins make(const struct description *d, const char *backend, size_t samples) {
+    struct twins t = {.d = d, .name = backend, .samples = samples};
+    double gamma[MOST], threshold[MOST], rate[MOST];
+    for (size_t k = 0; k < MOST; k++) {
+        gamma[k] = 0.5;
+        threshold[k] = d->threshold;
+        rate[k] = 0.003;
+    }
+    for (int side = 0; side < 2; side++) {
+        bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+        bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+        o.dynamics = d->dynamics;
+        o.input_channels = d->input[0];
+        o.input_height = d->input[1];
+        o.input_width = d->input[2];
+        o.connections = d->connections;
+        o.connection_count = d->count;
+        o.free_steps = 9;
+        o.max_batch = 20;
+        o.seed = d->seed;
+        o.backend = side ? backend : "ref";
+        assert_ok(bnnep_network_create(&o, &t.network[side]));
+        t.workspace[side] = bnnep_network_workspace(t.network[side]);
+        p.method = d->method;
+        p.nudged_steps = 4;
+        p.beta = 0.5f;
+        p.gamma = gamma;
+        p.threshold = threshold;
+        p.lr_bias = rate;
+        p.lr_alpha = d->learn_alpha ? rate : NULL;
+        assert_ok(bnnep_optimizer_create(t.network[side], &p, &t.optimizer[side]));
+    }
+    return t;
+}
+
+static void destroy(struct twins *t) {
+    for (int side = 0; side < 2; side++) {
+        bnnep_optimizer_free(t->optimizer[side]);
+        bnnep_network_free(t->network[side]);
+    }
+}
+
+static bnnep_connection_info info_of(const struct twins *t, size_t k) {
+    bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+    assert_ok(bnnep_network_get_connection(t->network[0], k, &info));
+    return info;
+}
+
+static void same(const struct twins *t, const char *what, size_t k, const float *ref, const float *other, size_t count,
+                 double tolerance) {
+    for (size_t i = 0; i < count; i++) {
+        const double scale = fmax(1.0, fabs((double)ref[i]));
+        if (tolerance == 0.0 ? memcmp(&ref[i], &other[i], sizeof *ref) != 0
+                             : !(fabs((double)ref[i] - (double)other[i]) <= tolerance * scale)) {
+            print_error("%s, seed %d, %zu connections, batch %zu: %s %zu, element %zu of %zu is %.9g, ref %.9g\n",
+                        t->name, (int)t->d->seed, t->d->count, t->samples, what, k, i, count, (double)other[i],
+                        (double)ref[i]);
+            fail();
+        }
+    }
+}
+
+static void same_states(const struct twins *t, int32_t phase, const char *what) {
+    for (size_t k = 0; k < t->d->count; k++) {
+        const size_t count = t->samples * (size_t)info_of(t, k).units;
+        float *a = malloc(count * sizeof *a), *b = malloc(count * sizeof *b);
+        assert_ok(bnnep_workspace_get_state(t->workspace[0], phase, k + 1, a, count));
+        assert_ok(bnnep_workspace_get_state(t->workspace[1], phase, k + 1, b, count));
+        same(t, what, k, a, b, count, 0.0);
+        free(a);
+        free(b);
+    }
+}
+
+/* Momenta, biases, alpha and signs; returns the flips that ref made. Signs may differ only where a momentum stands at
+ * its threshold to within the tolerance. */
+static uint64_t same_parameters(const struct twins *t, double tolerance) {
+    uint64_t largest = 0;
+    for (size_t k = 0; k < t->d->count; k++) {
+        const bnnep_connection_info info = info_of(t, k);
+        const size_t rows = (size_t)info.rows, weights = rows * (size_t)info.columns, scales = (size_t)info.scales;
+        float *a = malloc((weights + rows + scales) * sizeof *a), *b = malloc((weights + rows + scales) * sizeof *b);
+        int8_t *sign_a = malloc(weights), *sign_b = malloc(weights);
+        float *const sides[] = {a, b};
+        int8_t *const signs[] = {sign_a, sign_b};
+        for (int side = 0; side < 2; side++) {
+            assert_ok(bnnep_optimizer_get_momentum(t->optimizer[side], k, sides[side], weights));
+            assert_ok(bnnep_network_get_bias(t->network[side], k, sides[side] + weights, rows));
+            assert_ok(bnnep_network_get_alpha(t->network[side], k, sides[side] + weights + rows, scales));
+            assert_ok(bnnep_network_get_signs(t->network[side], k, signs[side], weights));
+        }
+        same(t, "momentum of connection", k, a, b, weights, tolerance);
+        same(t, "bias of connection", k, a + weights, b + weights, rows, tolerance);
+        same(t, "alpha of connection", k, a + weights + rows, b + weights + rows, scales, tolerance);
+        for (size_t i = 0; i < weights; i++) {
+            const double distance = fabs(fabs((double)a[i]) - t->d->threshold);
+            if (sign_a[i] != sign_b[i] && (tolerance == 0.0 || distance > tolerance * fmax(1.0, fabs((double)a[i]))))
+                fail_msg("sign %zu of connection %zu differs", i, k);
+            largest += a[i] != 0.0f;
+        }
+        free(a);
+        free(b);
+        free(sign_a);
+        free(sign_b);
+    }
+    return largest;
+}
+
+static void stage(const struct twins *t, struct stream *stream, bool dyadic) {
+    const size_t values = t->samples * (size_t)(t->d->input[0] * t->d->input[1] * t->d->input[2]);
+    float *x = malloc(values * sizeof *x), *target = malloc(t->samples * 10 * sizeof *target);
+    for (size_t i = 0; i < values; i++)
+        x[i] = (float)(stream_next(stream) % 256) / (dyadic ? 256.0f : 255.0f);
+    for (size_t i = 0; i < t->samples * 10; i++)
+        target[i] = (float)(stream_next(stream) % 2);
+    for (int side = 0; side < 2; side++)
+        assert_ok(bnnep_stage(t->workspace[side], x, target, t->samples));
+    free(x);
+    free(target);
+}
+
+/* States that are multiples of 1/64, some of them 0 and 1, the same on both sides. */
+static void put_dyadic(const struct twins *t, struct stream *stream, int32_t phase) {
+    for (size_t k = 0; k < t->d->count; k++) {
+        const size_t count = t->samples * (size_t)info_of(t, k).units;
+        float *state = malloc(count * sizeof *state);
+        for (size_t i = 0; i < count; i++)
+            state[i] = fminf(1.0f, fmaxf(0.0f, (float)stream_between(stream, -20, 80) / 64.0f));
+        for (int side = 0; side < 2; side++)
+            assert_ok(bnnep_workspace_set_state(t->workspace[side], phase, k + 1, state, count));
+        free(state);
+    }
+}
+
+static void relax(const struct twins *t, int32_t from, int32_t to, int32_t steps, float beta) {
+    for (int side = 0; side < 2; side++)
+        assert_ok(bnnep_relax(t->workspace[side], from, to, steps, beta, NULL));
+}
+
+typedef void (*comparison)(struct twins *t, struct stream *stream);
+
+static void for_all(int32_t dynamics, int32_t method, unsigned cases, comparison compare) {
+    for (size_t b = 0; b < bnnep_backend_count(); b++) {
+        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+        assert_ok(bnnep_backend_get(b, &info));
+        if (!info.available || strcmp(info.name, "ref") == 0)
+            continue;
+        struct stream stream = {(uint64_t)(3 * dynamics + method)};
+        for (unsigned i = 0; i < cases; i++) {
+            struct description d = describe(&stream, dynamics, i);
+            d.method = method;
+            d.learn_alpha = d.learn_alpha && method == BNNEP_EQUILIBRIUM_PROPAGATION;
+            struct twins t = make(&d, info.name, i == 4 ? 20 : (size_t)stream_between(&stream, 1, 9));
+            compare(&t, &stream);
+            destroy(&t);
+        }
+    }
+}
+
+static void compare_binary(struct twins *t, struct stream *stream) {
+    for (int batch = 0; batch < 2; batch++) {
+        const float beta = batch ? -1.0f : 1.0f;
+        stage(t, stream, false);
+        relax(t, BNNEP_FREE, BNNEP_FREE, 9, 0.0f);
+        same_states(t, BNNEP_FREE, "free state of layer index");
+        relax(t, BNNEP_FREE, BNNEP_NUDGED, 4, beta);
+        same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+        for (int side = 0; side < 2; side++)
+            assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], beta, NULL));
+        same_parameters(t, 0.0);
+    }
+}
+
+static void binary_activations(void **state) {
+    (void)state;
+    for_all(BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, 18, compare_binary);
+}
+
+static void compare_real(struct twins *t, struct stream *stream) {
+    stage(t, stream, true);
+    relax(t, BNNEP_FREE, BNNEP_FREE, 1, 0.0f);
+    same_states(t, BNNEP_FREE, "first state of layer index");
+    put_dyadic(t, stream, BNNEP_FREE);
+    relax(t, BNNEP_FREE, BNNEP_FREE, 1, 0.0f);
+    same_states(t, BNNEP_FREE, "free state of layer index");
+    relax(t, BNNEP_FREE, BNNEP_NUDGED, 0, 0.5f);
+    put_dyadic(t, stream, BNNEP_NUDGED);
+    relax(t, BNNEP_NUDGED, BNNEP_NUDGED, 1, 0.5f);
+    same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+    for (int side = 0; side < 2; side++)
+        assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], 0.5f, NULL));
+    assert_true(same_parameters(t, 4e-6) > 0);
+}
+
+static void real_activations(void **state) {
+    (void)state;
+    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, 18, compare_real);
+}
+
+static void compare_bptt(struct twins *t, struct stream *stream) {
+    stage(t, stream, true);
+    put_dyadic(t, stream, BNNEP_FREE);
+    for (int side = 0; side < 2; side++) {
+        assert_ok(bnnep_backpropagate(t->optimizer[side], t->workspace[side], 2));
+        assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], 0.0f, NULL));
+    }
+    assert_true(same_parameters(t, 4e-6) > 0);
+}
+
+static void back_propagation(void **state) {
+    (void)state;
+    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, 18, compare_bptt);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(binary_activations), cmocka_unit_test(real_activations),
+                                       cmocka_unit_test(back_propagation)};
+    return cmocka_run_group_tests_name("convolutions", tests, NULL, NULL);
+}
