@@ -57,6 +57,23 @@ static void release(struct bnnep_source *source) {
     free(source);
 }
 
+/* Gives a view the transform of the data set it was made from. */
+static bnnep_status inherit(const bnnep_dataset *from, bnnep_dataset **to) {
+    (*to)->flip = from->flip;
+    (*to)->crop = from->crop;
+    if (!from->mean)
+        return BNNEP_OK;
+    const size_t count = 2 * (size_t)from->source->options.channels;
+    (*to)->mean = bnnep_array(count, sizeof(float));
+    if ((*to)->mean) {
+        memcpy((*to)->mean, from->mean, count * sizeof(float));
+        return BNNEP_OK;
+    }
+    bnnep_dataset_free(*to);
+    *to = NULL;
+    return bnnep_fail_memory("a data set", count * sizeof(float));
+}
+
 /* A view of `count` inputs from `first` on; takes over one reference to the source, also when it fails. */
 static bnnep_status view(struct bnnep_source *source, uint64_t first, uint64_t count, bnnep_dataset **out) {
     bnnep_dataset *dataset = calloc(1, sizeof *dataset);
@@ -189,11 +206,12 @@ bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, 
     }
     atomic_fetch_add(&dataset->source->references, 1);
     const bnnep_status status = view(dataset->source, dataset->first + first, count, out);
-    if (status == BNNEP_OK)
-        (*out)->order = order;
-    else
+    if (status != BNNEP_OK) {
         free(order);
-    return status;
+        return status;
+    }
+    (*out)->order = order;
+    return inherit(dataset, out);
 }
 
 static uint64_t place_of(const bnnep_dataset *dataset, uint64_t index) {
@@ -213,10 +231,63 @@ bnnep_status bnnep_dataset_shuffled(const bnnep_dataset *dataset, uint64_t seed,
         order[i] = place_of(dataset, order[i]);
     atomic_fetch_add(&dataset->source->references, 1);
     const bnnep_status status = view(dataset->source, 0, dataset->count, out);
-    if (status == BNNEP_OK)
-        (*out)->order = order;
-    else
+    if (status != BNNEP_OK) {
         free(order);
+        return status;
+    }
+    (*out)->order = order;
+    return inherit(dataset, out);
+}
+
+/* Checks a transform against the data set and takes it over. */
+static bnnep_status set_transform(bnnep_dataset *dataset, const bnnep_transform *t) {
+    const bnnep_dataset_options *o = &dataset->source->options;
+    if (t->crop < 0 || t->crop > MOST_VALUES)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "crop is %d; it must be at least 0", t->crop);
+    if (!t->mean != !t->deviation)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "mean and deviation go together");
+    dataset->flip = t->flip != 0;
+    dataset->crop = t->crop;
+    free(dataset->mean);
+    dataset->mean = NULL;
+    if (!t->mean)
+        return BNNEP_OK;
+    dataset->mean = bnnep_array(2 * (uint64_t)o->channels, sizeof(float));
+    if (!dataset->mean)
+        return bnnep_fail_memory("a transform", 2 * (uint64_t)o->channels * sizeof(float));
+    for (int32_t c = 0; c < o->channels; c++) {
+        if (!isfinite(t->mean[c]) || !isfinite(t->deviation[c]) || !(t->deviation[c] > 0.0f))
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "channel %d: mean %g and deviation %g; the latter must be above 0",
+                              c, (double)t->mean[c], (double)t->deviation[c]);
+        dataset->mean[c] = t->mean[c];
+        dataset->mean[o->channels + c] = t->deviation[c];
+    }
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep_transform *theirs,
+                                       bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
+    if (!dataset || !theirs || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_transformed: %s is NULL",
+                          !dataset  ? "dataset"
+                          : !theirs ? "transform"
+                                    : "out");
+    bnnep_transform t = BNNEP_TRANSFORM_INIT;
+    bnnep_status status = bnnep_take_options(&t, sizeof t, theirs, "bnnep_transform");
+    if (status != BNNEP_OK)
+        return status;
+    if (dataset->source->read)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "a data set with a callback cannot be transformed");
+    status = bnnep_dataset_subset(dataset, 0, dataset->count, out);
+    if (status != BNNEP_OK)
+        return status;
+    status = set_transform(*out, &t);
+    if (status != BNNEP_OK) {
+        bnnep_dataset_free(*out);
+        *out = NULL;
+    }
     return status;
 }
 
@@ -225,6 +296,7 @@ void bnnep_dataset_free(bnnep_dataset *dataset) {
         return;
     release(dataset->source);
     free(dataset->order);
+    free(dataset->mean);
     free(dataset);
 }
 
@@ -255,11 +327,57 @@ static bnnep_status call_back(const bnnep_dataset *dataset, const uint64_t *indi
     return BNNEP_OK;
 }
 
-bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count, float *inputs,
-                                  int32_t *labels) {
+/* Where a random flip and crop take row y and column x of the output from. */
+struct view_of_map {
+    bool flip;
+    int32_t dy, dx;
+};
+
+static struct view_of_map draw_view(const bnnep_dataset *dataset, const struct bnnep_lot *lot, uint64_t place) {
+    struct view_of_map view = {false, 0, 0};
+    uint32_t words[4];
+    if (!lot || (!dataset->flip && dataset->crop == 0))
+        return view;
+    bnnep_draw(lot->seed, BNNEP_DRAW_TRANSFORM, (uint32_t)lot->epoch, place, words);
+    const uint32_t offsets = 2 * (uint32_t)dataset->crop + 1;
+    view.flip = dataset->flip && words[0] >> 31;
+    view.dy = (int32_t)(words[1] % offsets) - dataset->crop;
+    view.dx = (int32_t)(words[2] % offsets) - dataset->crop;
+    return view;
+}
+
+static int32_t clamp_to(int32_t value, int32_t size) {
+    return value < 0 ? 0 : value >= size ? size - 1 : value;
+}
+
+/* One stored value as float. */
+static float value_of(const struct bnnep_source *source, size_t at) {
+    return source->options.type == BNNEP_FLOAT32 ? ((const float *)source->inputs)[at]
+                                                 : (float)((const uint8_t *)source->inputs)[at] / 255.0f;
+}
+
+/* A transformed input: first flipped, then cropped after edge padding, then normalised. */
+static void transform(const bnnep_dataset *dataset, size_t place, const struct bnnep_lot *lot, float *to) {
+    const struct bnnep_source *source = dataset->source;
+    const bnnep_dataset_options *o = &source->options;
+    const struct view_of_map view = draw_view(dataset, lot, place);
+    for (int32_t c = 0; c < o->channels; c++)
+        for (int32_t y = 0; y < o->height; y++)
+            for (int32_t x = 0; x < o->width; x++) {
+                const int32_t row = clamp_to(y + view.dy, o->height), seen = clamp_to(x + view.dx, o->width);
+                const int32_t column = view.flip ? o->width - 1 - seen : seen;
+                const size_t at = ((size_t)c * (size_t)o->height + (size_t)row) * (size_t)o->width + (size_t)column;
+                const float value = value_of(source, place * source->values + at);
+                *to++ = dataset->mean ? (value - dataset->mean[c]) / dataset->mean[o->channels + c] : value;
+            }
+}
+
+bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count,
+                                  const struct bnnep_lot *lot, float *inputs, int32_t *labels) {
     const struct bnnep_source *source = dataset->source;
     if (source->read)
         return call_back(dataset, indices, count, inputs, labels);
+    const bool plain = !dataset->mean && !dataset->flip && dataset->crop == 0;
     for (size_t i = 0; i < count; i++) {
         const size_t place = (size_t)place_of(dataset, indices[i]);
         if (labels)
@@ -267,13 +385,11 @@ bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *
         if (!inputs)
             continue;
         float *to = inputs + i * source->values;
-        if (source->options.type == BNNEP_FLOAT32)
-            memcpy(to, (const float *)source->inputs + place * source->values, source->values * sizeof *to);
-        else {
-            const uint8_t *from = (const uint8_t *)source->inputs + place * source->values;
+        if (!plain)
+            transform(dataset, place, lot, to);
+        else
             for (size_t v = 0; v < source->values; v++)
-                to[v] = (float)from[v] / 255.0f;
-        }
+                to[v] = value_of(source, place * source->values + v);
     }
     return BNNEP_OK;
 }
@@ -288,7 +404,7 @@ bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, si
     bnnep_status status = BNNEP_OK;
     for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
         const uint64_t index = first + i;
-        status = bnnep_dataset_gather(dataset, &index, 1, inputs ? inputs + i * dataset->source->values : NULL,
+        status = bnnep_dataset_gather(dataset, &index, 1, NULL, inputs ? inputs + i * dataset->source->values : NULL,
                                       labels ? labels + i : NULL);
     }
     return status;

@@ -68,6 +68,7 @@ bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes) {
 ENDS_WITH(bnnep_backend_info, reserved);
 ENDS_WITH(bnnep_dataset_options, copy);
 ENDS_WITH(bnnep_dataset_info, classes);
+ENDS_WITH(bnnep_transform, crop);
 ENDS_WITH(bnnep_connection, reserved);
 ENDS_WITH(bnnep_network_options, log_user);
 ENDS_WITH(bnnep_network_info, settle_tolerance);

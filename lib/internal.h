@@ -43,7 +43,8 @@ enum bnnep_stream {
     BNNEP_DRAW_ORDER,
     BNNEP_DRAW_SIGN,
     BNNEP_DRAW_SUBSET,
-    BNNEP_DRAW_NOISE
+    BNNEP_DRAW_NOISE,
+    BNNEP_DRAW_TRANSFORM
 };
 
 /* Four words of 32 bits for (seed, stream, substream, index). */
@@ -143,11 +144,20 @@ struct bnnep_dataset {
     struct bnnep_source *source;
     uint64_t first, count;
     uint64_t *order; /* [count] places in the source, or NULL for first ... first+count-1 */
+    bool flip;
+    int32_t crop;
+    float *mean; /* [2][channels]: mean and deviation, or NULL */
+};
+
+/* What the random part of a transform is drawn by. */
+struct bnnep_lot {
+    uint64_t seed, epoch;
 };
 
 /* Reads the inputs at places indices[] of the data set. */
-bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count, float *inputs,
-                                  int32_t *labels);
+/* lot NULL: without the random part of a transform. */
+bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count,
+                                  const struct bnnep_lot *lot, float *inputs, int32_t *labels);
 bnnep_status bnnep_dataset_matches(const bnnep_dataset *dataset, const bnnep_network *network);
 /* A data set that takes over the two arrays. Checks labels against classes if those are not 0. */
 bnnep_status bnnep_dataset_adopt(const bnnep_dataset_options *options, void *inputs, int32_t *labels, uint64_t count,

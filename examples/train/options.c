@@ -39,6 +39,8 @@ static const struct known table[] = {
     {"threads", "N", "threads of the cpu backend [one a core]", INTEGER, AT(threads), 1, 64, NULL},
     {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", TEXT, AT(backend), 0, 0, NULL},
     {"no-shuffle", NULL, "take the images in the order of the file", FLAG, AT(no_shuffle), 0, 0, NULL},
+    {"momentum-noise", NULL, "momenta start from noise, as in the paper's program for mnist-conv-bin", FLAG,
+     AT(momentum_noise), 0, 0, NULL},
     {"settle", "TOL", "end a sample's phase when a step changes no state by more; <0: never [0, exact]", NUMBER,
      AT(settle), -1e30, 1e30, NULL},
     {"help", NULL, "print this and exit", HELP, 0, 0, 0, NULL},

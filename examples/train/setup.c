@@ -20,9 +20,10 @@ static void log_line(void *user, int32_t level, const char *message) {
 /* --- data -------------------------------------------------------------------------------------------------------- */
 
 /* Opens one part of the data, its first `limit` images. */
-static int open_part(const char *folder, int32_t part, int64_t limit, bnnep_dataset **out) {
+static int open_part(const struct options *o, const char *folder, int32_t part, int64_t limit, bnnep_dataset **out) {
     bnnep_dataset *whole;
-    bnnep_status status = bnnep_dataset_from_folder(folder, part, 10, &whole);
+    bnnep_status status = strcmp(o->dataset, "cifar10") == 0 ? bnnep_dataset_from_cifar10(folder, part, &whole)
+                                                             : bnnep_dataset_from_folder(folder, part, 10, &whole);
     if (status != BNNEP_OK)
         return setup_failed(status);
     if (limit == 0) {
@@ -40,12 +41,8 @@ static int open_part(const char *folder, int32_t part, int64_t limit, bnnep_data
 
 static int open_data(struct setup *setup, const struct options *o) {
     const char *folder = o->data ? o->data : sample_folder();
-    if (strcmp(o->dataset, "cifar10") == 0) {
-        fputs("bnnep-train: --dataset cifar10 is not yet supported\n", stderr);
-        return 1;
-    }
-    const int status = open_part(folder, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
-    return status ? status : open_part(folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
+    const int status = open_part(o, folder, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
+    return status ? status : open_part(o, folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
 }
 
 /* --- network ----------------------------------------------------------------------------------------------------- */
@@ -177,6 +174,7 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
     p.lr_alpha = o->learn_alpha ? setup->lr_alpha : NULL;
     p.shuffle = !o->no_shuffle;
     p.seed = (uint64_t)o->seed;
+    p.momentum_noise = o->momentum_noise;
     const bnnep_status made = bnnep_optimizer_create(setup->network, &p, &setup->optimizer);
     return made == BNNEP_OK ? 0 : setup_failed(made);
 }

@@ -151,6 +151,27 @@ enum { BNNEP_TRAINING_SET = 0, BNNEP_TEST_SET = 1 };
 BNNEP_API bnnep_status bnnep_dataset_from_folder(const char *folder, int32_t part, int32_t classes,
                                                  bnnep_dataset **out);
 
+/** A data set from a folder with CIFAR-10 in its binary format: data_batch_1.bin ... data_batch_5.bin, or
+ * test_batch.bin (records of a label and 3 x 32 x 32 bytes; any number of them a file). Values are normalised as in the
+ * paper, and the training set is flipped and cropped at random; see bnnep_dataset_transformed(). */
+BNNEP_API bnnep_status bnnep_dataset_from_cifar10(const char *folder, int32_t part, bnnep_dataset **out);
+
+/** What is done to inputs as they are read. */
+typedef struct bnnep_transform {
+    size_t size;
+    const float *mean, *deviation; /**< [channels]: values become (value - mean) / deviation; NULL: they stay */
+    int32_t flip;                  /**< 1: in training, mirrored left to right with probability 1/2 */
+    int32_t crop; /**< in training, a random crop of the same size after this much edge padding; 0: none */
+} bnnep_transform;
+#define BNNEP_TRANSFORM_INIT                                                                                           \
+    { sizeof(bnnep_transform), NULL, NULL, 0, 0 }
+
+/** The same inputs, transformed as they are read, sharing the memory. Flips and crops happen in bnnep_train_epoch()
+ * alone and are drawn by the optimizer's seed, its epoch and the input's place. Not for data sets with a callback,
+ * which can do as much by itself. */
+BNNEP_API bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep_transform *transform,
+                                                 bnnep_dataset **out);
+
 /** The caller's source of data, for sets larger than memory: writes the inputs at the @p count places
  * @p indices to @p inputs ([count][values], float) and their labels to @p labels; either may be NULL, and then is not
  * wanted. Returns 0, or anything else

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* CIFAR-10's binary format, and what is done to images as they are read. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { VALUES = 3072, RECORD = 3073, EACH = 4 };
+
+static char folder[64];
+
+static uint8_t pixel(size_t image, size_t value) {
+    return (uint8_t)((image * 37 + value * 11 + value / 32) % 256);
+}
+
+/* One file of `bytes` bytes, its images numbered from `first` on. */
+static void write_batch(const char *name, size_t first, size_t bytes, int label) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    for (size_t i = 0; i < bytes; i++) {
+        const size_t image = first + i / RECORD;
+        fputc(i % RECORD == 0 ? (label >= 0 ? label : (int)(image % 10)) : pixel(image, i % RECORD - 1), file);
+    }
+    fclose(file);
+}
+
+static int make_files(void **state) {
+    (void)state;
+    char name[32];
+    strcpy(folder, "/tmp/bnnep-cifar-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    for (size_t b = 0; b < 5; b++) {
+        snprintf(name, sizeof name, "data_batch_%zu.bin", b + 1);
+        write_batch(name, b * EACH, (size_t)EACH * RECORD, -1);
+    }
+    write_batch("test_batch.bin", 100, (size_t)EACH * RECORD, -1);
+    return 0;
+}
+
+static int remove_files(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+static float normal(size_t image, size_t value) {
+    static const float mean[] = {0.4914f, 0.4822f, 0.4465f}, deviation[] = {0.247f, 0.243f, 0.261f};
+    return ((float)pixel(image, value) / 255.0f - mean[value / 1024]) / deviation[value / 1024];
+}
+
+static void reads(void **state) {
+    (void)state;
+    bnnep_dataset *data;
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    static float x[VALUES];
+    int32_t label;
+    assert_ok(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data));
+    assert_ok(bnnep_dataset_get_info(data, &info));
+    assert_true(info.count == 5 * EACH && info.channels == 3 && info.height == 32 && info.width == 32 &&
+                info.classes == 10);
+    for (size_t image = 0; image < 5 * EACH; image++) { /* not in training: as stored */
+        assert_ok(bnnep_dataset_read(data, image, 1, x, &label));
+        assert_int_equal(label, image % 10);
+        for (size_t v = 0; v < VALUES; v++)
+            assert_true(x[v] == normal(image, v));
+    }
+    bnnep_dataset_free(data);
+    assert_ok(bnnep_dataset_from_cifar10(folder, BNNEP_TEST_SET, &data));
+    assert_ok(bnnep_dataset_read(data, 1, 1, x, &label));
+    assert_true(label == 1 && x[7] == normal(101, 7));
+    bnnep_dataset_free(data);
+}
+
+static void bad_files(void **state) {
+    (void)state;
+    bnnep_dataset *data;
+    write_batch("data_batch_3.bin", 8, (size_t)2 * RECORD + 5, -1);
+    assert_refused(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data), BNNEP_ERROR_FORMAT,
+                   "data_batch_3.bin: ends at offset 6151, expected whole records of 3073 bytes");
+    write_batch("data_batch_3.bin", 8, 0, -1);
+    assert_refused(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data), BNNEP_ERROR_FORMAT,
+                   "ends at offset 0");
+    write_batch("data_batch_3.bin", 8, (size_t)2 * RECORD, 10);
+    assert_refused(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data), BNNEP_ERROR_DATA,
+                   "data_batch_3.bin: the label at offset 0 is 10, expected 0 to 9");
+    write_batch("data_batch_3.bin", 8, (size_t)EACH * RECORD, -1);
+    assert_refused(bnnep_dataset_from_cifar10("/nowhere", BNNEP_TEST_SET, &data), BNNEP_ERROR_FILE,
+                   "/nowhere/test_batch.bin: cannot be opened");
+    assert_null(data);
+}
+
+/* A map of 1 x 3 x 4 whose value tells its place, put through flips and crops in training, and seen through a network
+ * that is never updated. */
+enum { H = 3, W = 4, COUNT = 64 };
+
+struct seen {
+    bnnep_workspace *workspace;
+    bnnep_dataset *data;
+    float images[COUNT * H * W];
+    size_t count;
+};
+
+static int32_t look(void *user, const bnnep_progress *progress) {
+    struct seen *seen = user;
+    float states[COUNT];
+    if (progress->event != BNNEP_EVENT_BATCH)
+        return 0;
+    assert_ok(bnnep_workspace_get_state(seen->workspace, BNNEP_FREE, 1, states, H * W));
+    memcpy(seen->images + seen->count++ * H * W, states, H * W * sizeof *states);
+    return 0;
+}
+
+/* One epoch over COUNT copies of the map; what the network saw. */
+static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs) {
+    static float maps[COUNT * H * W], bias[H * W];
+    static int32_t labels[COUNT];
+    int8_t signs[H * W * H * W];
+    const bnnep_connection connections[] = {BNNEP_FC(H * W)};
+    const double gamma[] = {1e-9}, threshold[] = {1e30}, rate[] = {0.0};
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_transform t = BNNEP_TRANSFORM_INIT;
+    bnnep_dataset *plain;
+    bnnep_network *network;
+    bnnep_optimizer *optimizer;
+    for (int i = 0; i < COUNT * H * W; i++)
+        maps[i] = (float)(i % (H * W)) / 16.0f;
+    /* Row j is +1 but for column j, so that the input can be told from the states: s_j = alpha (S - 2 x_j). */
+    for (int j = 0; j < H * W; j++)
+        for (int i = 0; i < H * W; i++)
+            signs[j * H * W + i] = i == j ? -1 : 1;
+    o.channels = 1;
+    o.height = H;
+    o.width = W;
+    assert_ok(bnnep_dataset_from_memory(&o, maps, labels, COUNT, &plain));
+    t.flip = flip;
+    t.crop = crop;
+    assert_ok(bnnep_dataset_transformed(plain, &t, &seen->data));
+    n.input_height = H;
+    n.input_width = W;
+    n.input_channels = 1;
+    n.classes = H * W;
+    n.connections = connections;
+    n.connection_count = 1;
+    n.max_batch = 1;
+    assert_ok(bnnep_network_create(&n, &network));
+    assert_ok(bnnep_network_set_signs(network, 0, signs, sizeof signs));
+    assert_ok(bnnep_network_set_bias(network, 0, bias, H * W));
+    const float small = 1.0f / 32.0f;
+    assert_ok(bnnep_network_set_alpha(network, 0, &small, 1));
+    p.gamma = gamma;
+    p.threshold = threshold;
+    p.lr_bias = rate;
+    p.shuffle = 0;
+    p.seed = seed;
+    assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
+    seen->workspace = bnnep_network_workspace(network);
+    for (int epoch = 0; epoch < epochs; epoch++) {
+        seen->count = 0;
+        assert_ok(bnnep_train_epoch(optimizer, seen->data, 1, look, seen, NULL));
+    }
+    for (size_t image = 0; image < COUNT;
+         image++) { /* s_j = small * (S - 2 x_j), S = sum of x = sum of s / (small * 10) */
+        float *s = seen->images + image * H * W, sum = 0.0f;
+        for (int j = 0; j < H * W; j++)
+            sum += s[j] / (small * (H * W - 2));
+        for (int j = 0; j < H * W; j++)
+            s[j] = roundf((sum - s[j] / small) / 2.0f * 16.0f);
+    }
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+    bnnep_dataset_free(plain);
+    bnnep_dataset_free(seen->data);
+}
+
+static int clamp(int value, int size) {
+    return value < 0 ? 0 : value >= size ? size - 1 : value;
+}
+
+static void transforms(void **state) {
+    (void)state;
+    static struct seen seen, again, other, later;
+    see(&seen, 1, 1, 5, 1);
+    see(&again, 1, 1, 5, 1);
+    see(&other, 1, 1, 6, 1);
+    see(&later, 1, 1, 5, 2);
+    assert_memory_equal(seen.images, again.images, sizeof seen.images);
+    assert_memory_not_equal(seen.images, other.images, sizeof seen.images);
+    assert_memory_not_equal(seen.images, later.images, sizeof seen.images);
+    int views[2][3][3] = {{{0}}};
+    for (size_t image = 0; image < COUNT; image++) {
+        int matches = 0;
+        for (int flip = 0; flip < 2; flip++)
+            for (int dy = -1; dy <= 1; dy++)
+                for (int dx = -1; dx <= 1; dx++) {
+                    bool match = true;
+                    for (int y = 0; y < H && match; y++)
+                        for (int x = 0; x < W && match; x++) {
+                            const int column = clamp(x + dx, W), row = clamp(y + dy, H);
+                            const int from = row * W + (flip ? W - 1 - column : column);
+                            match = seen.images[image * H * W + (size_t)(y * W + x)] == (float)from;
+                        }
+                    matches += match;
+                    views[flip][dy + 1][dx + 1] += match;
+                }
+        assert_int_equal(matches, 1);
+    }
+    int kinds = 0, flips = 0;
+    for (int i = 0; i < 18; i++) {
+        kinds += (&views[0][0][0])[i] > 0;
+        flips += i >= 9 ? (&views[0][0][0])[i] : 0;
+    }
+    assert_true(kinds >= 14 && flips > 18 && flips < 46); /* 64 draws of 18 views */
+    see(&seen, 0, 0, 5, 1);
+    for (int i = 0; i < COUNT * H * W; i++)
+        assert_true(seen.images[i] == (float)(i % (H * W)));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(bad_files),
+                                       cmocka_unit_test(transforms)};
+    return cmocka_run_group_tests_name("cifar10", tests, make_files, remove_files);
+}
