@@ -96,7 +96,12 @@ struct bnnep_optimizer {
     int32_t tape;                                   /* steps that BPTT remembers; 0: equilibrium propagation */
     const bnnep_workspace *taped;                   /* whose batch was back-propagated, and which one */
     uint64_t taped_staging;
-    uint64_t *flips;          /* [connections], of the last batch */
+    uint64_t *flips; /* [connections], of the last batch */
+    /* the epoch under way: its size, and the sums so far (epoch.batches is 0 before its first batch) */
+    uint64_t epoch_count;
+    size_t epoch_batch_size;
+    bnnep_report epoch;
+    uint64_t *epoch_flips;    /* [connections] */
     uint64_t batches, epochs; /* done */
 };
 

@@ -68,7 +68,9 @@ static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t connections) {
     opt->gamma = bnnep_array((uint64_t)4 * connections, sizeof(double));
     opt->rules = bnnep_array(connections, sizeof *opt->rules);
     opt->flips = bnnep_array(connections, sizeof *opt->flips);
-    if (!opt->gamma || !opt->rules || !opt->flips)
+    opt->epoch_flips = bnnep_array(connections, sizeof *opt->epoch_flips);
+    opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
+    if (!opt->gamma || !opt->rules || !opt->flips || !opt->epoch_flips)
         return bnnep_fail_memory("an optimizer", connections * (4 * sizeof(double) + sizeof *opt->rules));
     opt->threshold = opt->gamma + connections;
     opt->lr_bias = opt->gamma + 2 * connections;
@@ -159,6 +161,7 @@ void bnnep_optimizer_free(bnnep_optimizer *opt) {
     free(opt->gamma);
     free(opt->rules);
     free(opt->flips);
+    free(opt->epoch_flips);
     free(opt);
     bnnep_network_free(net);
 }
@@ -201,6 +204,7 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_set_position: optimizer is NULL");
     opt->batches = batches;
     opt->epochs = epochs;
+    opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
     return BNNEP_OK;
 }
 

@@ -82,11 +82,15 @@ static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const
     if (status != BNNEP_OK)
         return status;
     bnnep_score_batch(opt->network, ws->outputs, labels, count, &gathered);
-    for (size_t k = 0; gathered.flips && k < opt->network->model.connections; k++)
-        gathered.flips[k] = (gathered.batches > 1 ? gathered.flips[k] : 0) + opt->flips[k];
     *report = gathered;
     opt->batches++;
     return BNNEP_OK;
+}
+
+/* Copies the flips to the caller's array, if there is one. */
+static void give_flips(bnnep_report *report, const uint64_t *flips, size_t connections) {
+    for (size_t k = 0; report->flips && k < connections; k++)
+        report->flips[k] = flips[k];
 }
 
 bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
@@ -109,8 +113,10 @@ bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const 
         status = bnnep_open_report(net, theirs, true, &report);
     if (status == BNNEP_OK)
         status = train_batch(opt, inputs, labels, count, NULL, &report);
-    if (status == BNNEP_OK)
+    if (status == BNNEP_OK) {
+        give_flips(&report, opt->flips, net->model.connections);
         bnnep_close_report(theirs, &report, started);
+    }
     return status;
 }
 
@@ -130,6 +136,41 @@ struct walk {
     double started;
 };
 
+/* The epoch under way, in the optimizer: it can be gone on with, and goes into a checkpoint. */
+static void remember(struct walk *walk) {
+    bnnep_optimizer *opt = walk->optimizer;
+    for (size_t k = 0; k < opt->network->model.connections; k++)
+        opt->epoch_flips[k] += opt->flips[k];
+    opt->epoch = walk->report;
+    opt->epoch.flips = NULL;
+    opt->epoch.seconds = bnnep_now() - walk->started;
+    opt->epoch_count = walk->dataset->count;
+    opt->epoch_batch_size = walk->batch_size;
+}
+
+/* Starts the report of an epoch where the optimizer stands. */
+static bnnep_status go_on(struct walk *walk) {
+    bnnep_optimizer *opt = walk->optimizer;
+    const size_t connections = opt->network->model.connections;
+    uint64_t *flips = walk->report.flips;
+    if (opt->epoch.batches == 0) {
+        for (size_t k = 0; k < connections; k++)
+            opt->epoch_flips[k] = 0;
+        return BNNEP_OK;
+    }
+    if (opt->epoch_count != walk->dataset->count || opt->epoch_batch_size != walk->batch_size)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "an epoch of %llu samples in batches of %zu is under way, not one of %llu in batches of %zu",
+                          (unsigned long long)opt->epoch_count, opt->epoch_batch_size,
+                          (unsigned long long)walk->dataset->count, walk->batch_size);
+    const size_t flips_count = walk->report.flips_count;
+    walk->report = opt->epoch;
+    walk->report.flips = flips;
+    walk->report.flips_count = flips_count;
+    walk->started -= opt->epoch.seconds;
+    return BNNEP_OK;
+}
+
 static bnnep_status do_batch(struct walk *walk, size_t count) {
     bnnep_workspace *ws = walk->ws;
     const bnnep_network *net = ws->network;
@@ -143,8 +184,12 @@ static bnnep_status do_batch(struct walk *walk, size_t count) {
         status = bnnep_check_labels(ws->labels, count, net->options.classes, 0, ws->indices);
     if (status != BNNEP_OK)
         return status;
-    if (walk->optimizer)
-        return train_batch(walk->optimizer, ws->inputs, ws->labels, count, &walk->watch, &walk->report);
+    if (walk->optimizer) {
+        status = train_batch(walk->optimizer, ws->inputs, ws->labels, count, &walk->watch, &walk->report);
+        if (status == BNNEP_OK)
+            remember(walk);
+        return status;
+    }
     status = bnnep_stage(ws, ws->inputs, NULL, count);
     if (status == BNNEP_OK)
         status = run_free_phase(ws, &walk->watch, &walk->report);
@@ -158,6 +203,8 @@ static bnnep_status announce(struct walk *walk) {
     if (!walk->watch.progress)
         return BNNEP_OK;
     walk->so_far = walk->report;
+    if (walk->optimizer)
+        give_flips(&walk->so_far, walk->optimizer->epoch_flips, walk->optimizer->network->model.connections);
     bnnep_close_report(NULL, &walk->so_far, walk->started);
     bnnep_progress *event = &walk->watch.event;
     event->event = BNNEP_EVENT_BATCH;
@@ -176,9 +223,12 @@ static bnnep_status do_walk(struct walk *walk) {
         .batches = (total + walk->batch_size - 1) / walk->batch_size,
         .so_far = &walk->so_far,
     };
+    walk->watch.event.batch = walk->report.batches;
+    walk->watch.event.samples = walk->report.samples;
     walk->so_far = walk->report;
     bnnep_status status = BNNEP_OK;
-    for (uint64_t first = 0; status == BNNEP_OK && first < total; first += walk->batch_size) {
+    for (uint64_t first = walk->report.batches * walk->batch_size; status == BNNEP_OK && first < total;
+         first += walk->batch_size) {
         const size_t count = total - first < walk->batch_size ? (size_t)(total - first) : walk->batch_size;
         for (size_t n = 0; n < count; n++)
             walk->ws->indices[n] = walk->order ? walk->order[first + n] : first + n;
@@ -206,6 +256,8 @@ bnnep_status bnnep_train_epoch(bnnep_optimizer *opt, const bnnep_dataset *datase
     bnnep_status status = bnnep_dataset_matches(dataset, opt->network);
     if (status == BNNEP_OK)
         status = bnnep_open_report(opt->network, theirs, true, &walk.report);
+    if (status == BNNEP_OK)
+        status = go_on(&walk);
     if (status != BNNEP_OK)
         return status;
     uint64_t *order = NULL;
@@ -218,10 +270,14 @@ bnnep_status bnnep_train_epoch(bnnep_optimizer *opt, const bnnep_dataset *datase
     }
     status = do_walk(&walk);
     free(order);
-    if (status == BNNEP_OK)
-        opt->epochs++;
-    if (status == BNNEP_OK || status == BNNEP_CANCELLED)
+    if (status == BNNEP_OK || status == BNNEP_CANCELLED) {
+        give_flips(&walk.report, opt->epoch_flips, opt->network->model.connections);
         bnnep_close_report(theirs, &walk.report, walk.started);
+    }
+    if (status == BNNEP_OK) {
+        opt->epochs++;
+        opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
+    }
     return status;
 }
 

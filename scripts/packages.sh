@@ -1,4 +1,4 @@
 # The Debian packages that the project needs; sourced by the other scripts.
 # shellcheck shell=sh disable=SC2034
-build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1g-dev librandom123-dev"
+build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1g-dev librandom123-dev libjansson-dev"
 test_packages="$build_packages g++ libcmocka-dev"

@@ -402,7 +402,9 @@ typedef int32_t (*bnnep_progress_fn)(void *user, const bnnep_progress *progress)
 /** Trains on all of @p dataset once, in batches of @p batch_size (1 to max_batch; the last may be smaller).
  * @p progress and @p report may be NULL; @p report is filled in when cancelled too, with what was done. The order of
  * the data is drawn anew by the optimizer's count of epochs. If data are found to be bad on the way (only a
- * callback's can be), the batches before stay done. */
+ * callback's can be), the batches before stay done. An epoch that was cancelled, or whose checkpoint was loaded, is
+ * gone on with by the next call, which needs the same number of samples and batch size, and reports on the whole epoch.
+ */
 BNNEP_API bnnep_status bnnep_train_epoch(bnnep_optimizer *optimizer, const bnnep_dataset *dataset, size_t batch_size,
                                          bnnep_progress_fn progress, void *user, bnnep_report *report);
 
@@ -450,6 +452,35 @@ BNNEP_API bnnep_status bnnep_predict(const bnnep_network *network, bnnep_workspa
                                      uint64_t count, int32_t readout, float *scores, int32_t *classes);
 
 /* ---------------------------------------------------------------------------------------------------------
+ * Files
+ *
+ * The safetensors format, which many programs read; what lies where is in docs/format.md. Files are written under
+ * another name, synced and renamed: whatever goes wrong, the file that was there before stays whole. Paths are the
+ * system's, notes are the caller's UTF-8 text, kept as it is.
+ * ------------------------------------------------------------------------------------------------------ */
+
+/** Writes all that a run has to remember: network, momenta, position (also in the midst of an epoch), options. @p note
+ * may be NULL. */
+BNNEP_API bnnep_status bnnep_checkpoint_save(const bnnep_optimizer *optimizer, const char *path, const char *note);
+
+/** Brings an optimizer and its network to where a checkpoint stands; going on from there gives bit for bit the run that
+ * was not interrupted. Network and optimizer must have been made with the same options as those of the checkpoint (but
+ * for backend, log, max_batch and the seed of the network); if not, or if the file is cut, damaged or newer than the
+ * library, nothing changes and the message names the file and the field. */
+BNNEP_API bnnep_status bnnep_checkpoint_load(bnnep_optimizer *optimizer, const char *path);
+
+/** Writes a network for inference: signs, scaling factors, biases. @p note may be NULL. */
+BNNEP_API bnnep_status bnnep_network_save(const bnnep_network *network, const char *path, const char *note);
+
+/** Makes the network of a file of either kind. Of @p like (may be NULL) only backend, log, log_user, max_batch and
+ * seed count; the rest is the file's. */
+BNNEP_API bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *like, bnnep_network **out);
+
+/** Copies the note of a file to @p note, at most @p room bytes with the closing 0; @p length (may be NULL) is set to
+ * its whole length without it. */
+BNNEP_API bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length);
+
+/* ---------------------------------------------------------------------------------------------------------
  * Looking inside: parameters
  *
  * `count` is the length of the caller's array in elements and must be exactly that of the parameter, which
@@ -488,7 +519,8 @@ BNNEP_API bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, 
                                                     const float *momentum, size_t count);
 
 /** Batches and epochs an optimizer has trained. They number the random draws (signs of beta, orders of data),
- * so setting them with parameters and momenta goes on with a run where it stood. */
+ * so setting them with parameters and momenta goes on with a run where it stood. Setting them ends an epoch that was
+ * cancelled: the next one starts from its beginning. */
 BNNEP_API bnnep_status bnnep_optimizer_get_position(const bnnep_optimizer *optimizer, uint64_t *batches,
                                                     uint64_t *epochs);
 BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, uint64_t batches, uint64_t epochs);

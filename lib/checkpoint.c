@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/* Checkpoints and inference files: a network, and what an optimizer has to remember, in a safetensors container. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/container.h"
+
+#define FORMAT_VERSION "1"
+
+/* --- descriptions --------------------------------------------------------------------------------------------------
+ */
+
+static json_t *describe_network(const bnnep_network *net) {
+    const bnnep_network_options *o = &net->options;
+    json_t *connections = json_array();
+    for (size_t k = 0; k < net->model.connections; k++) {
+        const struct bnnep_link *link = &net->links[k];
+        json_array_append_new(connections,
+                              json_pack("{s:i, s:I, s:I, s:I, s:I}", "kind", link->kind, "outputs",
+                                        (json_int_t)link->rows, "kernel", (json_int_t)link->kernel, "padding",
+                                        (json_int_t)link->padding, "pool", (json_int_t)link->pool));
+    }
+    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:o}", "dynamics", o->dynamics, "input",
+                     o->input_channels, o->input_height, o->input_width, "classes", o->classes, "expand_output",
+                     o->expand_output, "theta", (double)o->theta, "gamma_neur", (double)o->gamma_neur, "free_steps",
+                     o->free_steps, "settle_tolerance", (double)o->settle_tolerance, "connections", connections);
+}
+
+static json_t *list(const double *values, size_t count) {
+    json_t *array = json_array();
+    for (size_t k = 0; values && k < count; k++)
+        json_array_append_new(array, json_real(values[k]));
+    return array;
+}
+
+static json_t *describe_optimizer(const bnnep_optimizer *opt) {
+    const bnnep_optimizer_options *o = &opt->options;
+    const size_t count = opt->network->model.connections;
+    return json_pack("{s:i, s:i, s:f, s:b, s:b, s:I, s:b, s:o, s:o, s:o}", "method", o->method, "nudged_steps",
+                     o->nudged_steps, "beta", (double)o->beta, "random_beta", o->random_beta != 0, "shuffle",
+                     o->shuffle != 0, "seed", (json_int_t)o->seed, "learns_alpha", opt->lr_alpha != NULL, "gamma",
+                     list(opt->gamma, count), "threshold", list(opt->threshold, count), "lr_bias",
+                     list(opt->lr_bias, count));
+}
+
+/* Where a run stands: counters, the sums of the epoch under way, and the learning rates that change on the way. */
+static json_t *describe_position(const bnnep_optimizer *opt) {
+    const bnnep_report *r = &opt->epoch;
+    json_t *flips = json_array();
+    for (size_t k = 0; k < opt->network->model.connections; k++)
+        json_array_append_new(flips, json_integer((json_int_t)opt->epoch_flips[k]));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o}", "batches",
+                     (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count",
+                     (json_int_t)opt->epoch_count, "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples",
+                     (json_int_t)r->samples, "epoch_batches", (json_int_t)r->batches, "errors", (json_int_t)r->errors,
+                     "errors_single", (json_int_t)r->errors_single, "loss", r->loss, "steps_free", r->steps_free,
+                     "steps_nudged", r->steps_nudged, "steps_free_max", (int)r->steps_free_max, "steps_nudged_max",
+                     (int)r->steps_nudged_max, "seconds", r->seconds, "flips", flips, "lr_alpha",
+                     list(opt->lr_alpha, opt->network->model.connections));
+}
+
+static bool put_json(json_t *metadata, const char *key, json_t *value) {
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    const bool done = text && json_object_set_new(metadata, key, json_string(text)) == 0;
+    free(text);
+    json_decref(value);
+    return done;
+}
+
+/* --- tensors ---------------------------------------------------------------------------------------------------------
+ */
+
+static bnnep_status fill_momentum(const void *from, size_t k, void *bytes, size_t count) {
+    return bnnep_optimizer_get_momentum(from, k, bytes, count);
+}
+
+static bnnep_status fill_alpha(const void *from, size_t k, void *bytes, size_t count) {
+    return bnnep_network_get_alpha(from, k, bytes, count);
+}
+
+static bnnep_status fill_bias(const void *from, size_t k, void *bytes, size_t count) {
+    return bnnep_network_get_bias(from, k, bytes, count);
+}
+
+static bnnep_status fill_signs(const void *from, size_t k, void *bytes, size_t count) {
+    return bnnep_network_get_sign_bits(from, k, bytes, count);
+}
+
+enum { KINDS = 4 };
+
+/* The tensors of a file, floats first so that all are aligned; opt NULL: without momenta. NULL if out of memory. */
+static struct bnnep_tensor *list_tensors(const bnnep_network *net, const bnnep_optimizer *opt, size_t *count) {
+    struct bnnep_tensor *tensors = bnnep_array(net->model.connections * KINDS, sizeof *tensors);
+    static const char *const names[KINDS] = {"momentum", "alpha", "bias", "signs"};
+    *count = 0;
+    for (int kind = opt ? 0 : 1; tensors && kind < KINDS; kind++)
+        for (size_t k = 0; k < net->model.connections; k++) {
+            const struct bnnep_link *link = &net->links[k];
+            struct bnnep_tensor *t = &tensors[(*count)++];
+            snprintf(t->name, sizeof t->name, "connection.%zu.%s", k, names[kind]);
+            t->connection = k;
+            t->is_float = kind < 3;
+            t->from = kind == 0 ? (const void *)opt : (const void *)net;
+            t->rows = kind == 1 ? link->scales : link->rows;
+            t->columns = kind == 0 ? link->columns : kind == 3 ? (link->columns + 7) / 8 : 0;
+            t->fill = kind == 0 ? fill_momentum : kind == 1 ? fill_alpha : kind == 2 ? fill_bias : fill_signs;
+        }
+    return tensors;
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------------------
+ */
+
+static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, const char *note) {
+    size_t count;
+    struct bnnep_tensor *tensors = list_tensors(net, opt, &count);
+    json_t *metadata = json_object();
+    bool complete =
+        tensors && metadata &&
+        json_object_set_new(metadata, "format", json_string(opt ? "bnnep-checkpoint" : "bnnep-network")) == 0 &&
+        json_object_set_new(metadata, "format_version", json_string(FORMAT_VERSION)) == 0 &&
+        json_object_set_new(metadata, "library", json_string(bnnep_version_string())) == 0 &&
+        json_object_set_new(metadata, "note", json_string(note ? note : "")) == 0 &&
+        put_json(metadata, "network", describe_network(net));
+    if (opt)
+        complete = complete && put_json(metadata, "optimizer", describe_optimizer(opt)) &&
+                   put_json(metadata, "position", describe_position(opt));
+    const bnnep_status status =
+        complete ? bnnep_container_write(path, metadata, tensors, count)
+                 : bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s, or a note that is not UTF-8", path);
+    json_decref(metadata);
+    free(tensors);
+    return status;
+}
+
+bnnep_status bnnep_checkpoint_save(const bnnep_optimizer *opt, const char *path, const char *note) {
+    if (!opt || !path)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_save: %s is NULL", opt ? "path" : "optimizer");
+    return save(opt->network, opt, path, note);
+}
+
+bnnep_status bnnep_network_save(const bnnep_network *net, const char *path, const char *note) {
+    if (!net || !path)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_save: %s is NULL", net ? "path" : "network");
+    return save(net, NULL, path, note);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Opens a file of ours. */
+static bnnep_status open_file(const char *path, struct bnnep_container *file) {
+    bnnep_status status = bnnep_container_open(path, file);
+    if (status != BNNEP_OK)
+        return status;
+    const char *format = bnnep_container_text(file, "format"), *version = bnnep_container_text(file, "format_version");
+    if (!format || (strcmp(format, "bnnep-checkpoint") != 0 && strcmp(format, "bnnep-network") != 0))
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its format is %s, expected bnnep-checkpoint or bnnep-network",
+                            path, format ? format : "not named");
+    else if (!version || strcmp(version, FORMAT_VERSION) != 0)
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its format version is %s, libbnnep %s reads version %s", path,
+                            version ? version : "not named", bnnep_version_string(), FORMAT_VERSION);
+    if (status != BNNEP_OK)
+        bnnep_container_close(file);
+    return status;
+}
+
+/* A JSON text of the metadata, or NULL and a message. */
+static json_t *get_json(const struct bnnep_container *file, const char *key) {
+    const char *text = bnnep_container_text(file, key);
+    json_error_t error;
+    json_t *value = text ? json_loads(text, 0, &error) : NULL;
+    if (!json_is_object(value)) {
+        bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no %s", file->path, key);
+        json_decref(value);
+        return NULL;
+    }
+    return value;
+}
+
+/* Every field of `ours` must be in the file, and equal. */
+static bnnep_status compare(const struct bnnep_container *file, const char *what, json_t *ours) {
+    json_t *theirs = get_json(file, what), *value;
+    const char *key;
+    bnnep_status status = theirs && ours ? BNNEP_OK : BNNEP_ERROR_FORMAT;
+    /* through text and back, as the file's values went */
+    char *text = ours ? json_dumps(ours, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_t *read = text ? json_loads(text, 0, NULL) : NULL;
+    if (theirs && !read)
+        status = bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s", file->path);
+    if (status == BNNEP_OK)
+        json_object_foreach(read, key, value) {
+            const json_t *found = json_object_get(theirs, key);
+            if (json_equal(value, found))
+                continue;
+            char *has = found ? json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+            char *wants = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+            status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: is of another run: its %s's %s is %s, here it is %s",
+                                file->path, what, key, has ? has : "missing", wants ? wants : "another");
+            free(has);
+            free(wants);
+            break;
+        }
+    free(text);
+    json_decref(read);
+    json_decref(theirs);
+    json_decref(ours);
+    return status;
+}
+
+/* Finds all tensors before any is put, then puts them. opt NULL: without momenta. */
+static bnnep_status take_tensors(const struct bnnep_container *file, bnnep_network *net, bnnep_optimizer *opt) {
+    size_t count;
+    struct bnnep_tensor *tensors = list_tensors(net, opt, &count);
+    bnnep_status status = tensors ? BNNEP_OK : bnnep_fail_memory(file->path, 0);
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
+            const struct bnnep_tensor *t = &tensors[i];
+            const size_t values = (size_t)bnnep_tensor_count(t);
+            const void *bytes;
+            status = bnnep_container_tensor(file, t, &bytes);
+            if (status != BNNEP_OK || pass == 0)
+                continue;
+            status = t->fill == fill_momentum ? bnnep_optimizer_set_momentum(opt, t->connection, bytes, values)
+                     : t->fill == fill_alpha  ? bnnep_network_set_alpha(net, t->connection, bytes, values)
+                     : t->fill == fill_bias   ? bnnep_network_set_bias(net, t->connection, bytes, values)
+                                              : bnnep_network_set_sign_bits(net, t->connection, bytes, values);
+        }
+    free(tensors);
+    return status;
+}
+
+static bnnep_status bad_position(const struct bnnep_container *file, const char *field) {
+    return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's %s cannot be read", file->path, field);
+}
+
+/* The position, checked, into copies; nothing of the optimizer changes. */
+static bnnep_status read_position(const struct bnnep_container *file, const bnnep_optimizer *opt, bnnep_optimizer *to,
+                                  uint64_t *flips, double *lr_alpha) {
+    json_t *p = get_json(file, "position");
+    json_int_t batches, epochs, count, batch_size, samples, done, errors, single;
+    int free_max, nudged_max;
+    json_t *flip_list, *alpha_list;
+    bnnep_report *r = &to->epoch;
+    const size_t L = opt->network->model.connections;
+    if (!p)
+        return BNNEP_ERROR_FORMAT;
+    bnnep_status status = BNNEP_OK;
+    if (json_unpack(p, "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:F, s:F, s:i, s:i, s:F, s:o, s:o}", "batches",
+                    &batches, "epochs", &epochs, "epoch_count", &count, "epoch_batch_size", &batch_size, "samples",
+                    &samples, "epoch_batches", &done, "errors", &errors, "errors_single", &single, "loss", &r->loss,
+                    "steps_free", &r->steps_free, "steps_nudged", &r->steps_nudged, "steps_free_max", &free_max,
+                    "steps_nudged_max", &nudged_max, "seconds", &r->seconds, "flips", &flip_list, "lr_alpha",
+                    &alpha_list) != 0)
+        status = bad_position(file, "counters");
+    else if (json_array_size(flip_list) != L)
+        status = bad_position(file, "flips");
+    else if (json_array_size(alpha_list) != (opt->lr_alpha ? L : 0))
+        status = bad_position(file, "lr_alpha");
+    else {
+        to->batches = (uint64_t)batches;
+        to->epochs = (uint64_t)epochs;
+        to->epoch_count = (uint64_t)count;
+        to->epoch_batch_size = (size_t)batch_size;
+        r->samples = (uint64_t)samples;
+        r->batches = (uint64_t)done;
+        r->errors = (uint64_t)errors;
+        r->errors_single = (uint64_t)single;
+        r->steps_free_max = (uint32_t)free_max;
+        r->steps_nudged_max = (uint32_t)nudged_max;
+        for (size_t k = 0; k < L; k++) {
+            flips[k] = (uint64_t)json_integer_value(json_array_get(flip_list, k));
+            lr_alpha[k] = json_number_value(json_array_get(alpha_list, k));
+        }
+    }
+    json_decref(p);
+    return status;
+}
+
+static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *opt) {
+    const size_t L = opt->network->model.connections;
+    bnnep_status status = compare(file, "network", describe_network(opt->network));
+    if (status == BNNEP_OK)
+        status = compare(file, "optimizer", describe_optimizer(opt));
+    if (status != BNNEP_OK)
+        return status;
+    bnnep_optimizer position = *opt;
+    uint64_t *flips = bnnep_array(L, sizeof *flips);
+    double *lr_alpha = bnnep_array(L, sizeof *lr_alpha);
+    status =
+        flips && lr_alpha ? read_position(file, opt, &position, flips, lr_alpha) : bnnep_fail_memory(file->path, 0);
+    if (status == BNNEP_OK)
+        status = take_tensors(file, opt->network, opt);
+    if (status == BNNEP_OK) {
+        *opt = position;
+        for (size_t k = 0; k < L; k++) {
+            opt->epoch_flips[k] = flips[k];
+            if (opt->lr_alpha)
+                opt->lr_alpha[k] = lr_alpha[k];
+        }
+    }
+    free(flips);
+    free(lr_alpha);
+    return status;
+}
+
+bnnep_status bnnep_checkpoint_load(bnnep_optimizer *opt, const char *path) {
+    if (!opt || !path)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_load: %s is NULL", opt ? "path" : "optimizer");
+    struct bnnep_container file;
+    bnnep_status status = open_file(path, &file);
+    if (status != BNNEP_OK)
+        return status;
+    if (strcmp(bnnep_container_text(&file, "format"), "bnnep-checkpoint") != 0)
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: is a network without an optimizer, expected a checkpoint", path);
+    else
+        status = load(&file, opt);
+    bnnep_container_close(&file);
+    return status;
+}
+
+/* Options of the network that the file describes; connections has room for `room`. */
+static bnnep_status read_network(const struct bnnep_container *file, bnnep_network_options *o,
+                                 bnnep_connection *connections, size_t room) {
+    json_t *n = get_json(file, "network"), *all;
+    double theta, gamma_neur, tolerance;
+    if (!n)
+        return BNNEP_ERROR_FORMAT;
+    bnnep_status status = BNNEP_OK;
+    if (json_unpack(n, "{s:i, s:[i,i,i], s:i, s:i, s:F, s:F, s:i, s:F, s:o}", "dynamics", &o->dynamics, "input",
+                    &o->input_channels, &o->input_height, &o->input_width, "classes", &o->classes, "expand_output",
+                    &o->expand_output, "theta", &theta, "gamma_neur", &gamma_neur, "free_steps", &o->free_steps,
+                    "settle_tolerance", &tolerance, "connections", &all) != 0 ||
+        !json_is_array(all) || json_array_size(all) > room)
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of the network cannot be read", file->path);
+    for (size_t k = 0; status == BNNEP_OK && k < json_array_size(all); k++) {
+        connections[k] = (bnnep_connection)BNNEP_FC(0);
+        if (json_unpack(json_array_get(all, k), "{s:i, s:i, s:i, s:i, s:i}", "kind", &connections[k].kind, "outputs",
+                        &connections[k].outputs, "kernel", &connections[k].kernel, "padding", &connections[k].padding,
+                        "pool", &connections[k].pool) != 0)
+            status =
+                bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of connection %zu cannot be read", file->path, k);
+    }
+    if (status == BNNEP_OK) {
+        o->theta = (float)theta;
+        o->gamma_neur = (float)gamma_neur;
+        o->settle_tolerance = (float)tolerance;
+        o->connections = connections;
+        o->connection_count = json_array_size(all);
+    }
+    json_decref(n);
+    return status;
+}
+
+bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *like, bnnep_network **out) {
+    enum { ROOM = 1024 };
+    if (out)
+        *out = NULL;
+    if (!path || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_load: %s is NULL", path ? "out" : "path");
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    struct bnnep_container file;
+    bnnep_status status = like ? bnnep_take_options(&o, sizeof o, like, "bnnep_network_options") : BNNEP_OK;
+    if (status == BNNEP_OK)
+        status = open_file(path, &file);
+    if (status != BNNEP_OK)
+        return status;
+    bnnep_connection *connections = bnnep_array(ROOM, sizeof *connections);
+    status =
+        connections ? read_network(&file, &o, connections, ROOM) : bnnep_fail_memory(path, ROOM * sizeof *connections);
+    if (status == BNNEP_OK)
+        status = bnnep_network_create(&o, out);
+    if (status == BNNEP_OK) {
+        status = take_tensors(&file, *out, NULL);
+        if (status != BNNEP_OK) {
+            bnnep_network_free(*out);
+            *out = NULL;
+        }
+    }
+    free(connections);
+    bnnep_container_close(&file);
+    return status;
+}
+
+bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length) {
+    if (!path || (!note && room > 0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_file_note: %s is NULL", path ? "note" : "path");
+    struct bnnep_container file;
+    bnnep_status status = open_file(path, &file);
+    if (status != BNNEP_OK)
+        return status;
+    const char *text = bnnep_container_text(&file, "note");
+    const size_t needed = text ? strlen(text) : 0;
+    if (room > 0)
+        snprintf(note, room, "%s", text ? text : "");
+    if (length)
+        *length = needed;
+    bnnep_container_close(&file);
+    return status;
+}

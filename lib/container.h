@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The safetensors container: the length of a JSON header (8 bytes, little-endian), the header, the tensors' bytes. The
+ * header's "__metadata__" holds texts; one of them, "digest", is the CRC-32 of the whole file behind the length, with
+ * itself as eight zeros.
+ */
+#ifndef BNNEP_CONTAINER_H
+#define BNNEP_CONTAINER_H
+
+#include <jansson.h>
+
+#include "lib/internal.h"
+
+/* A tensor to write: `fill` puts its bytes into a buffer. */
+struct bnnep_tensor {
+    char name[64];
+    bool is_float;          /* F32, else U8 */
+    uint64_t rows, columns; /* columns 0: a vector of `rows` */
+    size_t connection;
+    bnnep_status (*fill)(const void *from, size_t connection, void *bytes, size_t count);
+    const void *from;
+};
+
+uint64_t bnnep_tensor_count(const struct bnnep_tensor *tensor);
+uint64_t bnnep_tensor_bytes(const struct bnnep_tensor *tensor);
+
+/* Writes a file under another name in the same folder, syncs it and renames it: what was there before stays whole if
+ * anything fails. Metadata: a JSON object of strings, without "digest". */
+bnnep_status bnnep_container_write(const char *path, const json_t *metadata, const struct bnnep_tensor *tensors,
+                                   size_t count);
+
+/* A file open for reading, mapped, its digest checked. */
+struct bnnep_container {
+    const char *path;
+    uint8_t *map;
+    size_t size;
+    json_t *header;
+    const uint8_t *data;
+    size_t data_size;
+};
+
+bnnep_status bnnep_container_open(const char *path, struct bnnep_container *file);
+void bnnep_container_close(struct bnnep_container *file);
+/* A text of the metadata, or NULL. */
+const char *bnnep_container_text(const struct bnnep_container *file, const char *key);
+/* The bytes of a tensor, whose name, type and shape must be those of `wanted`; in place, aligned for its type. */
+bnnep_status bnnep_container_tensor(const struct bnnep_container *file, const struct bnnep_tensor *wanted,
+                                    const void **bytes);
+
+#endif
