@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* Checkpoints: going on from one gives the run that was not interrupted, bit for bit, in the midst of an epoch too and
+ * on another number of threads; any damaged byte and any cut is noticed, and changes nothing. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support.h"
+
+enum { IMAGES = 120, VALUES = 37, BATCH = 16, BATCHES = 8 };
+
+static char folder[64], path[96];
+
+static int make_folder(void **state) {
+    (void)state;
+    strcpy(folder, "/tmp/bnnep-checkpoint-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/run.safetensors", folder);
+    return 0;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    return system(command);
+}
+
+static struct shape shape_of(int32_t dynamics) {
+    return (struct shape){
+        .dynamics = dynamics,
+        .connections = 2,
+        .units = {VALUES, 29, 20},
+        .expand_output = 2,
+        .free_steps = 15,
+        .nudged_steps = 6,
+        .max_batch = BATCH,
+        .learn_alpha = true,
+        .shuffle = true,
+        .random_beta = true,
+        .gamma = 0.1,
+        .threshold = 0.002,
+        .seed = 4,
+    };
+}
+
+static bnnep_dataset *data(void) {
+    struct stream stream = {1};
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    float *x = random_pixels(&stream, IMAGES, VALUES);
+    int32_t *labels = random_labels(&stream, IMAGES, 10);
+    bnnep_dataset *dataset;
+    o.channels = VALUES;
+    assert_ok(bnnep_dataset_from_memory(&o, x, labels, IMAGES, &dataset));
+    free(x);
+    free(labels);
+    return dataset;
+}
+
+static int32_t stop_after(void *user, const bnnep_progress *progress) {
+    return progress->event == BNNEP_EVENT_BATCH && progress->batch == *(const uint64_t *)user;
+}
+
+static void same_report(const bnnep_report *a, const bnnep_report *b, const uint64_t *flips_a,
+                        const uint64_t *flips_b) {
+    assert_true(a->samples == b->samples && a->batches == b->batches && a->errors == b->errors);
+    assert_true(a->errors_single == b->errors_single && a->loss == b->loss);
+    assert_true(a->steps_free == b->steps_free && a->steps_nudged == b->steps_nudged);
+    assert_memory_equal(flips_a, flips_b, 2 * sizeof *flips_a);
+}
+
+/* Two epochs, once in one go, once stopped in each place, saved, and gone on with by other handles. */
+static void resumes(void **state) {
+    (void)state;
+    bnnep_dataset *dataset = data();
+    for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
+        const struct shape shape = shape_of(dynamics);
+        struct net whole = net_make(&shape, "cpu:threads=2");
+        uint64_t flips[2], flips_resumed[2];
+        bnnep_report report = BNNEP_REPORT_INIT, resumed = BNNEP_REPORT_INIT;
+        report.flips = flips;
+        resumed.flips = flips_resumed;
+        report.flips_count = resumed.flips_count = 2;
+        assert_ok(bnnep_train_epoch(whole.optimizer, dataset, BATCH, NULL, NULL, NULL));
+        assert_ok(bnnep_train_epoch(whole.optimizer, dataset, BATCH, NULL, NULL, &report));
+        for (uint64_t stop = 1; stop < BATCHES; stop += 3) {
+            struct shape other = shape; /* other initial values, all replaced by the checkpoint's */
+            struct net first = net_make(&shape, "cpu:threads=1"), second = net_make(&other, "cpu:threads=3");
+            assert_ok(bnnep_train_batch(second.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+            assert_ok(bnnep_train_epoch(first.optimizer, dataset, BATCH, NULL, NULL, NULL));
+            assert_int_equal(bnnep_train_epoch(first.optimizer, dataset, BATCH, stop_after, &stop, NULL),
+                             BNNEP_CANCELLED);
+            assert_ok(bnnep_checkpoint_save(first.optimizer, path, "a note"));
+            assert_ok(bnnep_checkpoint_load(second.optimizer, path));
+            assert_same_network(&first, &second);
+            assert_refused(bnnep_train_epoch(second.optimizer, dataset, BATCH - 1, NULL, NULL, NULL),
+                           BNNEP_ERROR_ARGUMENT, "an epoch of 120 samples in batches of 16 is under way");
+            assert_ok(bnnep_train_epoch(second.optimizer, dataset, BATCH, NULL, NULL, &resumed));
+            assert_same_network(&whole, &second);
+            same_report(&report, &resumed, flips, flips_resumed);
+            net_free(&first);
+            net_free(&second);
+        }
+        net_free(&whole);
+    }
+    bnnep_dataset_free(dataset);
+}
+
+static uint8_t *read_file(size_t *size) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    static uint8_t bytes[1 << 16];
+    *size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    assert_true(*size > 1000 && *size < sizeof bytes);
+    return bytes;
+}
+
+static void write_file(const uint8_t *bytes, size_t size) {
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    fclose(file);
+}
+
+static void damage(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
+    size_t size;
+    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+    uint8_t *bytes = read_file(&size);
+    for (size_t at = 0; at < size; at++) {
+        bytes[at] ^= (uint8_t)(1u << (at % 8));
+        write_file(bytes, size);
+        bytes[at] ^= (uint8_t)(1u << (at % 8));
+        if (bnnep_checkpoint_load(net.optimizer, path) != BNNEP_ERROR_FORMAT)
+            fail_msg("byte %zu of %zu was damaged and it did not show", at, size);
+        assert_non_null(strstr(bnnep_last_error(), path));
+    }
+    for (size_t cut = 0; cut < size; cut += cut < 100 ? 1 : 37) {
+        write_file(bytes, cut);
+        assert_int_equal(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_FORMAT);
+    }
+    assert_same_network(&net, &untouched);
+    write_file(bytes, size);
+    assert_ok(bnnep_checkpoint_load(net.optimizer, path));
+    assert_same_network(&net, &saved);
+    net_free(&saved);
+    net_free(&net);
+    net_free(&untouched);
+}
+
+static void other_runs(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct net saved = net_make(&shape, "cpu");
+    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+    struct {
+        struct shape shape;
+        const char *says;
+    } others[] = {{shape, "network's connections is"},
+                  {shape, "network's dynamics is 0, here it is 1"},
+                  {shape, "network's free_steps is 15, here it is 16"},
+                  {shape, "optimizer's gamma is"},
+                  {shape, "optimizer's seed is 4, here it is 5"},
+                  {shape, "optimizer's learns_alpha is true"}};
+    others[0].shape.units[1] = 30;
+    others[1].shape.dynamics = 1;
+    others[2].shape.free_steps = 16;
+    others[3].shape.gamma = 0.11;
+    others[4].shape.seed = 5;
+    others[5].shape.learn_alpha = false;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        struct net net = net_make(&others[i].shape, "cpu"), untouched = net_make(&others[i].shape, "cpu");
+        assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_ARGUMENT, others[i].says);
+        assert_same_network(&net, &untouched);
+        net_free(&net);
+        net_free(&untouched);
+    }
+    assert_ok(bnnep_network_save(saved.network, path, NULL));
+    assert_refused(bnnep_checkpoint_load(saved.optimizer, path), BNNEP_ERROR_FORMAT, "without an optimizer");
+    assert_refused(bnnep_checkpoint_load(saved.optimizer, "/nowhere/x"), BNNEP_ERROR_FILE,
+                   "/nowhere/x: cannot be opened");
+    assert_refused(bnnep_checkpoint_save(saved.optimizer, "/nowhere/x", NULL), BNNEP_ERROR_FILE,
+                   "/nowhere/x: cannot be written");
+    net_free(&saved);
+}
+
+/* An inference file makes the same network, convolutions included, on any backend. */
+static void inference(void **state) {
+    (void)state;
+    const bnnep_connection connections[] = {BNNEP_CONV(5, 3, 1, 2), BNNEP_FC(10)};
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT, like = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_network *network, *read;
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, 5, 2 * 7 * 9), scores[50], again[50];
+    char note[8];
+    size_t length;
+    o.dynamics = BNNEP_BINARY_ACTIVATIONS;
+    o.input_channels = 2;
+    o.input_height = 7;
+    o.input_width = 9;
+    o.connections = connections;
+    o.connection_count = 2;
+    o.free_steps = 11;
+    o.theta = 0.4f;
+    o.seed = 6;
+    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_predict(network, NULL, x, 5, BNNEP_READ_AVERAGE, scores, NULL));
+    assert_ok(bnnep_network_save(network, path, "nine chars"));
+    like.backend = "ref";
+    assert_ok(bnnep_network_load(path, &like, &read));
+    assert_ok(bnnep_predict(read, NULL, x, 5, BNNEP_READ_AVERAGE, again, NULL));
+    assert_memory_equal(scores, again, sizeof scores);
+    assert_ok(bnnep_file_note(path, note, sizeof note, &length));
+    assert_string_equal(note, "nine ch");
+    assert_int_equal(length, 10);
+    bnnep_network_free(network);
+    bnnep_network_free(read);
+    free(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(resumes), cmocka_unit_test(damage),
+                                       cmocka_unit_test(other_runs), cmocka_unit_test(inference)};
+    return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);
+}
