@@ -3,7 +3,7 @@ add_library(bnnep_flags INTERFACE)
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
-target_compile_definitions(bnnep_flags INTERFACE _POSIX_C_SOURCE=200809L)
+target_compile_definitions(bnnep_flags INTERFACE _XOPEN_SOURCE=700)
 target_compile_options(bnnep_flags INTERFACE
   # The same bits everywhere: no fused multiply-adds but those written as such. The other two change no result;
   # they let loops with comparisons be vectorised.

@@ -22,7 +22,7 @@ wrong() {
 run() {
     expected=$1
     shift
-    "$train" "$@" >"$work/out" 2>"$work/err" </dev/null
+    (cd "$work" && "$train" "$@") >"$work/out" 2>"$work/err" </dev/null
     status=$?
     if [ "$status" -eq "$expected" ]; then ok; else wrong "status $status, expected $expected: $*"; fi
 }

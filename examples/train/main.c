@@ -2,7 +2,10 @@
 /* bnnep-train: the paper's program. One line an epoch on standard output. */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "folder.h"
 #include "train.h"
 
 static volatile sig_atomic_t interrupted;
@@ -19,11 +22,24 @@ static void catch_interrupt(void) {
     sigaction(SIGINT, &action, NULL);
 }
 
+/* What the callback draws and watches. */
+struct watch {
+    struct progress bar;
+    double save_after; /* seconds since the last checkpoint; 0: never */
+    const struct folder *folder;
+};
+
+static bool is_due(const struct watch *watch) {
+    return watch->save_after > 0.0 && progress_now() - watch->folder->saved_at >= watch->save_after;
+}
+
+/* Stops at Ctrl-C, and for a checkpoint: the epoch is then gone on with. */
 static int32_t on_progress(void *user, const bnnep_progress *event) {
+    struct watch *watch = user;
     if (event->event != BNNEP_EVENT_BATCH)
         return 0;
-    progress_draw(user, event);
-    return interrupted;
+    progress_draw(&watch->bar, event);
+    return interrupted || is_due(watch);
 }
 
 static double percent(uint64_t part, uint64_t whole) {
@@ -47,65 +63,106 @@ static int print_epoch(int epoch, const bnnep_report *train, const bnnep_report 
 
 /* From epoch `epochDecayLrAlpha` on, the learning rates of the scaling factors are divided by `decayLrAlpha`. */
 static bnnep_status decay_lr_alpha(struct setup *setup, const struct options *options, int epoch) {
-    if (!options->learn_alpha || epoch != options->epoch_decay_lr_alpha)
+    double rates[MOST_VALUES];
+    if (!options->learn_alpha)
         return BNNEP_OK;
     for (size_t k = 0; k < setup->connections; k++)
-        setup->lr_alpha[k] /= options->decay_lr_alpha;
-    return bnnep_optimizer_set_lr_alpha(setup->optimizer, setup->lr_alpha);
+        rates[k] = setup->lr_alpha[k] / (epoch >= options->epoch_decay_lr_alpha ? options->decay_lr_alpha : 1.0);
+    return bnnep_optimizer_set_lr_alpha(setup->optimizer, rates);
 }
 
-/* One epoch of training and its test. */
-static bnnep_status run_epoch(struct setup *setup, const struct options *options, int epoch, bnnep_report *train,
-                              bnnep_report *test) {
+/* Trains one epoch, or what is left of it, with checkpoints on the way. Returns the exit status, or 0; *done is false
+ * after Ctrl-C. */
+static int train_epoch(struct setup *setup, const struct options *options, struct folder *folder, int epoch,
+                       bnnep_report *report, bool *done) {
     char what[64];
-    struct progress progress;
+    struct watch watch = {.save_after = folder->open ? 60.0 * options->checkpoint_minutes : 0.0, .folder = folder};
     bnnep_status status = decay_lr_alpha(setup, options, epoch);
-    if (status != BNNEP_OK)
-        return status;
     snprintf(what, sizeof what, "epoch %d/%d", epoch, options->epochs);
-    progress_open(&progress, what);
-    status =
-        bnnep_train_epoch(setup->optimizer, setup->train, (size_t)options->batch_size, on_progress, &progress, train);
-    progress_clear(&progress);
-    if (status != BNNEP_OK)
-        return status;
-    progress_open(&progress, "test");
-    status = bnnep_evaluate(setup->network, NULL, setup->test, on_progress, &progress, test);
-    progress_clear(&progress);
-    return status;
+    progress_open(&watch.bar, what);
+    *done = false;
+    while (status == BNNEP_OK && !*done) {
+        status =
+            bnnep_train_epoch(setup->optimizer, setup->train, (size_t)options->batch_size, on_progress, &watch, report);
+        *done = status == BNNEP_OK;
+        if (status != BNNEP_CANCELLED)
+            break;
+        const int saved = folder_save(folder, setup);
+        if (saved || interrupted) {
+            progress_clear(&watch.bar);
+            return saved;
+        }
+        status = BNNEP_OK;
+    }
+    progress_clear(&watch.bar);
+    return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
-static int run(struct setup *setup, const struct options *options) {
-    uint64_t flips[MOST_VALUES];
-    for (int epoch = 1; epoch <= options->epochs && !interrupted; epoch++) {
+static int test_epoch(struct setup *setup, bnnep_report *report, bool *done) {
+    struct watch watch = {.save_after = 0.0};
+    progress_open(&watch.bar, "test");
+    const bnnep_status status = bnnep_evaluate(setup->network, NULL, setup->test, on_progress, &watch, report);
+    progress_clear(&watch.bar);
+    *done = status == BNNEP_OK;
+    return status == BNNEP_OK || status == BNNEP_CANCELLED ? 0 : setup_failed(status);
+}
+
+static int run(struct setup *setup, const struct options *options, struct folder *folder) {
+    uint64_t flips[MOST_VALUES], epochs = 0;
+    int status = 0;
+    bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
+    for (int epoch = (int)epochs + 1; status == 0 && epoch <= options->epochs && !interrupted; epoch++) {
         bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
+        bool done;
         train.flips = flips;
         train.flips_count = MOST_VALUES;
-        const bnnep_status status = run_epoch(setup, options, epoch, &train, &test);
-        if (status == BNNEP_CANCELLED)
+        status = train_epoch(setup, options, folder, epoch, &train, &done);
+        if (status == 0 && done)
+            status = test_epoch(setup, &test, &done);
+        if (status || !done)
             break;
-        if (status != BNNEP_OK)
-            return setup_failed(status);
-        const int printed = print_epoch(epoch, &train, &test, setup->connections);
-        if (printed)
-            return printed;
+        status = print_epoch(epoch, &train, &test, setup->connections);
+        if (status == 0)
+            status = folder_epoch(folder, setup, &train, &test);
     }
     if (interrupted)
         fputs("bnnep-train: interrupted, ended after the batch\n", stderr);
-    return 0;
+    return status;
+}
+
+/* The options of the run that is gone on with, and over them those of this command line. */
+static int read_resumed(struct options *options, int argc, char **argv) {
+    int old_argc;
+    char **old_argv, from[4096];
+    snprintf(from, sizeof from, "%s", options->resume);
+    int status = folder_arguments(from, &old_argc, &old_argv);
+    if (status)
+        return status;
+    status = options_read(options, old_argc, old_argv);
+    if (status < 0)
+        status = options_add(options, argc, argv);
+    /* the words stay: options point into them until the program ends */
+    return status;
 }
 
 int main(int argc, char **argv) {
     struct options options;
     struct setup setup;
+    struct folder folder = {.open = false};
     int status = options_read(&options, argc, argv);
+    if (status < 0 && options.resume)
+        status = read_resumed(&options, argc, argv);
     if (status >= 0)
         return status;
     status = setup_open(&setup, &options);
+    if (status == 0)
+        status = options.resume ? folder_resume(&folder, &setup, options.resume)
+                                : folder_create(&folder, &setup, &options, argc, argv);
     if (status == 0) {
         catch_interrupt();
-        status = run(&setup, &options);
+        status = run(&setup, &options, &folder);
     }
+    folder_close(&folder);
     setup_close(&setup);
     return status;
 }

@@ -39,6 +39,12 @@ static const struct known table[] = {
     {"threads", "N", "threads of the cpu backend [one a core]", INTEGER, AT(threads), 1, 64, NULL},
     {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", TEXT, AT(backend), 0, 0, NULL},
     {"no-shuffle", NULL, "take the images in the order of the file", FLAG, AT(no_shuffle), 0, 0, NULL},
+    {"out", "DIR", "folder in which runs are kept [the current folder]", TEXT, AT(out), 0, 0, NULL},
+    {"no-save", NULL, "keep nothing", FLAG, AT(no_save), 0, 0, NULL},
+    {"checkpoint-minutes", "X", "write a checkpoint every X minutes too [0: after each epoch]", NUMBER,
+     AT(checkpoint_minutes), 0, 1e9, NULL},
+    {"resume", "DIR", "go on with the run in this folder, with its options; those given here override them", TEXT,
+     AT(resume), 0, 0, NULL},
     {"momentum-noise", NULL, "momenta start from noise, as in the paper's program for mnist-conv-bin", FLAG,
      AT(momentum_noise), 0, 0, NULL},
     {"settle", "TOL", "end a sample's phase when a step changes no state by more; <0: never [0, exact]", NUMBER,
@@ -272,6 +278,11 @@ static int parse(struct options *options, int argc, char **argv) {
     return -1;
 }
 
+int options_add(struct options *options, int argc, char **argv) {
+    optind = 0; /* glibc: start anew, also when called again */
+    return parse(options, argc, argv);
+}
+
 int options_read(struct options *options, int argc, char **argv) {
     *options = (struct options){
         .dataset = "mnist",
@@ -294,11 +305,50 @@ int options_read(struct options *options, int argc, char **argv) {
         .decay_lr_alpha = 1.0,
         .epoch_decay_lr_alpha = 1000,
     };
-    optind = 0; /* glibc: start anew, also when called again */
-    const int status = parse(options, argc, argv);
+    const int status = options_add(options, argc, argv);
     if (status >= 0)
         return status;
-    if (options->layers.count == 0)
+    if (options->layers.count == 0 && !options->resume)
         return complain("say which network: --preset NAME, or --layersList and the options that go with it");
     return -1;
+}
+
+void options_print(const struct options *options, FILE *file) {
+    for (size_t i = 0; i < KNOWN; i++) {
+        const struct known *option = &table[i];
+        const void *field = (const char *)options + option->at;
+        const struct list *list = field;
+        switch (option->kind) {
+        case TEXT:
+            if (*(const char *const *)field)
+                fprintf(file, "%s = %s\n", option->name, *(const char *const *)field);
+            break;
+        case INTEGER:
+            fprintf(file, "%s = %d\n", option->name, *(const int *)field);
+            break;
+        case LONG:
+            fprintf(file, "%s = %lld\n", option->name, (long long)*(const int64_t *)field);
+            break;
+        case NUMBER:
+            fprintf(file, "%s = %g\n", option->name, *(const double *)field);
+            break;
+        case FLAG:
+            fprintf(file, "%s = %d\n", option->name, *(const bool *)field);
+            break;
+        case LIST:
+        case COUNTS:
+            if (list->count == 0)
+                break;
+            fprintf(file, "%s =", option->name);
+            for (size_t v = 0; v < list->count; v++)
+                fprintf(file, " %g", list->value[v]);
+            fputc('\n', file);
+            break;
+        case PRESET:
+        case LIST_PRESETS:
+        case HELP:
+        case VERSION:
+            break;
+        }
+    }
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { MOST_VALUES = 64 };
 
@@ -29,17 +30,22 @@ struct options {
     double decay_lr_alpha;
     int epoch_decay_lr_alpha;
     /* ours */
-    const char *data, *backend;
+    const char *data, *backend, *out, *resume;
+    double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
     int threads; /* 0: as the backend likes */
-    bool no_shuffle, momentum_noise;
+    bool no_shuffle, momentum_noise, no_save;
     double settle;
 };
 
 /* Reads the command line. Returns -1 to go on, or the exit status: 0 after --help and the like, 2 after an error,
  * which was printed. */
 int options_read(struct options *options, int argc, char **argv);
+/* Reads more options over those that are there; -1, or the exit status as above. */
+int options_add(struct options *options, int argc, char **argv);
+/* Writes the options that apply, one a line. */
+void options_print(const struct options *options, FILE *file);
 
 /* --- presets.c ------------------------------------------------------------------------------------------------ */
 

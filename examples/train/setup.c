@@ -153,11 +153,11 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
     const bool conv = strcmp(o->archi, "conv") == 0;
     const struct list gamma = conv ? with_classifier(o, o->classi_gamma, &o->conv_gamma) : o->gamma;
     const struct list threshold = conv ? with_classifier(o, o->classi_threshold, &o->conv_threshold) : o->threshold;
-    double gammas[MOST_VALUES], thresholds[MOST_VALUES], lr_bias[MOST_VALUES];
+    double lr_bias[MOST_VALUES];
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    int status = turn(conv ? "conv_gamma" : "gamma", &gamma, setup->connections, gammas);
+    int status = turn(conv ? "conv_gamma" : "gamma", &gamma, setup->connections, setup->gamma);
     if (status == 0)
-        status = turn(conv ? "conv_threshold" : "gradThreshold", &threshold, setup->connections, thresholds);
+        status = turn(conv ? "conv_threshold" : "gradThreshold", &threshold, setup->connections, setup->threshold);
     if (status == 0)
         status = turn("lrBias", &o->lr_bias, setup->connections, lr_bias);
     if (status == 0 && o->learn_alpha)
@@ -168,8 +168,8 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
     p.nudged_steps = o->Kmax;
     p.beta = (float)o->beta;
     p.random_beta = o->random_beta;
-    p.gamma = gammas;
-    p.threshold = thresholds;
+    p.gamma = setup->gamma;
+    p.threshold = setup->threshold;
     p.lr_bias = lr_bias;
     p.lr_alpha = o->learn_alpha ? setup->lr_alpha : NULL;
     p.shuffle = !o->no_shuffle;

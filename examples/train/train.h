@@ -13,7 +13,7 @@ struct setup {
     bnnep_dataset *train, *test;
     bnnep_network *network;
     bnnep_optimizer *optimizer;
-    double lr_alpha[MOST_VALUES]; /* input first */
+    double lr_alpha[MOST_VALUES], gamma[MOST_VALUES], threshold[MOST_VALUES]; /* input first */
     size_t connections;
 };
 
