@@ -130,39 +130,47 @@ static int run(struct setup *setup, const struct options *options, struct folder
     return status;
 }
 
-/* The options of the run that is gone on with, and over them those of this command line. */
-static int read_resumed(struct options *options, int argc, char **argv) {
+/* The options of the run that is gone on with, and over them those of this command line. They point into *words, which
+ * is freed when they are not needed any more. */
+static int read_resumed(struct options *options, int argc, char **argv, char ***words) {
     int old_argc;
-    char **old_argv, from[4096];
+    char from[4096];
     snprintf(from, sizeof from, "%s", options->resume);
-    int status = folder_arguments(from, &old_argc, &old_argv);
+    int status = folder_arguments(from, &old_argc, words);
     if (status)
         return status;
-    status = options_read(options, old_argc, old_argv);
-    if (status < 0)
-        status = options_add(options, argc, argv);
-    /* the words stay: options point into them until the program ends */
+    status = options_read(options, old_argc, *words);
+    return status < 0 ? options_add(options, argc, argv) : status;
+}
+
+/* Trains, or compares gradients, as the options say. */
+static int work(const struct options *options, int argc, char **argv) {
+    struct setup setup;
+    struct folder folder = {.open = false};
+    int status = setup_open(&setup, options);
+    if (status == 0 && options->compare_gradients)
+        status = compare_gradients(&setup, options);
+    else if (status == 0) {
+        status = options->resume ? folder_resume(&folder, &setup, options->resume)
+                                 : folder_create(&folder, &setup, options, argc, argv);
+        if (status == 0) {
+            catch_interrupt();
+            status = run(&setup, options, &folder);
+        }
+    }
+    folder_close(&folder);
+    setup_close(&setup);
     return status;
 }
 
 int main(int argc, char **argv) {
     struct options options;
-    struct setup setup;
-    struct folder folder = {.open = false};
+    char **words = NULL;
     int status = options_read(&options, argc, argv);
     if (status < 0 && options.resume)
-        status = read_resumed(&options, argc, argv);
-    if (status >= 0)
-        return status;
-    status = setup_open(&setup, &options);
-    if (status == 0)
-        status = options.resume ? folder_resume(&folder, &setup, options.resume)
-                                : folder_create(&folder, &setup, &options, argc, argv);
-    if (status == 0) {
-        catch_interrupt();
-        status = run(&setup, &options, &folder);
-    }
-    folder_close(&folder);
-    setup_close(&setup);
+        status = read_resumed(&options, argc, argv, &words);
+    if (status < 0)
+        status = work(&options, argc, argv);
+    free(words);
     return status;
 }

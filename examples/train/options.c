@@ -45,6 +45,8 @@ static const struct known table[] = {
      AT(checkpoint_minutes), 0, 1e9, NULL},
     {"resume", "DIR", "go on with the run in this folder, with its options; those given here override them", TEXT,
      AT(resume), 0, 0, NULL},
+    {"compare-gradients", NULL, "print how the contrast follows the gradient of BPTT on one batch, and train nothing",
+     FLAG, AT(compare_gradients), 0, 0, NULL},
     {"momentum-noise", NULL, "momenta start from noise, as in the paper's program for mnist-conv-bin", FLAG,
      AT(momentum_noise), 0, 0, NULL},
     {"settle", "TOL", "end a sample's phase when a step changes no state by more; <0: never [0, exact]", NUMBER,

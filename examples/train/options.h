@@ -35,7 +35,7 @@ struct options {
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
     int threads; /* 0: as the backend likes */
-    bool no_shuffle, momentum_noise, no_save;
+    bool no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
 };
 

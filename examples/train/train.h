@@ -23,6 +23,10 @@ void setup_close(struct setup *setup);
 /* Prints the library's last error; returns the exit status for it. */
 int setup_failed(bnnep_status status);
 
+/* --- compare.c: --compare-gradients ------------------------------------------------------------------------------ */
+
+int compare_gradients(struct setup *setup, const struct options *options);
+
 /* --- progress.c: the bar on standard error --------------------------------------------------------------------- */
 
 struct progress {
