@@ -71,7 +71,7 @@ ENDS_WITH(bnnep_dataset_info, classes);
 ENDS_WITH(bnnep_transform, crop);
 ENDS_WITH(bnnep_connection, reserved);
 ENDS_WITH(bnnep_network_options, log_user);
-ENDS_WITH(bnnep_network_info, settle_tolerance);
+ENDS_WITH(bnnep_network_info, reserved);
 ENDS_WITH(bnnep_connection_info, width);
 ENDS_WITH(bnnep_optimizer_options, reserved);
 ENDS_WITH(bnnep_report, flips_count);

@@ -180,25 +180,25 @@ bnnep_status bnnep_dataset_from_idx(const char *images_path, const char *labels_
                                     bnnep_dataset **out) {
     if (out)
         *out = NULL;
-    if (!images_path || !labels_path || !out)
+    if (!images_path || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_idx: %s is NULL",
-                          !images_path   ? "images_path"
-                          : !labels_path ? "labels_path"
-                                         : "out");
+                          !images_path ? "images_path" : "out");
     struct idx images, labels = {0};
     int32_t *own_labels = NULL;
     bnnep_dataset_options options;
     bnnep_status status = read_idx(images_path, 2, 4, &images);
-    if (status == BNNEP_OK)
+    if (status == BNNEP_OK && labels_path)
         status = read_idx(labels_path, 1, 1, &labels);
-    if (status == BNNEP_OK && images.size[0] != labels.size[0])
+    if (status == BNNEP_OK && labels_path && images.size[0] != labels.size[0])
         status = bnnep_fail(BNNEP_ERROR_FORMAT,
                             "%s: %llu labels at offset 4, expected %llu, the number of images in %s", labels_path,
                             (unsigned long long)labels.size[0], (unsigned long long)images.size[0], images_path);
     if (status == BNNEP_OK)
         status = take_shape(&images, classes, &options);
-    if (status == BNNEP_OK)
+    if (status == BNNEP_OK && labels_path)
         status = take_labels(&labels, classes, &own_labels);
+    else if (status == BNNEP_OK && !(own_labels = bnnep_array(images.size[0], sizeof *own_labels)))
+        status = bnnep_fail_memory("labels", images.size[0] * sizeof *own_labels);
     free(labels.values);
     if (status != BNNEP_OK) {
         free(images.values);

@@ -382,6 +382,9 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
         .max_batch = o->max_batch,
         .free_steps = o->free_steps,
         .settle_tolerance = o->settle_tolerance,
+        .input_channels = o->input_channels,
+        .input_height = o->input_height,
+        .input_width = o->input_width,
     };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_network_info");
 }

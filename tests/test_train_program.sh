@@ -88,6 +88,41 @@ run 0 --help
 says out '^  --gradThreshold X\.\.\.'
 run 0 --version
 
+# runs are kept in folders of their own, and can be gone on with
+# shellcheck disable=SC2086
+run 0 $small $few --out runs
+# shellcheck disable=SC2086
+run 0 $small $few --out runs
+folder=$(dirname "$(find "$work/runs" -path '*/S-2/results.csv')")
+for name in Hyperparameters.txt checkpoint.safetensors checkpoint-previous.safetensors checkpoint-best.safetensors network.safetensors; do
+    if [ -s "$folder/$name" ]; then ok; else wrong "the run folder lacks $name"; fi
+done
+if [ "$(wc -l <"$folder/results.csv")" -eq 3 ]; then ok; else wrong "results.csv has no row an epoch"; fi
+run 0 --resume "$folder" --epochs 3
+says out '^epoch=3 '
+if [ "$(wc -l <"$work/out")" -eq 1 ] && [ "$(wc -l <"$folder/results.csv")" -eq 4 ]; then ok; else wrong "--resume"; fi
+run 2 --resume "$folder" --T 21
+says err "checkpoint.safetensors: is of another run: its network's free_steps is 20, here it is 21"
+run 1 --resume "$work"
+says err 'checkpoint.safetensors: cannot be opened'
+# shellcheck disable=SC2086
+run 0 $small $few --no-save --out unwanted
+if [ -e "$work/unwanted" ]; then wrong "--no-save keeps something"; else ok; fi
+# shellcheck disable=SC2086
+run 0 $small --compare-gradients --Kmax 3 --batchSize 8 --train-limit 20
+says out '^connection=1 step=3 cosine=-?[0-9.]+ relative_error=[0-9.]+$'
+
+# the trained network, read again
+classify=$(dirname "$train")/bnnep-classify
+"$classify" "$folder/network.safetensors" "$sample/t10k-images-idx3-ubyte.gz" >"$work/out" 2>"$work/err" || wrong "bnnep-classify"
+if [ "$(grep -Ec '^image=[0-9]+ class=[0-9] scores=([0-9.]+,){9}[0-9.]+$' "$work/out")" -eq 1000 ]; then ok; else wrong "classes"; fi
+gzip -dc "$sample/t10k-images-idx3-ubyte.gz" >"$work/images"
+{ printf 'P5\n# a digit\n28 28\n255\n'; tail -c +801 "$work/images" | head -c 784; } >"$work/digit.pgm"
+"$classify" "$folder/network.safetensors" "$work/digit.pgm" >"$work/one" 2>"$work/err" || wrong "bnnep-classify digit.pgm"
+if [ "$(sed 's/image=0/image=1/' "$work/one")" = "$(sed -n 2p "$work/out")" ]; then ok; else wrong "PGM and IDX differ"; fi
+"$classify" "$folder/results.csv" "$work/digit.pgm" >"$work/out" 2>"$work/err" && wrong "results.csv is no network"
+says err 'results.csv: '
+
 # wrong usage: status 2, words on standard error, nothing on standard output
 run 2
 silent out

@@ -207,10 +207,8 @@ int folder_resume(struct folder *folder, struct setup *setup, const char *from) 
     free(note);
     const bnnep_status status = folder->note ? bnnep_checkpoint_load(setup->optimizer, path) : BNNEP_ERROR_MEMORY;
     uint64_t epochs = 0;
-    if (status != BNNEP_OK) {
-        setup_failed(status);
-        return 1;
-    }
+    if (status != BNNEP_OK)
+        return setup_failed(status);
     bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
     return cut_results(folder, epochs);
 }

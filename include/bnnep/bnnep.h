@@ -138,7 +138,8 @@ BNNEP_API bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *op
 
 /** A data set from two files in the IDX format of MNIST, plain or gzip: unsigned bytes, images of 2
  * (count, values), 3 (count, rows, columns) or 4 dimensions (count, channels, rows, columns) and as many
- * labels. @p classes as in bnnep_dataset_options. The files are read whole and closed. Errors name the file,
+ * labels. @p labels_path may be NULL: then all labels are 0, for inputs that are to be predicted. @p classes as in
+ * bnnep_dataset_options. The files are read whole and closed. Errors name the file,
  * the offset (in the uncompressed data) and what was expected. */
 BNNEP_API bnnep_status bnnep_dataset_from_idx(const char *images_path, const char *labels_path, int32_t classes,
                                               bnnep_dataset **out);
@@ -292,9 +293,11 @@ typedef struct bnnep_network_info {
     uint64_t weights;    /**< binary weights in all */
     int32_t dynamics, classes, expand_output, max_batch, free_steps;
     float settle_tolerance;
+    int32_t input_channels, input_height, input_width; /**< shape of an input */
+    int32_t reserved;                                  /**< 0 */
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
-    { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f }
+    { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0, 0, 0, 0 }
 
 BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnnep_network_info *info);
 

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bnnep-classify: what a trained network takes images for.
+ *
+ *     bnnep-classify [--single] [--backend NAME] [--cifar10] NETWORK FILE...
+ *
+ * NETWORK is a file of bnnep-train (network.safetensors, or a checkpoint). Each FILE holds images in IDX (plain or
+ * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). One line an image, counted over all files: image=7 class=3
+ * scores=0.01,0.00,...
+ */
+#include <ctype.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bnnep/bnnep.h>
+
+struct classifier {
+    bnnep_network *network;
+    bnnep_network_info info;
+    int32_t readout;
+    bool normalise; /* as CIFAR-10 was in training */
+    uint64_t images;
+    float *scores;
+};
+
+static int complain(const char *path, const char *what) {
+    fprintf(stderr, "bnnep-classify: %s: %s\n", path, what);
+    return 1;
+}
+
+static int failed(void) {
+    fprintf(stderr, "bnnep-classify: %s\n", bnnep_last_error());
+    return 1;
+}
+
+/* Classifies images [count][channels][height][width] and prints a line for each. */
+static int classify(struct classifier *c, float *inputs, size_t count) {
+    static const float mean[] = {0.4914f, 0.4822f, 0.4465f}, deviation[] = {0.247f, 0.243f, 0.261f};
+    const size_t values = (size_t)c->info.inputs;
+    for (size_t v = 0; c->normalise && v < count * values; v++)
+        inputs[v] = (inputs[v] - mean[v % values / (values / 3)]) / deviation[v % values / (values / 3)];
+    for (size_t n = 0; n < count; n++) {
+        int32_t class;
+        if (bnnep_predict(c->network, NULL, inputs + n * values, 1, c->readout, c->scores, &class) != BNNEP_OK)
+            return failed();
+        printf("image=%llu class=%d scores=", (unsigned long long)c->images++, class);
+        for (int32_t i = 0; i < c->info.classes; i++)
+            printf("%s%.4f", i ? "," : "", (double)c->scores[i]);
+        putchar('\n');
+    }
+    return 0;
+}
+
+/* --- PGM and PPM
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* The next number of the header, after white space and comments; -1 if there is none. */
+static int header_number(FILE *file) {
+    int c = fgetc(file), number = -1;
+    while (isspace(c) || c == '#') {
+        while (c == '#' && (c = fgetc(file)) != EOF && c != '\n')
+            c = '#';
+        c = fgetc(file);
+    }
+    for (; isdigit(c) && number < 100000; c = fgetc(file))
+        number = 10 * (number < 0 ? 0 : number) + (c - '0');
+    return isspace(c) ? number : -1; /* one white space closes it */
+}
+
+/* An open file behind its "P5" or "P6". */
+static int classify_map(struct classifier *c, const char *path, FILE *file, int channels) {
+    const int width = header_number(file), height = header_number(file), most = header_number(file);
+    char what[160];
+    if (width < 1 || height < 1 || most != 255)
+        return complain(path, "its PGM or PPM header cannot be read (8 bits a value are expected)");
+    if (channels != c->info.input_channels || width != c->info.input_width || height != c->info.input_height) {
+        snprintf(what, sizeof what, "is %d x %d x %d (channels, height, width), the network takes %d x %d x %d",
+                 channels, height, width, c->info.input_channels, c->info.input_height, c->info.input_width);
+        return complain(path, what);
+    }
+    const size_t values = (size_t)c->info.inputs, pixels = values / (size_t)channels;
+    unsigned char *bytes = malloc(values);
+    float *inputs = malloc(values * sizeof *inputs);
+    int status = bytes && inputs ? 0 : complain(path, "out of memory");
+    if (status == 0 && fread(bytes, 1, values, file) != values)
+        status = complain(path, "ends before its last pixel");
+    for (size_t v = 0; status == 0 && v < values; v++) /* from interleaved to planar */
+        inputs[v] = (float)bytes[v % pixels * (size_t)channels + v / pixels] / 255.0f;
+    if (status == 0)
+        status = classify(c, inputs, 1);
+    free(bytes);
+    free(inputs);
+    return status;
+}
+
+/* --- IDX
+ * ----------------------------------------------------------------------------------------------------------------- */
+
+static int classify_idx(struct classifier *c, const char *path) {
+    bnnep_dataset *data;
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    if (bnnep_dataset_from_idx(path, NULL, 0, &data) != BNNEP_OK)
+        return failed();
+    bnnep_dataset_get_info(data, &info);
+    const size_t values = (size_t)c->info.inputs;
+    float *inputs = malloc(values * sizeof *inputs);
+    int status = 0;
+    if ((uint64_t)info.channels * (uint64_t)info.height * (uint64_t)info.width != c->info.inputs)
+        status = complain(path, "its images have another number of values than the network's inputs");
+    else if (!inputs)
+        status = complain(path, "out of memory");
+    for (uint64_t n = 0; status == 0 && n < info.count; n++)
+        status = bnnep_dataset_read(data, n, 1, inputs, NULL) == BNNEP_OK ? classify(c, inputs, 1) : failed();
+    free(inputs);
+    bnnep_dataset_free(data);
+    return status;
+}
+
+static int classify_file(struct classifier *c, const char *path) {
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        perror(path);
+        return 1;
+    }
+    const int first = fgetc(file), second = fgetc(file);
+    const int channels = first != 'P' ? 0 : second == '5' ? 1 : second == '6' ? 3 : 0;
+    const int status = channels ? classify_map(c, path, file, channels) : -1;
+    fclose(file);
+    return status >= 0 ? status : classify_idx(c, path);
+}
+
+static int usage(void) {
+    fputs("usage: bnnep-classify [--single] [--backend NAME] [--cifar10] NETWORK FILE...\n", stderr);
+    return 2;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"single", no_argument, NULL, 's'},
+                                            {"backend", required_argument, NULL, 'b'},
+                                            {"cifar10", no_argument, NULL, 'c'},
+                                            {NULL, 0, NULL, 0}};
+    struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
+    bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (o == 's')
+            c.readout = BNNEP_READ_SINGLE;
+        else if (o == 'b')
+            like.backend = optarg;
+        else if (o == 'c')
+            c.normalise = true;
+        else
+            return usage();
+    }
+    if (argc - optind < 2)
+        return usage();
+    if (bnnep_network_load(argv[optind], &like, &c.network) != BNNEP_OK)
+        return failed();
+    bnnep_network_get_info(c.network, &c.info);
+    c.scores = malloc((size_t)c.info.classes * sizeof *c.scores);
+    int status = c.scores ? 0 : complain(argv[optind], "out of memory");
+    if (status == 0 && c.normalise && c.info.input_channels != 3)
+        status = complain(argv[optind], "--cifar10 is for networks with three channels");
+    for (int i = optind + 1; status == 0 && i < argc; i++)
+        status = classify_file(&c, argv[i]);
+    if (fflush(stdout) != 0 && status == 0)
+        status = complain("standard output", "cannot be written");
+    free(c.scores);
+    bnnep_network_free(c.network);
+    return status;
+}
