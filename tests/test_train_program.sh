@@ -180,13 +180,13 @@ run 1 $small --backend fast
 says err "no backend 'fast'"
 if [ -e /dev/full ]; then
     # shellcheck disable=SC2086
-    if "$train" $small $few >/dev/full 2>"$work/err"; then wrong "a full disk is not noticed"; else ok; fi
+    if "$train" $small $few --no-save >/dev/full 2>"$work/err"; then wrong "a full disk is not noticed"; else ok; fi
     says err 'standard output'
 fi
 
 # Ctrl-C ends the run after the batch: status 0, whole lines only
 # shellcheck disable=SC2086
-"$train" $small --epochs 100000 --train-limit 64 --test-limit 1 >"$work/out" 2>"$work/err" </dev/null &
+"$train" $small --no-save --epochs 100000 --train-limit 64 --test-limit 1 >"$work/out" 2>"$work/err" </dev/null &
 pid=$!
 tries=0
 until [ -s "$work/out" ] || [ $tries -gt 300 ]; do
