@@ -23,7 +23,7 @@ import pandas as pd
 
 
 def read_results(runs):
-    """A frame an epoch-indexed run; only the epochs that all runs have."""
+    """A frame a run; only the epochs that all of them have."""
     frames = [pd.read_csv(os.path.join(run, "results.csv")) for run in runs]
     columns = set(map(tuple, (frame.columns for frame in frames)))
     if len(columns) > 1:
@@ -114,8 +114,9 @@ def main():
     frames = read_results(arguments.runs)
     signs, network = read_signs(os.path.join(arguments.runs[0], "checkpoint.safetensors"))
     parts = os.path.normpath(os.path.abspath(arguments.runs[0])).split(os.sep)
-    name = " ".join(parts[-3:]) if len(frames) == 1 else f"{parts[-3]}, {len(frames)} runs, mean ± standard deviation"
-    for figure, file in ((draw_curves(frames, name), "curves"), (draw_weights(signs, network, name), "weights")):
+    one = " ".join(parts[-3:])
+    name = one if len(frames) == 1 else f"{parts[-3]}, {len(frames)} runs, mean ± standard deviation"
+    for figure, file in ((draw_curves(frames, name), "curves"), (draw_weights(signs, network, one), "weights")):
         for kind in ("png", "svg"):
             path = os.path.join(out, f"{file}.{kind}")
             figure.savefig(path, dpi=120)
