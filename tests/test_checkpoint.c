@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "support.h"
 
@@ -190,6 +191,55 @@ static void other_runs(void **state) {
     net_free(&saved);
 }
 
+static uint8_t *find_text(uint8_t *bytes, size_t size, const char *text) {
+    for (size_t at = 0; at + strlen(text) <= size; at++)
+        if (memcmp(bytes + at, text, strlen(text)) == 0)
+            return bytes + at;
+    fail_msg("the file does not hold %s", text);
+    return NULL;
+}
+
+/* A whole file with something else in its header: its digest is made anew. */
+static void rewrite(uint8_t *bytes, size_t size, const char *from, const char *to) {
+    static const char key[] = "\"digest\":\"";
+    char digest[9];
+    uint8_t *const place = find_text(bytes, size, key) + sizeof key - 1;
+    memcpy(find_text(bytes, size, from), to, strlen(to));
+    memcpy(place, "00000000", 8);
+    snprintf(digest, sizeof digest, "%08lx", crc32(0, bytes + 8, (uInt)(size - 8)));
+    memcpy(place, digest, 8);
+    write_file(bytes, size);
+}
+
+/* Files that are whole, but not what they should be: newer, of something else, with tensors that do not fit. */
+static void foreign(void **state) {
+    (void)state;
+    static const struct {
+        const char *from, *to, *says;
+    } changes[] = {
+        {"\"format_version\":\"1\"", "\"format_version\":\"2\"", "its format version is 2, libbnnep"},
+        {"bnnep-checkpoint", "bnnep-checkpoinT", "its format is bnnep-checkpoinT"},
+        {"connection.1.alpha", "connection.9.alpha", "has no tensor connection.1.alpha"},
+        {"\"dtype\":\"F32\"", "\"dtype\":\"F64\"", "connection.0.momentum is F64 [29, 37], expected F32 [29, 37]"},
+        {"\"data_offsets\":[0,", "\"data_offsets\":[4,", "connection.0.momentum lies at 4 to"},
+        {"\\\"batches\\\"", "\\\"bAtches\\\"", "its position's counters cannot be read"},
+    };
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
+    size_t size;
+    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+        uint8_t *bytes = read_file(&size);
+        rewrite(bytes, size, changes[i].from, changes[i].to);
+        assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_FORMAT, changes[i].says);
+        assert_same_network(&net, &untouched);
+    }
+    net_free(&saved);
+    net_free(&net);
+    net_free(&untouched);
+}
+
 /* An inference file makes the same network, convolutions included, on any backend. */
 static void inference(void **state) {
     (void)state;
@@ -226,6 +276,7 @@ static void inference(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(resumes), cmocka_unit_test(damage),
-                                       cmocka_unit_test(other_runs), cmocka_unit_test(inference)};
+                                       cmocka_unit_test(other_runs), cmocka_unit_test(foreign),
+                                       cmocka_unit_test(inference)};
     return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);
 }
