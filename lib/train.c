@@ -33,6 +33,7 @@ static float draw_beta(const bnnep_optimizer *opt) {
     uint32_t words[4];
     if (!opt->options.random_beta)
         return opt->options.beta;
+    /* Substream 2 has no meaning: it was chosen among several by the results of three seeds (README). */
     bnnep_draw(opt->options.seed, BNNEP_DRAW_SIGN, 2, opt->batches, words);
     return words[0] & 1u ? opt->options.beta : -opt->options.beta;
 }
