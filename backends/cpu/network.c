@@ -52,12 +52,42 @@ static size_t stride_of(const struct bnnep_link *link) {
     return (link->columns + 63) / 64 * 8;
 }
 
+static size_t panels_of(size_t units) {
+    return (units + PANEL - 1) / PANEL;
+}
+
+/* All of a connection but its arrays. */
+static struct cpu_connection shape_of(const struct bnnep_model *model, size_t k) {
+    const struct bnnep_link *link = &model->links[k];
+    const bool convolution = bnnep_cpu_is_convolution(link);
+    const bool on_map = !convolution && k > 0 && bnnep_cpu_is_convolution(&model->links[k - 1]);
+    struct cpu_connection c = {.rows = link->rows, .columns = link->columns, .positions = 1, .parts = 1};
+    if (convolution)
+        c.parts = c.positions = link->kernel * link->kernel;
+    else if (on_map)
+        c.positions = model->links[k - 1].to.height * model->links[k - 1].to.width;
+    c.channels = c.columns / c.positions;
+    c.inner = c.columns / c.parts;
+    c.up_panels = panels_of(c.inner);
+    c.down_panels = panels_of(c.rows);
+    return c;
+}
+
+static size_t up_words(const struct cpu_connection *c) {
+    return c->parts * c->up_panels * c->rows * PANEL_WORDS;
+}
+
+static size_t down_words(const struct cpu_connection *c) {
+    return c->down_panels * c->columns * PANEL_WORDS;
+}
+
 static uint64_t network_bytes(const struct bnnep_model *model) {
     uint64_t bytes = sizeof(struct cpu_network);
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
+        const struct cpu_connection c = shape_of(model, k);
         bytes += sizeof(struct cpu_connection) + (uint64_t)link->rows * stride_of(link) +
-                 (link->scales + link->rows) * sizeof(float);
+                 (up_words(&c) + down_words(&c)) * sizeof(uint64_t) + (link->scales + link->rows) * sizeof(float);
     }
     return bytes;
 }
@@ -67,6 +97,8 @@ static void network_destroy(void *handle) {
     if (net && net->connection)
         for (size_t k = 0; k < net->model->connections; k++) {
             free(net->connection[k].bits);
+            free(net->connection[k].up);
+            free(net->connection[k].down);
             free(net->connection[k].alpha);
             free(net->connection[k].bias);
         }
@@ -84,11 +116,15 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
         return no_memory(why);
     net->model = model;
     net->threads = threads;
+    net->kernels = bnnep_select_kernels();
     net->connection = calloc(model->connections, sizeof *net->connection);
     bool complete = net->connection != NULL;
     for (size_t k = 0; complete && k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         struct cpu_connection *c = &net->connection[k];
+        *c = shape_of(model, k);
+        c->up = bnnep_cpu_alloc(up_words(c), sizeof(uint64_t));
+        c->down = bnnep_cpu_alloc(down_words(c), sizeof(uint64_t));
         c->stride = stride_of(link);
         /* Few rows leave room for more columns. */
         c->tile_rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
@@ -96,7 +132,7 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
         c->bits = bnnep_cpu_alloc(link->rows, c->stride);
         c->alpha = bnnep_cpu_alloc(link->scales, sizeof(float));
         c->bias = bnnep_cpu_alloc(link->rows, sizeof(float));
-        complete = c->bits && c->alpha && c->bias;
+        complete = c->bits && c->up && c->down && c->alpha && c->bias;
     }
     if (!complete) {
         network_destroy(net);
@@ -104,6 +140,53 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
     }
     *out = net;
     return BNNEP_OK;
+}
+
+/* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
+static void transpose(uint64_t *words) {
+    uint64_t mask = UINT64_C(0x00000000ffffffff);
+    for (size_t half = 32; half > 0; half /= 2, mask ^= mask << half)
+        for (size_t i = 0; i < 64; i = (i + half + 1) & ~half) {
+            const uint64_t swap = (words[i] >> half ^ words[i + half]) & mask;
+            words[i] ^= swap << half;
+            words[i + half] ^= swap;
+        }
+}
+
+/* `down` from `up`, 64 rows and 64 columns at a time. */
+static void fill_down(const struct cpu_connection *c) {
+    for (size_t part = 0; part < c->parts; part++)
+        for (size_t i = 0; i < c->inner; i += 64)
+            for (size_t row = 0; row < c->rows; row += 64) {
+                uint64_t words[64] = {0};
+                const uint64_t *up = bnnep_cpu_up(c, part, i / PANEL) + i % PANEL / 64;
+                uint64_t *down = bnnep_cpu_down(c, row / PANEL) + row % PANEL / 64;
+                for (size_t j = 0; j < 64 && row + j < c->rows; j++)
+                    words[j] = up[(row + j) * PANEL_WORDS];
+                transpose(words);
+                for (size_t j = 0; j < 64 && i + j < c->inner; j++)
+                    down[(part * c->inner + i + j) * PANEL_WORDS] = words[j];
+            }
+}
+
+static void fill_up(const struct cpu_connection *c, const uint8_t *bits) {
+    const size_t bytes = (c->columns + 7) / 8;
+    memset(c->up, 0, up_words(c) * sizeof *c->up);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (c->positions == 1) { /* in the same order, byte for byte */
+        for (size_t j = 0; j < c->rows; j++, bits += bytes)
+            for (size_t i = 0; i < c->columns; i += PANEL)
+                memcpy(bnnep_cpu_up(c, 0, i / PANEL) + j * PANEL_WORDS, bits + i / 8,
+                       c->columns - i < PANEL ? bytes - i / 8 : PANEL / 8);
+        return;
+    }
+#endif
+    for (size_t j = 0; j < c->rows; j++, bits += bytes)
+        for (size_t canonical = 0; canonical < c->columns; canonical++) {
+            const size_t column = bnnep_cpu_column(c, canonical), i = column % c->inner;
+            const uint64_t bit = bits[canonical / 8] >> canonical % 8 & 1;
+            bnnep_cpu_up(c, column / c->inner, i / PANEL)[j * PANEL_WORDS + i % PANEL / 64] |= bit << i % 64;
+        }
 }
 
 static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
@@ -114,6 +197,10 @@ static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *f
     const size_t bytes = (link->columns + 7) / 8;
     for (size_t j = 0; from->bits && j < link->rows; j++)
         memcpy(c->bits + j * c->stride, from->bits + j * bytes, bytes);
+    if (from->bits) {
+        fill_up(c, from->bits);
+        fill_down(c);
+    }
     if (from->scale)
         memcpy(c->alpha, from->scale, link->scales * sizeof(float));
     if (from->bias)
