@@ -76,10 +76,20 @@ struct cpu_tape {
     uint16_t **place; /* [step]: argmax; convolutional networks */
 };
 
+/* Back-propagation through time. Arrays as the states of a workspace, one for each step. */
+struct real_tape {
+    int32_t room, steps;
+    float **state;   /* [step]: states before it */
+    float **pre;     /* [step]: pre-activations; the states after the step are their clamp */
+    float **delta;   /* [step]: dLoss/dpre, summed over the batch */
+    int32_t **place; /* [step]: argmax; convolutional networks */
+};
+
 struct cpu_learner {
     struct cpu_network *network;
     float **momentum; /* [connection][rows][columns] */
     struct cpu_tape tape;
+    struct real_tape real_tape;
 };
 
 /* The panel of weights of part `part`, [rows][PANEL_WORDS]; and that of 256 rows, [columns][PANEL_WORDS]. */
@@ -96,6 +106,18 @@ static inline void bnnep_cpu_flip(const struct cpu_connection *c, size_t row, si
     const size_t part = column / c->inner, i = column % c->inner;
     bnnep_cpu_up(c, part, i / PANEL)[row * PANEL_WORDS + i % PANEL / 64] ^= UINT64_C(1) << i % 64;
     bnnep_cpu_down(c, row / PANEL)[column * PANEL_WORDS + row % PANEL / 64] ^= UINT64_C(1) << row % 64;
+}
+
+/* Momenta of up to 64 weights of a row take in the contrast G; which of them flip, by the bits of their signs. */
+static inline uint64_t bnnep_cpu_turn(const struct cpu_kernels *kernels, float *momentum, const float *G, size_t count,
+                                      const struct bnnep_rule *rule, bool at_threshold, float alpha, uint64_t signs) {
+    if (alpha != 0.0f)
+        return kernels->turn(momentum, G, count, rule, at_threshold, alpha > 0.0f ? signs : ~signs);
+    /* W = 0 pulls with 0. */
+    struct bnnep_rule never = *rule;
+    never.threshold = INFINITY;
+    kernels->turn(momentum, G, count, &never, false, signs);
+    return bnnep_flips(0.0f, 1.0f, rule->threshold, at_threshold) ? ~UINT64_C(0) >> (64 - count) : 0;
 }
 
 /* Where the canonical column [channel][position] stands. */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/real/real.h"
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
 #define MOST_THREADS 64u
@@ -87,7 +87,8 @@ static uint64_t network_bytes(const struct bnnep_model *model) {
         const struct bnnep_link *link = &model->links[k];
         const struct cpu_connection c = shape_of(model, k);
         bytes += sizeof(struct cpu_connection) + (uint64_t)link->rows * stride_of(link) +
-                 (up_words(&c) + down_words(&c)) * sizeof(uint64_t) + (link->scales + link->rows) * sizeof(float);
+                 ((uint64_t)up_words(&c) + down_words(&c)) * sizeof(uint64_t) +
+                 (link->scales + link->rows) * sizeof(float);
     }
     return bytes;
 }
@@ -189,6 +190,18 @@ static void fill_up(const struct cpu_connection *c, const uint8_t *bits) {
         }
 }
 
+/* The canonical bits from `up`. */
+static void read_up(const struct cpu_connection *c, uint8_t *bits) {
+    const size_t bytes = (c->columns + 7) / 8;
+    memset(bits, 0, c->rows * bytes);
+    for (size_t j = 0; j < c->rows; j++, bits += bytes)
+        for (size_t canonical = 0; canonical < c->columns; canonical++) {
+            const size_t column = bnnep_cpu_column(c, canonical), i = column % c->inner;
+            const uint64_t word = bnnep_cpu_up(c, column / c->inner, i / PANEL)[j * PANEL_WORDS + i % PANEL / 64];
+            bits[canonical / 8] |= (uint8_t)((word >> i % 64 & 1) << canonical % 8);
+        }
+}
+
 static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
     (void)why;
     struct cpu_network *net = handle;
@@ -214,7 +227,9 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t bytes = (link->columns + 7) / 8;
-    for (size_t j = 0; to->bits && j < link->rows; j++)
+    if (to->bits && !bnnep_cpu_binary(net->model))
+        read_up(c, to->bits);
+    for (size_t j = 0; to->bits && bnnep_cpu_binary(net->model) && j < link->rows; j++)
         memcpy(to->bits + j * bytes, c->bits + j * c->stride, bytes);
     if (to->scale)
         memcpy(to->scale, c->alpha, link->scales * sizeof(float));
@@ -241,7 +256,7 @@ void bnnep_cpu_unpack(const struct cpu_connection *connection, size_t row, size_
 }
 
 static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
-    uint64_t bytes = sizeof(struct cpu_learner) + bnnep_cpu_tape_bytes(model, max_batch, tape);
+    uint64_t bytes = sizeof(struct cpu_learner) + bnnep_real_tape_bytes(model, max_batch, tape);
     for (size_t k = 0; k < model->connections; k++)
         bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
     return bytes;
@@ -254,7 +269,7 @@ static void learner_destroy(void *handle) {
     for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
         free(learner->momentum[k]);
     free(learner->momentum);
-    bnnep_cpu_tape_free(&learner->tape);
+    bnnep_real_tape_free(&learner->real_tape);
     free(learner);
 }
 
@@ -271,7 +286,7 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
         complete = (learner->momentum[k] = bnnep_cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
     }
     if (complete && tape > 0)
-        complete = bnnep_cpu_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
+        complete = bnnep_real_tape_make(&learner->real_tape, net->model, max_batch, tape) == BNNEP_OK;
     if (!complete) {
         learner_destroy(learner);
         return no_memory(why);
@@ -280,20 +295,77 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
     return BNNEP_OK;
 }
 
+static size_t order(const struct cpu_learner *learner, const struct cpu_connection *c, size_t canonical) {
+    return bnnep_cpu_binary(learner->network->model) ? canonical : bnnep_cpu_column(c, canonical);
+}
+
+/* Momenta are in the order of `down`'s columns. */
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
     (void)why;
     struct cpu_learner *learner = handle;
-    const struct bnnep_link *link = &learner->network->model->links[k];
-    memcpy(learner->momentum[k], momentum, link->rows * link->columns * sizeof(float));
+    const struct cpu_connection *c = &learner->network->connection[k];
+    for (size_t j = 0; j < c->rows; j++)
+        for (size_t canonical = 0; canonical < c->columns; canonical++)
+            learner->momentum[k][j * c->columns + order(learner, c, canonical)] = momentum[j * c->columns + canonical];
     return BNNEP_OK;
 }
 
 static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
     (void)why;
     const struct cpu_learner *learner = handle;
-    const struct bnnep_link *link = &learner->network->model->links[k];
-    memcpy(momentum, learner->momentum[k], link->rows * link->columns * sizeof(float));
+    const struct cpu_connection *c = &learner->network->connection[k];
+    for (size_t j = 0; j < c->rows; j++)
+        for (size_t canonical = 0; canonical < c->columns; canonical++)
+            momentum[j * c->columns + canonical] = learner->momentum[k][j * c->columns + order(learner, c, canonical)];
     return BNNEP_OK;
+}
+
+/* --- the two engines -----------------------------------------------------------------------------------------------
+ */
+
+static bool binary(const void *workspace) {
+    const struct cpu_network *const *net = workspace; /* the first member of every workspace */
+    return bnnep_cpu_binary((*net)->model);
+}
+
+static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
+    char why[BNNEP_WHY];
+    const unsigned threads = bnnep_cpu_threads(device, why);
+    return bnnep_cpu_binary(model) ? bnnep_cpu_workspace_bytes(model, device, max_batch)
+                                   : bnnep_real_workspace_bytes(model, threads, max_batch);
+}
+
+static bnnep_status workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
+    const struct cpu_network *net = network;
+    const unsigned wanted = threads > 0 ? (unsigned)threads : net->threads;
+    return bnnep_cpu_binary(net->model) ? bnnep_cpu_workspace_create(network, max_batch, threads, out, why)
+                                        : bnnep_real_workspace_create(net, max_batch, wanted, out, why);
+}
+
+static void workspace_destroy(void *ws) {
+    if (ws)
+        (binary(ws) ? bnnep_cpu_workspace_destroy : bnnep_real_workspace_destroy)(ws);
+}
+
+static bnnep_status stage(void *ws, const float *x, const float *target, size_t count, char *why) {
+    return (binary(ws) ? bnnep_cpu_stage : bnnep_real_stage)(ws, x, target, count, why);
+}
+
+static bnnep_status relax(void *ws, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+    return (binary(ws) ? bnnep_cpu_relax : bnnep_real_relax)(ws, how, done, why);
+}
+
+static bnnep_status put_state(void *ws, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
+    return (binary(ws) ? bnnep_cpu_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
+}
+
+static bnnep_status get_state(const void *ws, enum bnnep_slot slot, size_t layer, float *state, char *why) {
+    return (binary(ws) ? bnnep_cpu_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
+}
+
+static bnnep_status learn(void *learner, void *ws, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
+                          char *why) {
+    return (binary(ws) ? bnnep_cpu_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
 }
 
 const struct bnnep_backend bnnep_backend_cpu = {
@@ -302,22 +374,22 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .summary = "weights as bits, OpenBLAS products, threads over samples; option threads=N",
     .probe = probe,
     .network_bytes = network_bytes,
-    .workspace_bytes = bnnep_cpu_workspace_bytes,
+    .workspace_bytes = workspace_bytes,
     .learner_bytes = learner_bytes,
     .network_create = network_create,
     .network_destroy = network_destroy,
     .put = put,
     .get = get,
-    .workspace_create = bnnep_cpu_workspace_create,
-    .workspace_destroy = bnnep_cpu_workspace_destroy,
-    .stage = bnnep_cpu_stage,
-    .relax = bnnep_cpu_relax,
-    .put_state = bnnep_cpu_put_state,
-    .get_state = bnnep_cpu_get_state,
+    .workspace_create = workspace_create,
+    .workspace_destroy = workspace_destroy,
+    .stage = stage,
+    .relax = relax,
+    .put_state = put_state,
+    .get_state = get_state,
     .learner_create = learner_create,
     .learner_destroy = learner_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
-    .backpropagate = bnnep_cpu_backpropagate,
-    .learn = bnnep_cpu_learn,
+    .backpropagate = bnnep_real_backpropagate,
+    .learn = learn,
 };

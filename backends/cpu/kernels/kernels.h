@@ -33,6 +33,29 @@ struct cpu_kernels {
     size_t (*tables_exact)(const double *x, size_t inputs, void *tables);
     void (*add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
                              double *out);
+
+    /* --- real activations; arrays are [unit][LANES] --- */
+    /* state <- clamp(forward + scale * feedback) in the lanes where moving is 1; change[LANES] is raised to the
+     * largest step. */
+    void (*move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,
+                        const float *moving, float *change);
+    /* value <- alpha * value + bias */
+    void (*scale_rows)(float *value, float alpha, const float *bias, size_t rows);
+    /* Place q of a pooling window: value and place take it where alpha * sums + bias is the largest so far. */
+    void (*pool)(const float *sums, int32_t q, size_t rows, const float *alpha, const float *bias, float *value,
+                 int32_t *place);
+    /* alpha * above where the place is q, 0 elsewhere. */
+    void (*unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
+
+    /* --- learning --- */
+    /* G[i] += sum over the lanes of above[lane] * below[lane * stride + i]; columns is rounded up to 64s, which G and
+     * below have room for. */
+    void (*add_outer)(const float *above, const float *below, size_t stride, size_t columns, float *G);
+    /* to += factor * from */
+    void (*add_scaled)(double *to, const double *from, double factor, size_t count);
+    /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */
+    uint64_t (*turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
+                     uint64_t signs);
 };
 
 /* The best table for this machine; the environment's BNNEP_CPU (generic, avx2, avx512, neon) overrides it where that

@@ -12,4 +12,11 @@ const struct cpu_kernels KERNEL(kernels) = {
     .add_signed = KERNEL(add_signed),
     .tables_exact = KERNEL(tables_exact),
     .add_signed_exact = KERNEL(add_signed_exact),
+    .move_hidden = KERNEL(move_hidden),
+    .scale_rows = KERNEL(scale_rows),
+    .pool = KERNEL(pool),
+    .unpool = KERNEL(unpool),
+    .add_outer = KERNEL(add_outer),
+    .add_scaled = KERNEL(add_scaled),
+    .turn = KERNEL(turn),
 };
