@@ -16,10 +16,13 @@
 /* Samples that go through a network of real activations side by side. */
 #define LANES ((size_t)16)
 
-/* Tables of the 16 signed sums of 4 inputs: 16 groups of 4 are served by one word of weights. */
-#define GROUP ((size_t)4)
-#define GROUPS ((size_t)16)
-#define TABLE_BYTES (GROUPS * 16 * 64)
+/* Tables of the 32 signed sums of 5 inputs, 13 of them for the 64 inputs of a word of weights: as much as the
+ * first-level cache holds. An entry is LANES floats, or half as many doubles. */
+#define GROUP ((size_t)5)
+#define GROUPS ((size_t)13)
+#define ENTRIES ((size_t)1 << GROUP)
+#define ENTRY_BYTES ((size_t)64) /* 2^6 */
+#define TABLE_BYTES (GROUPS * ENTRIES * ENTRY_BYTES)
 
 struct cpu_kernels {
     const char *name;

@@ -7,27 +7,31 @@ typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES)));
 enum { WIDTH = VECTOR_BYTES / 4, BLOCK = 64 / WIDTH };
 
 /* 64 columns at a time stay in registers while the samples go by. */
-static void add_block(const float *restrict above, const float *restrict below, size_t stride, float *restrict G) {
+static void add_block(const float *factor, const size_t *from, size_t samples, const float *restrict below,
+                      float *restrict G) {
     floats sum[BLOCK];
     for (size_t b = 0; b < BLOCK; b++)
         __builtin_memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
-    for (size_t n = 0; n < LANES; n++) {
-        if (above[n] == 0.0f)
-            continue;
-        const float *from = below + n * stride;
+    for (size_t n = 0; n < samples; n++)
         for (size_t b = 0; b < BLOCK; b++) {
             floats x;
-            __builtin_memcpy(&x, from + b * WIDTH, sizeof x);
-            sum[b] += above[n] * x;
+            __builtin_memcpy(&x, below + from[n] + b * WIDTH, sizeof x);
+            sum[b] += factor[n] * x;
         }
-    }
     for (size_t b = 0; b < BLOCK; b++)
         __builtin_memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
 void KERNEL(add_outer)(const float *above, const float *below, size_t stride, size_t columns, float *G) {
-    for (size_t i = 0; i < columns; i += 64)
-        add_block(above, below + i, stride, G + i);
+    float factor[LANES];
+    size_t from[LANES], samples = 0; /* many are 0: units that rest at 0 or 1 */
+    for (size_t l = 0; l < LANES; l++) {
+        factor[samples] = above[l];
+        from[samples] = l * stride;
+        samples += above[l] != 0.0f;
+    }
+    for (size_t i = 0; samples > 0 && i < columns; i += 64)
+        add_block(factor, from, samples, below + i, G + i);
 }
 
 void KERNEL(add_scaled)(double *restrict to, const double *restrict from, double factor, size_t count) {

@@ -5,6 +5,7 @@
 #define ELEMENT float
 #define VECTOR KERNEL(float_vector)
 #define TABLES KERNEL(tables)
+#define ENTRY KERNEL(entry)
 #define ADD_GROUPS KERNEL(add_groups)
 #define ADD_SIGNED KERNEL(add_signed)
 #include "backends/cpu/kernels/signed_sums.h"
@@ -12,6 +13,7 @@
 #define ELEMENT double
 #define VECTOR KERNEL(double_vector)
 #define TABLES KERNEL(tables_exact)
+#define ENTRY KERNEL(entry_exact)
 #define ADD_GROUPS KERNEL(add_groups_exact)
 #define ADD_SIGNED KERNEL(add_signed_exact)
 #include "backends/cpu/kernels/signed_sums.h"
