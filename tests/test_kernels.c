@@ -127,14 +127,19 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     const bool at_threshold = stream_next(stream) % 2;
     const struct bnnep_rule rule = {.decay = 0.75f, .gain = 0.25f, .threshold = 0.5f};
     const uint64_t signs = word_of(stream);
-    float above[LANES], below[LANES * STRIDE], a[STRIDE] = {0}, b[STRIDE] = {0}, m_a[64], m_b[64];
+    float above[64], below[64 * STRIDE], a[STRIDE] = {0}, b[STRIDE] = {0}, m_a[64], m_b[64];
     double to_a[STRIDE] = {0}, to_b[STRIDE] = {0}, from[STRIDE];
-    for (size_t l = 0; l < LANES; l++)
+    for (size_t l = 0; l < 64; l++)
         above[l] = stream_next(stream) % 3 ? number(stream) : 0.0f;
-    for (size_t v = 0; v < LANES * STRIDE; v++)
+    for (size_t v = 0; v < 64 * STRIDE; v++)
         below[v] = number(stream);
-    generic()->add_outer(above, below, STRIDE, columns, a);
-    kernels->add_outer(above, below, STRIDE, columns, b);
+    const uint64_t samples = kernels->nonzero(above);
+    for (size_t n = 0; n < 64; n++)
+        assert_int_equal(samples >> n & 1, above[n] != 0.0f);
+    for (size_t i = 0; i + 64 <= STRIDE; i += 64) {
+        generic()->add_outer(above, samples & signs, below + i, STRIDE, a + i);
+        kernels->add_outer(above, samples & signs, below + i, STRIDE, b + i);
+    }
     assert_memory_equal(a, b, sizeof a);
     for (size_t v = 0; v < STRIDE; v++)
         from[v] = (double)a[v];

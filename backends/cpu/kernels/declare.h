@@ -12,7 +12,8 @@ void KERNEL(scale_rows)(float *value, float alpha, const float *bias, size_t row
 void KERNEL(pool)(const float *sums, int32_t q, size_t rows, const float *alpha, const float *bias, float *value,
                   int32_t *place);
 void KERNEL(unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
-void KERNEL(add_outer)(const float *above, const float *below, size_t stride, size_t columns, float *G);
+uint64_t KERNEL(nonzero)(const float *x);
+void KERNEL(add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
 void KERNEL(add_scaled)(double *to, const double *from, double factor, size_t count);
 uint64_t KERNEL(turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                       uint64_t signs);

@@ -51,9 +51,10 @@ struct cpu_kernels {
     void (*unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
 
     /* --- learning --- */
-    /* G[i] += sum over the lanes of above[lane] * below[lane * stride + i]; columns is rounded up to 64s, which G and
-     * below have room for. */
-    void (*add_outer)(const float *above, const float *below, size_t stride, size_t columns, float *G);
+    /* Bit n: x[n] is not 0; n < 64. */
+    uint64_t (*nonzero)(const float *x);
+    /* 64 columns: G[i] += sum over the samples n, bits of a word, of above[n] * below[n * stride + i]. */
+    void (*add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
     /* to += factor * from */
     void (*add_scaled)(double *to, const double *from, double factor, size_t count);
     /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */

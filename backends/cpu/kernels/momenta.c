@@ -6,32 +6,37 @@ typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
 typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES)));
 enum { WIDTH = VECTOR_BYTES / 4, BLOCK = 64 / WIDTH };
 
-/* 64 columns at a time stay in registers while the samples go by. */
-static void add_block(const float *factor, const size_t *from, size_t samples, const float *restrict below,
-                      float *restrict G) {
+uint64_t KERNEL(nonzero)(const float *x) {
+    words found[2] = {{0}}; /* of each 32: lane l of vector v answers in bit v * WIDTH + l */
+    for (size_t v = 0; v < BLOCK; v++) {
+        words bit;
+        floats some;
+        for (size_t l = 0; l < WIDTH; l++)
+            bit[l] = UINT32_C(1) << (v * WIDTH + l) % 32;
+        __builtin_memcpy(&some, x + v * WIDTH, sizeof some);
+        found[v * WIDTH / 32] |= (words)(some != 0.0f) & bit;
+    }
+    uint64_t bits = 0;
+    for (size_t l = 0; l < WIDTH; l++)
+        bits |= (uint64_t)found[1][l] << 32 | found[0][l];
+    return bits;
+}
+
+void KERNEL(add_outer)(const float *restrict above, uint64_t samples, const float *restrict below, size_t stride,
+                       float *restrict G) {
     floats sum[BLOCK];
     for (size_t b = 0; b < BLOCK; b++)
         __builtin_memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
-    for (size_t n = 0; n < samples; n++)
+    for (; samples; samples &= samples - 1) {
+        const size_t n = (size_t)__builtin_ctzll(samples);
         for (size_t b = 0; b < BLOCK; b++) {
             floats x;
-            __builtin_memcpy(&x, below + from[n] + b * WIDTH, sizeof x);
-            sum[b] += factor[n] * x;
+            __builtin_memcpy(&x, below + n * stride + b * WIDTH, sizeof x);
+            sum[b] += above[n] * x;
         }
+    }
     for (size_t b = 0; b < BLOCK; b++)
         __builtin_memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
-}
-
-void KERNEL(add_outer)(const float *above, const float *below, size_t stride, size_t columns, float *G) {
-    float factor[LANES];
-    size_t from[LANES], samples = 0; /* many are 0: units that rest at 0 or 1 */
-    for (size_t l = 0; l < LANES; l++) {
-        factor[samples] = above[l];
-        from[samples] = l * stride;
-        samples += above[l] != 0.0f;
-    }
-    for (size_t i = 0; samples > 0 && i < columns; i += 64)
-        add_block(factor, from, samples, below + i, G + i);
 }
 
 void KERNEL(add_scaled)(double *restrict to, const double *restrict from, double factor, size_t count) {

@@ -16,6 +16,7 @@ const struct cpu_kernels KERNEL(kernels) = {
     .scale_rows = KERNEL(scale_rows),
     .pool = KERNEL(pool),
     .unpool = KERNEL(unpool),
+    .nonzero = KERNEL(nonzero),
     .add_outer = KERNEL(add_outer),
     .add_scaled = KERNEL(add_scaled),
     .turn = KERNEL(turn),

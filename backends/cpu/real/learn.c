@@ -181,27 +181,56 @@ static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, s
 
 /* --- fully connected -------------------------------------------------------------------------------------------- */
 
-/* [unit][LANES] -> [LANES][LEARN_COLUMNS] */
-static void transpose(const float *lanes, size_t units, float *to) {
-    for (size_t j = 0; j < units; j++)
-        for (size_t l = 0; l < LANES; l++)
-            to[l * LEARN_COLUMNS + j] = lanes[j * LANES + l];
+/* The samples of LEARN_TILES tiles from `tile` on, [unit][LANES] each: side by side in rows, [unit][LEARN_SAMPLES], or
+ * one by one, [LEARN_SAMPLES][LEARN_COLUMNS]. */
+static void side_by_side(const struct real_workspace *ws, const float *array, size_t units, size_t tile, size_t rows,
+                         float *to) {
+    for (size_t t = 0; t < LEARN_TILES && tile + t < ws->tiles; t++)
+        for (size_t j = 0; j < rows; j++)
+            memcpy(to + j * LEARN_SAMPLES + t * LANES, array + t * units * LANES + j * LANES, LANES * sizeof *to);
+}
+
+static void one_by_one(const struct real_workspace *ws, const float *array, size_t units, size_t tile, size_t columns,
+                       float *to) {
+    for (size_t t = 0; t < LEARN_TILES && tile + t < ws->tiles; t++)
+        for (size_t j = 0; j < columns; j++)
+            for (size_t l = 0; l < LANES; l++)
+                to[(t * LANES + l) * LEARN_COLUMNS + j] = array[(t * units + j) * LANES + l];
+}
+
+/* Adds one term's samples from `tile` on. Rows at rest and inputs that are black take no work. */
+static void add_samples(struct update *update, const struct term *term, size_t tile, size_t row, size_t rows,
+                        size_t column, size_t columns, struct real_scratch *scratch) {
+    const struct real_workspace *ws = update->ws;
+    const struct cpu_kernels *kernels = ws->network->kernels;
+    const struct bnnep_link *link = link_of(update);
+    const size_t units_below = term->below ? ws->units : link->in;
+    uint64_t moved[LEARN_ROWS];
+    side_by_side(ws, term->above + bnnep_real_at(ws, tile, update->k) + row * LANES, ws->units, tile, rows,
+                 scratch->above);
+    one_by_one(ws, below_of(update, term, tile) + column * LANES, units_below, tile, columns, scratch->below);
+    const size_t left = (ws->tiles - tile) * LANES, samples = left < LEARN_SAMPLES ? left : LEARN_SAMPLES;
+    for (size_t j = 0; j < rows; j++)
+        moved[j] = kernels->nonzero(scratch->above + j * LEARN_SAMPLES) & ~UINT64_C(0) >> (LEARN_SAMPLES - samples);
+    for (size_t i = 0; i < columns; i += 64) {
+        uint64_t lit = 0;
+        for (size_t n = 0; n < samples; n++)
+            lit |= (uint64_t)(kernels->nonzero(scratch->below + n * LEARN_COLUMNS + i) != 0) << n;
+        for (size_t j = 0; j < rows; j++)
+            if (moved[j] & lit)
+                kernels->add_outer(scratch->above + j * LEARN_SAMPLES, moved[j] & lit, scratch->below + i,
+                                   LEARN_COLUMNS, scratch->contrast + j * LEARN_COLUMNS + i);
+    }
 }
 
 /* The gradient of a block of rows and columns, [rows][LEARN_COLUMNS]. */
 static void block_gradient(struct update *update, size_t row, size_t rows, size_t column, size_t columns,
                            struct real_scratch *scratch) {
-    struct real_workspace *ws = update->ws;
     memset(scratch->contrast, 0, rows * LEARN_COLUMNS * sizeof *scratch->contrast);
     for (size_t i = 0; i < term_count(update); i++) {
         const struct term term = term_of(update, i);
-        for (size_t tile = 0; tile < ws->tiles; tile++) {
-            const float *above = term.above + bnnep_real_at(ws, tile, update->k) + row * LANES;
-            transpose(below_of(update, &term, tile) + column * LANES, columns, scratch->below);
-            for (size_t j = 0; j < rows; j++)
-                ws->network->kernels->add_outer(above + j * LANES, scratch->below, LEARN_COLUMNS, columns,
-                                                scratch->contrast + j * LEARN_COLUMNS);
-        }
+        for (size_t tile = 0; tile < update->ws->tiles; tile += LEARN_TILES)
+            add_samples(update, &term, tile, row, rows, column, columns, scratch);
     }
 }
 

@@ -15,15 +15,19 @@
 
 /* Rows of weights that one task of learning takes: those that share a word of `down`. */
 #define LEARN_ROWS ((size_t)64)
+/* Samples whose contrast is added up at a time: the bits of a word. */
+#define LEARN_TILES ((size_t)4)
+#define LEARN_SAMPLES (LEARN_TILES * LANES)
 /* Columns whose contrast is worked out at a time. */
-#define LEARN_COLUMNS ((size_t)256)
+#define LEARN_COLUMNS ((size_t)128)
 
 /* What one thread needs for itself. */
 struct real_scratch {
     void *tables;              /* TABLE_BYTES */
     float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
     float *gradient;           /* the same: of the loss, in back-propagation */
-    float *below;              /* [LANES][LEARN_COLUMNS] */
+    float *above;              /* [LEARN_ROWS][LEARN_SAMPLES] */
+    float *below;              /* [LEARN_SAMPLES][LEARN_COLUMNS] */
     float *contrast;           /* [LEARN_ROWS][LEARN_COLUMNS] */
     /* convolutional networks */
     int32_t *pooled; /* [units of all layers][LANES]: argmax of this step */

@@ -41,16 +41,17 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
     const uint64_t places = model->convolutional ? sizeof(int32_t) : 0;
     const uint64_t a_lane = (in + out + model->links[0].out + (BNNEP_SLOTS + 1) * (uint64_t)e.units) * sizeof(float) +
                             BNNEP_SLOTS * (e.scales * sizeof(double) + e.units * places);
-    const uint64_t a_thread = TABLE_BYTES + (LANES + LEARN_ROWS) * LEARN_COLUMNS * sizeof(float) +
-                              e.units * LANES * (3 * sizeof(float) + places) +
-                              (model->convolutional ? e.sums + 64 * LANES : 0) * sizeof(float);
+    const uint64_t a_thread =
+        TABLE_BYTES + ((LEARN_SAMPLES + LEARN_ROWS) * LEARN_COLUMNS + LEARN_ROWS * LEARN_SAMPLES) * sizeof(float) +
+        e.units * LANES * (3 * sizeof(float) + places) +
+        (model->convolutional ? e.sums + 64 * LANES : 0) * sizeof(float);
     return sizeof(struct real_workspace) + lanes * a_lane + (max_batch * e.padded + e.gradient) * sizeof(double) +
            threads * (a_thread + sizeof(struct real_scratch)) + model->connections * sizeof(size_t);
 }
 
 static void scratch_free(struct real_scratch *s) {
-    void *const parts[] = {s->tables,   s->forward, s->feedback, s->gradient, s->below,
-                           s->contrast, s->pooled,  s->sums,     s->unpooled};
+    void *const parts[] = {s->tables, s->forward,  s->feedback, s->gradient, s->above,
+                           s->below,  s->contrast, s->pooled,   s->sums,     s->unpooled};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
 }
@@ -60,9 +61,10 @@ static bool scratch_make(struct real_scratch *s, const struct extent *e, bool co
     s->forward = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
     s->feedback = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
     s->gradient = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
-    s->below = bnnep_cpu_alloc(LANES * LEARN_COLUMNS, sizeof(float));
+    s->above = bnnep_cpu_alloc(LEARN_ROWS * LEARN_SAMPLES, sizeof(float));
+    s->below = bnnep_cpu_alloc(LEARN_SAMPLES * LEARN_COLUMNS, sizeof(float));
     s->contrast = bnnep_cpu_alloc(LEARN_ROWS * LEARN_COLUMNS, sizeof(float));
-    bool complete = s->tables && s->forward && s->feedback && s->gradient && s->below && s->contrast;
+    bool complete = s->tables && s->forward && s->feedback && s->gradient && s->above && s->below && s->contrast;
     if (convolutional) {
         s->pooled = bnnep_cpu_alloc(e->units * LANES, sizeof(int32_t));
         s->sums = bnnep_cpu_alloc(e->sums, sizeof(float));
