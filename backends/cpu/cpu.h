@@ -37,24 +37,25 @@ void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
 
 /* --- network.c -------------------------------------------------------------------------------------------- */
 
-/* Bits of a panel: a vector of weights that share a row (up) or a column (down). */
+/* Bits of a panel where activations are binary: a vector of weights that share a row (up) or a column (down). */
 #define PANEL ((size_t)256)
 #define PANEL_WORDS (PANEL / 64)
 
 /*
  * A sign matrix in two forms, 1 for +1, padded with zeros. Columns are in an order of their own wherever the layer
- * below is a map: [position][channel], so that the channels of a pixel are neighbours. up    [part][panel of the inner
- * columns][rows][PANEL_WORDS]: the columns of a row, read by B a down  [panel of the rows][columns][PANEL_WORDS]: the
- * rows of a column, read by B^T a A convolution has a part for each place in its kernel, [row][column], whose inner
- * columns are the channels; a fully connected layer has one part.
+ * below is a map: [position][channel], so that the channels of a pixel are neighbours. A convolution has a part for
+ * each place in its kernel, [row][column], whose inner columns are the channels; a fully connected layer has one part.
+ * A panel is PANEL_WORDS words wide where activations are binary, otherwise one.
  */
 struct cpu_connection {
     size_t rows, columns;
     size_t positions, channels; /* columns = positions * channels */
     size_t parts, inner;        /* columns = parts * inner */
+    size_t words;               /* of a panel */
     size_t up_panels, down_panels;
-    uint64_t *up, *down;
-    uint8_t *bits; /* [rows][stride]: as the canonical form, rows padded to words of 64 bits */
+    uint64_t *up;   /* [part][panel of the inner columns][rows][words]: the columns of a row, read by B a */
+    uint64_t *down; /* [panel of the rows][columns][words]: the rows of a column, read by B^T a */
+    uint8_t *bits;  /* [rows][stride]: as the canonical form, rows padded to words of 64 bits */
     size_t stride;
     size_t tile_rows, tile_columns; /* at most TILE weights */
     float *alpha, *bias;
@@ -92,20 +93,30 @@ struct cpu_learner {
     struct real_tape real_tape;
 };
 
-/* The panel of weights of part `part`, [rows][PANEL_WORDS]; and that of 256 rows, [columns][PANEL_WORDS]. */
+/* The panel of weights of part `part`, [rows][words]; and that of rows, [columns][words]. */
 static inline uint64_t *bnnep_cpu_up(const struct cpu_connection *c, size_t part, size_t panel) {
-    return c->up + (part * c->up_panels + panel) * c->rows * PANEL_WORDS;
+    return c->up + (part * c->up_panels + panel) * c->rows * c->words;
 }
 
 static inline uint64_t *bnnep_cpu_down(const struct cpu_connection *c, size_t panel) {
-    return c->down + panel * c->columns * PANEL_WORDS;
+    return c->down + panel * c->columns * c->words;
+}
+
+/* The word of inner column i of a part for row 0, and that of row j for column 0; those of the next row, or column,
+ * follow `words` further. */
+static inline uint64_t *bnnep_cpu_up_word(const struct cpu_connection *c, size_t part, size_t i) {
+    return bnnep_cpu_up(c, part, i / 64 / c->words) + i / 64 % c->words;
+}
+
+static inline uint64_t *bnnep_cpu_down_word(const struct cpu_connection *c, size_t j) {
+    return bnnep_cpu_down(c, j / 64 / c->words) + j / 64 % c->words;
 }
 
 /* Turns one weight in both forms. The word of `down` holds 64 rows: they must belong to one thread. */
 static inline void bnnep_cpu_flip(const struct cpu_connection *c, size_t row, size_t column) {
     const size_t part = column / c->inner, i = column % c->inner;
-    bnnep_cpu_up(c, part, i / PANEL)[row * PANEL_WORDS + i % PANEL / 64] ^= UINT64_C(1) << i % 64;
-    bnnep_cpu_down(c, row / PANEL)[column * PANEL_WORDS + row % PANEL / 64] ^= UINT64_C(1) << row % 64;
+    bnnep_cpu_up_word(c, part, i)[row * c->words] ^= UINT64_C(1) << i % 64;
+    bnnep_cpu_down_word(c, row)[column * c->words] ^= UINT64_C(1) << row % 64;
 }
 
 /* Momenta of up to 64 weights of a row take in the contrast G; which of them flip, by the bits of their signs. */

@@ -52,8 +52,8 @@ static size_t stride_of(const struct bnnep_link *link) {
     return (link->columns + 63) / 64 * 8;
 }
 
-static size_t panels_of(size_t units) {
-    return (units + PANEL - 1) / PANEL;
+static size_t panels_of(size_t units, size_t words) {
+    return (units + words * 64 - 1) / (words * 64);
 }
 
 /* All of a connection but its arrays. */
@@ -68,17 +68,18 @@ static struct cpu_connection shape_of(const struct bnnep_model *model, size_t k)
         c.positions = model->links[k - 1].to.height * model->links[k - 1].to.width;
     c.channels = c.columns / c.positions;
     c.inner = c.columns / c.parts;
-    c.up_panels = panels_of(c.inner);
-    c.down_panels = panels_of(c.rows);
+    c.words = bnnep_cpu_binary(model) ? PANEL_WORDS : 1;
+    c.up_panels = panels_of(c.inner, c.words);
+    c.down_panels = panels_of(c.rows, c.words);
     return c;
 }
 
 static size_t up_words(const struct cpu_connection *c) {
-    return c->parts * c->up_panels * c->rows * PANEL_WORDS;
+    return c->parts * c->up_panels * c->rows * c->words;
 }
 
 static size_t down_words(const struct cpu_connection *c) {
-    return c->down_panels * c->columns * PANEL_WORDS;
+    return c->down_panels * c->columns * c->words;
 }
 
 static uint64_t network_bytes(const struct bnnep_model *model) {
@@ -160,13 +161,13 @@ static void fill_down(const struct cpu_connection *c) {
         for (size_t i = 0; i < c->inner; i += 64)
             for (size_t row = 0; row < c->rows; row += 64) {
                 uint64_t words[64] = {0};
-                const uint64_t *up = bnnep_cpu_up(c, part, i / PANEL) + i % PANEL / 64;
-                uint64_t *down = bnnep_cpu_down(c, row / PANEL) + row % PANEL / 64;
+                const uint64_t *up = bnnep_cpu_up_word(c, part, i);
+                uint64_t *down = bnnep_cpu_down_word(c, row);
                 for (size_t j = 0; j < 64 && row + j < c->rows; j++)
-                    words[j] = up[(row + j) * PANEL_WORDS];
+                    words[j] = up[(row + j) * c->words];
                 transpose(words);
                 for (size_t j = 0; j < 64 && i + j < c->inner; j++)
-                    down[(part * c->inner + i + j) * PANEL_WORDS] = words[j];
+                    down[(part * c->inner + i + j) * c->words] = words[j];
             }
 }
 
@@ -176,9 +177,9 @@ static void fill_up(const struct cpu_connection *c, const uint8_t *bits) {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
     if (c->positions == 1) { /* in the same order, byte for byte */
         for (size_t j = 0; j < c->rows; j++, bits += bytes)
-            for (size_t i = 0; i < c->columns; i += PANEL)
-                memcpy(bnnep_cpu_up(c, 0, i / PANEL) + j * PANEL_WORDS, bits + i / 8,
-                       c->columns - i < PANEL ? bytes - i / 8 : PANEL / 8);
+            for (size_t i = 0; i < c->columns; i += 64)
+                memcpy(bnnep_cpu_up_word(c, 0, i) + j * c->words, bits + i / 8,
+                       c->columns - i < 64 ? bytes - i / 8 : 8);
         return;
     }
 #endif
@@ -186,7 +187,7 @@ static void fill_up(const struct cpu_connection *c, const uint8_t *bits) {
         for (size_t canonical = 0; canonical < c->columns; canonical++) {
             const size_t column = bnnep_cpu_column(c, canonical), i = column % c->inner;
             const uint64_t bit = bits[canonical / 8] >> canonical % 8 & 1;
-            bnnep_cpu_up(c, column / c->inner, i / PANEL)[j * PANEL_WORDS + i % PANEL / 64] |= bit << i % 64;
+            bnnep_cpu_up_word(c, column / c->inner, i)[j * c->words] |= bit << i % 64;
         }
 }
 
@@ -197,7 +198,7 @@ static void read_up(const struct cpu_connection *c, uint8_t *bits) {
     for (size_t j = 0; j < c->rows; j++, bits += bytes)
         for (size_t canonical = 0; canonical < c->columns; canonical++) {
             const size_t column = bnnep_cpu_column(c, canonical), i = column % c->inner;
-            const uint64_t word = bnnep_cpu_up(c, column / c->inner, i / PANEL)[j * PANEL_WORDS + i % PANEL / 64];
+            const uint64_t word = bnnep_cpu_up_word(c, column / c->inner, i)[j * c->words];
             bits[canonical / 8] |= (uint8_t)((word >> i % 64 & 1) << canonical % 8);
         }
 }

@@ -39,7 +39,8 @@ static inline const VECTOR *ENTRY(const char *tables, size_t g, uint64_t word) {
     return (const VECTOR *)(const void *)(tables + g * ENTRIES * ENTRY_BYTES + entry_bits);
 }
 
-/* Every other group is added up apart, so that two additions are under way at a time. */
+/* Every other group is added up apart, so that two additions are under way at a time. The parts of an entry are read
+ * one after the other: two entries' equal parts would lie in the same bank of the cache. */
 static inline __attribute__((always_inline)) void ADD_GROUPS(const uint64_t *words, size_t stride, size_t rows,
                                                              size_t groups, const char *tables, VECTOR *out) {
     enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
@@ -49,12 +50,16 @@ static inline __attribute__((always_inline)) void ADD_GROUPS(const uint64_t *wor
         for (size_t p = 0; p < PARTS; p++)
             even[p] = out[p];
 #pragma GCC unroll 8
-        for (size_t g = 0; g < groups; g += 2)
+        for (size_t g = 0; g < groups; g += 2) {
             for (size_t p = 0; p < PARTS; p++) {
                 even[p] += ENTRY(tables, g, word)[p];
-                if (g + 1 < groups)
-                    odd[p] += ENTRY(tables, g + 1, word)[p];
+                IN_ORDER(even[p]);
             }
+            for (size_t p = 0; p < PARTS && g + 1 < groups; p++) {
+                odd[p] += ENTRY(tables, g + 1, word)[p];
+                IN_ORDER(odd[p]);
+            }
+        }
         for (size_t p = 0; p < PARTS; p++)
             out[p] = even[p] + odd[p];
     }

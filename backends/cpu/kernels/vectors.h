@@ -13,6 +13,15 @@
 #define VECTOR_BYTES 16
 #endif
 
+/* Keeps a vector's operations in the order in which they are written, where it matters to the cache. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define IN_ORDER(vector) __asm__ volatile("" : "+x"(vector))
+#elif defined(__GNUC__) && defined(__aarch64__)
+#define IN_ORDER(vector) __asm__ volatile("" : "+w"(vector))
+#else
+#define IN_ORDER(vector) ((void)0)
+#endif
+
 #include "backends/cpu/kernels/declare.h"
 
 #endif

@@ -56,9 +56,8 @@ static void sum_windows(const struct cpu_network *net, size_t k, size_t window_r
                 for (size_t row = rows.first; row < rows.last; row++)
                     for (size_t column = columns.first; column < columns.last; column++) {
                         const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
-                        net->kernels->add_signed(bnnep_cpu_up(c, row * K + column, i / PANEL) + i % PANEL / 64,
-                                                 PANEL_WORDS, c->rows, groups, scratch->tables,
-                                                 scratch->sums + position * c->rows * LANES);
+                        net->kernels->add_signed(bnnep_cpu_up_word(c, row * K + column, i), 1, c->rows, groups,
+                                                 scratch->tables, scratch->sums + position * c->rows * LANES);
                     }
             }
         }
@@ -104,11 +103,11 @@ static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x,
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t K = link->kernel, C = link->from.channels, P = link->padding;
-    const uint64_t *words = bnnep_cpu_down(c, o / PANEL) + o % PANEL / 64;
+    const uint64_t *words = bnnep_cpu_down_word(c, o);
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
             if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < link->from.width)
-                net->kernels->add_signed(words + (row * K + column) * C * PANEL_WORDS, PANEL_WORDS, C, groups, tables,
+                net->kernels->add_signed(words + (row * K + column) * C, 1, C, groups, tables,
                                          value + ((y + row - P) * link->from.width + x + column - P) * C * LANES);
 }
 

@@ -170,7 +170,7 @@ static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, s
     uint64_t turned = 0;
     for (size_t done = 0; done < count; done += 64, i += 64) {
         const size_t some = count - done < 64 ? count - done : 64;
-        uint64_t *word = bnnep_cpu_up(c, part, i / PANEL) + row * PANEL_WORDS + i % PANEL / 64;
+        uint64_t *word = bnnep_cpu_up_word(c, part, i) + row;
         uint64_t flips =
             bnnep_cpu_turn(net->kernels, momentum + done, G + done, some, &update->rule, at_threshold, alpha, *word);
         for (; flips; flips &= flips - 1, turned++)

@@ -8,14 +8,13 @@ static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
-/* out [outputs][LANES] from in [inputs][LANES] by panels [outputs][PANEL_WORDS], one for each 256 inputs. */
+/* out [outputs][LANES] from in [inputs][LANES] by panels [outputs], one for each 64 inputs. */
 static void product(const struct cpu_kernels *kernels, const uint64_t *panels, size_t inputs, size_t outputs,
                     const float *in, float *out, void *tables) {
     memset(out, 0, outputs * LANES * sizeof *out);
-    for (size_t i = 0; i < inputs; i += 64) {
-        const uint64_t *words = panels + i / PANEL * outputs * PANEL_WORDS + i % PANEL / 64;
+    for (size_t i = 0; i < inputs; i += 64, panels += outputs) {
         const size_t groups = kernels->tables(in + i * LANES, least(64, inputs - i), tables);
-        kernels->add_signed(words, PANEL_WORDS, outputs, groups, tables, out);
+        kernels->add_signed(panels, 1, outputs, groups, tables, out);
     }
 }
 
