@@ -6,8 +6,8 @@
 
 Weights are dense float32 matrices, every step computes every product anew, and all steps are done. One batch of 64
 random sparse inputs: free phase, nudged phase, contrast, momentum, flips. Prints "PRESET seconds_per_batch X". With a
-FRACTION of the steps, what the others would take is extrapolated, and the line says so. Threads: NT in the environment,
-2 by default. Needs PyTorch (Debian: python3-torch).
+FRACTION of the steps (8+4 at least), what the others would take is extrapolated, and the line says so. Threads: NT in
+the environment, 2 by default. Needs PyTorch (Debian: python3-torch).
 """
 import os
 import sys
@@ -162,13 +162,14 @@ def time_batch(name, fraction):
         net.train(x, target, *steps)
         return time.perf_counter() - started
 
-    full, some = sum(net.steps), [max(2, int(steps * fraction)) for steps in net.steps]
+    # Enough steps for their time to show beside that of the update.
+    some = [min(steps, max(least, int(steps * fraction))) for steps, least in zip(net.steps, (8, 4))]
     seconds(2, 2)
-    few = seconds(2, 2) if fraction < 1 else 0.0
-    taken = seconds(*some)
+    few = min(seconds(2, 2), seconds(2, 2)) if fraction < 1 else 0.0
+    taken, note = seconds(*some), ""
     if fraction < 1:
-        taken = few + (taken - few) / max(1, sum(some) - 4) * (full - 4)
-    note = f" (from {some[0]}+{some[1]} of {net.steps[0]}+{net.steps[1]} steps)" if fraction < 1 else ""
+        taken = few + (taken - few) / (sum(some) - 4) * (sum(net.steps) - 4)
+        note = f" (from {some[0]}+{some[1]} of {net.steps[0]}+{net.steps[1]} steps)"
     print(f"{name} seconds_per_batch {taken:.4f}{note}", flush=True)
 
 
