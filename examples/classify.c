@@ -8,7 +8,6 @@
  * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). One line an image, counted over all files: image=7 class=3
  * scores=0.01,0.00,...
  */
-#include <ctype.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 #include <string.h>
 
 #include <bnnep/bnnep.h>
+
+#include "common/picture.h"
 
 struct classifier {
     bnnep_network *network;
@@ -54,50 +55,25 @@ static int classify(struct classifier *c, float *inputs, size_t count) {
     return 0;
 }
 
-/* --- PGM and PPM
- * ------------------------------------------------------------------------------------------------------- */
-
-/* The next number of the header, after white space and comments; -1 if there is none. */
-static int header_number(FILE *file) {
-    int c = fgetc(file), number = -1;
-    while (isspace(c) || c == '#') {
-        while (c == '#' && (c = fgetc(file)) != EOF && c != '\n')
-            c = '#';
-        c = fgetc(file);
-    }
-    for (; isdigit(c) && number < 100000; c = fgetc(file))
-        number = 10 * (number < 0 ? 0 : number) + (c - '0');
-    return isspace(c) ? number : -1; /* one white space closes it */
-}
-
-/* An open file behind its "P5" or "P6". */
-static int classify_map(struct classifier *c, const char *path, FILE *file, int channels) {
-    const int width = header_number(file), height = header_number(file), most = header_number(file);
+/* An open file behind the header of a PGM or PPM. */
+static int classify_picture(struct classifier *c, const char *path, FILE *file, const struct picture *picture) {
     char what[160];
-    if (width < 1 || height < 1 || most != 255)
-        return complain(path, "its PGM or PPM header cannot be read (8 bits a value are expected)");
-    if (channels != c->info.input_channels || width != c->info.input_width || height != c->info.input_height) {
+    if (picture->channels != c->info.input_channels || picture->width != c->info.input_width ||
+        picture->height != c->info.input_height) {
         snprintf(what, sizeof what, "is %d x %d x %d (channels, height, width), the network takes %d x %d x %d",
-                 channels, height, width, c->info.input_channels, c->info.input_height, c->info.input_width);
+                 picture->channels, picture->height, picture->width, c->info.input_channels, c->info.input_height,
+                 c->info.input_width);
         return complain(path, what);
     }
-    const size_t values = (size_t)c->info.inputs, pixels = values / (size_t)channels;
-    unsigned char *bytes = malloc(values);
-    float *inputs = malloc(values * sizeof *inputs);
-    int status = bytes && inputs ? 0 : complain(path, "out of memory");
-    if (status == 0 && fread(bytes, 1, values, file) != values)
+    float *inputs = malloc((size_t)c->info.inputs * sizeof *inputs);
+    int status = inputs ? 0 : complain(path, "out of memory");
+    if (status == 0 && picture_values(file, picture, inputs) != 0)
         status = complain(path, "ends before its last pixel");
-    for (size_t v = 0; status == 0 && v < values; v++) /* from interleaved to planar */
-        inputs[v] = (float)bytes[v % pixels * (size_t)channels + v / pixels] / 255.0f;
     if (status == 0)
         status = classify(c, inputs, 1);
-    free(bytes);
     free(inputs);
     return status;
 }
-
-/* --- IDX
- * ----------------------------------------------------------------------------------------------------------------- */
 
 static int classify_idx(struct classifier *c, const char *path) {
     bnnep_dataset *data;
@@ -125,9 +101,13 @@ static int classify_file(struct classifier *c, const char *path) {
         perror(path);
         return 1;
     }
-    const int first = fgetc(file), second = fgetc(file);
-    const int channels = first != 'P' ? 0 : second == '5' ? 1 : second == '6' ? 3 : 0;
-    const int status = channels ? classify_map(c, path, file, channels) : -1;
+    struct picture picture;
+    const int is_picture = picture_header(file, &picture);
+    int status = -1;
+    if (is_picture < 0)
+        status = complain(path, "its PGM or PPM header cannot be read (8 bits a value are expected)");
+    else if (is_picture)
+        status = classify_picture(c, path, file, &picture);
     fclose(file);
     return status >= 0 ? status : classify_idx(c, path);
 }

@@ -90,14 +90,16 @@ static bnnep_status fill_signs(const void *from, size_t k, void *bytes, size_t c
 
 enum { KINDS = 4 };
 
-/* The tensors of a file, floats first so that all are aligned; opt NULL: without momenta. NULL if out of memory. */
-static struct bnnep_tensor *list_tensors(const bnnep_network *net, const bnnep_optimizer *opt, size_t *count) {
-    struct bnnep_tensor *tensors = bnnep_array(net->model.connections * KINDS, sizeof *tensors);
+/* The tensors of a file, floats first so that all are aligned, of a network with these connections; opt NULL: without
+ * momenta. net may be NULL if no tensor will be filled. NULL if out of memory. */
+static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t connections, const bnnep_network *net,
+                                         const bnnep_optimizer *opt, size_t *count) {
+    struct bnnep_tensor *tensors = bnnep_array(connections * KINDS, sizeof *tensors);
     static const char *const names[KINDS] = {"momentum", "alpha", "bias", "signs"};
     *count = 0;
     for (int kind = opt ? 0 : 1; tensors && kind < KINDS; kind++)
-        for (size_t k = 0; k < net->model.connections; k++) {
-            const struct bnnep_link *link = &net->links[k];
+        for (size_t k = 0; k < connections; k++) {
+            const struct bnnep_link *link = &links[k];
             struct bnnep_tensor *t = &tensors[(*count)++];
             snprintf(t->name, sizeof t->name, "connection.%zu.%s", k, names[kind]);
             t->connection = k;
@@ -115,7 +117,7 @@ static struct bnnep_tensor *list_tensors(const bnnep_network *net, const bnnep_o
 
 static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, const char *note) {
     size_t count;
-    struct bnnep_tensor *tensors = list_tensors(net, opt, &count);
+    struct bnnep_tensor *tensors = list_tensors(net->links, net->model.connections, net, opt, &count);
     json_t *metadata = json_object();
     bool complete =
         tensors && metadata &&
@@ -210,24 +212,44 @@ static bnnep_status compare(const struct bnnep_container *file, const char *what
     return status;
 }
 
+static bnnep_status find_tensors(const struct bnnep_container *file, const struct bnnep_tensor *tensors, size_t count) {
+    bnnep_status status = BNNEP_OK;
+    const void *bytes;
+    for (size_t i = 0; status == BNNEP_OK && i < count; i++)
+        status = bnnep_container_tensor(file, &tensors[i], &bytes);
+    return status;
+}
+
+/* Does the file hold the tensors of the network that it describes? */
+static bnnep_status check_tensors(const struct bnnep_container *file, const bnnep_network_options *o) {
+    struct bnnep_link *links;
+    size_t count;
+    bnnep_status status = bnnep_network_links(o, &links);
+    if (status != BNNEP_OK)
+        return status;
+    struct bnnep_tensor *tensors = list_tensors(links, o->connection_count, NULL, NULL, &count);
+    status = tensors ? find_tensors(file, tensors, count) : bnnep_fail_memory(file->path, 0);
+    free(tensors);
+    free(links);
+    return status;
+}
+
 /* Finds all tensors before any is put, then puts them. opt NULL: without momenta. */
 static bnnep_status take_tensors(const struct bnnep_container *file, bnnep_network *net, bnnep_optimizer *opt) {
     size_t count;
-    struct bnnep_tensor *tensors = list_tensors(net, opt, &count);
-    bnnep_status status = tensors ? BNNEP_OK : bnnep_fail_memory(file->path, 0);
-    for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
-            const struct bnnep_tensor *t = &tensors[i];
-            const size_t values = (size_t)bnnep_tensor_count(t);
-            const void *bytes;
-            status = bnnep_container_tensor(file, t, &bytes);
-            if (status != BNNEP_OK || pass == 0)
-                continue;
+    struct bnnep_tensor *tensors = list_tensors(net->links, net->model.connections, net, opt, &count);
+    bnnep_status status = tensors ? find_tensors(file, tensors, count) : bnnep_fail_memory(file->path, 0);
+    for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
+        const struct bnnep_tensor *t = &tensors[i];
+        const size_t values = (size_t)bnnep_tensor_count(t);
+        const void *bytes;
+        status = bnnep_container_tensor(file, t, &bytes);
+        if (status == BNNEP_OK)
             status = t->fill == fill_momentum ? bnnep_optimizer_set_momentum(opt, t->connection, bytes, values)
                      : t->fill == fill_alpha  ? bnnep_network_set_alpha(net, t->connection, bytes, values)
                      : t->fill == fill_bias   ? bnnep_network_set_bias(net, t->connection, bytes, values)
                                               : bnnep_network_set_sign_bits(net, t->connection, bytes, values);
-        }
+    }
     free(tensors);
     return status;
 }
@@ -370,6 +392,8 @@ bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *l
     bnnep_connection *connections = bnnep_array(ROOM, sizeof *connections);
     status =
         connections ? read_network(&file, &o, connections, ROOM) : bnnep_fail_memory(path, ROOM * sizeof *connections);
+    if (status == BNNEP_OK) /* before memory is taken in proportion to what the header claims */
+        status = check_tensors(&file, &o);
     if (status == BNNEP_OK)
         status = bnnep_network_create(&o, out);
     if (status == BNNEP_OK) {

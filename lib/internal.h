@@ -106,6 +106,8 @@ struct bnnep_optimizer {
 };
 
 /* network.c */
+/* Checks a description without making the network; the shapes of its connections are a new array. */
+bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
 void bnnep_network_retain(bnnep_network *network);
 /* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
 bnnep_status bnnep_pick_workspace(const bnnep_network *network, bnnep_workspace *given, bnnep_workspace **out);

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "backends/backend.h"
+#include "backends/cpu/kernels/kernels.h"
 
 #define LANES ((size_t)16)
 
@@ -36,7 +37,23 @@ void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
 
 /* --- network.c -------------------------------------------------------------------------------------------- */
 
+/* Bits of a panel: a vector of weights that share a row (up) or a column (down). */
+#define PANEL ((size_t)256)
+#define PANEL_WORDS (PANEL / 64)
+
+/*
+ * A sign matrix in two forms, 1 for +1, padded with zeros. Columns are in an order of their own wherever the layer
+ * below is a map: [position][channel], so that the channels of a pixel are neighbours. up    [part][panel of the inner
+ * columns][rows][PANEL_WORDS]: the columns of a row, read by B a down  [panel of the rows][columns][PANEL_WORDS]: the
+ * rows of a column, read by B^T a A convolution has a part for each place in its kernel, [row][column], whose inner
+ * columns are the channels; a fully connected layer has one part.
+ */
 struct cpu_connection {
+    size_t rows, columns;
+    size_t positions, channels; /* columns = positions * channels */
+    size_t parts, inner;        /* columns = parts * inner */
+    size_t up_panels, down_panels;
+    uint64_t *up, *down;
     uint8_t *bits; /* [rows][stride]: as the canonical form, rows padded to words of 64 bits */
     size_t stride;
     size_t tile_rows, tile_columns; /* at most TILE weights */
@@ -45,6 +62,7 @@ struct cpu_connection {
 
 struct cpu_network {
     const struct bnnep_model *model;
+    const struct cpu_kernels *kernels;
     unsigned threads;
     struct cpu_connection *connection;
 };
@@ -58,11 +76,54 @@ struct cpu_tape {
     uint16_t **place; /* [step]: argmax; convolutional networks */
 };
 
+/* Back-propagation through time. Arrays as the states of a workspace, one for each step. */
+struct real_tape {
+    int32_t room, steps;
+    float **state;   /* [step]: states before it */
+    float **pre;     /* [step]: pre-activations; the states after the step are their clamp */
+    float **delta;   /* [step]: dLoss/dpre, summed over the batch */
+    int32_t **place; /* [step]: argmax; convolutional networks */
+};
+
 struct cpu_learner {
     struct cpu_network *network;
     float **momentum; /* [connection][rows][columns] */
     struct cpu_tape tape;
+    struct real_tape real_tape;
 };
+
+/* The panel of weights of part `part`, [rows][PANEL_WORDS]; and that of 256 rows, [columns][PANEL_WORDS]. */
+static inline uint64_t *bnnep_cpu_up(const struct cpu_connection *c, size_t part, size_t panel) {
+    return c->up + (part * c->up_panels + panel) * c->rows * PANEL_WORDS;
+}
+
+static inline uint64_t *bnnep_cpu_down(const struct cpu_connection *c, size_t panel) {
+    return c->down + panel * c->columns * PANEL_WORDS;
+}
+
+/* Turns one weight in both forms. The word of `down` holds 64 rows: they must belong to one thread. */
+static inline void bnnep_cpu_flip(const struct cpu_connection *c, size_t row, size_t column) {
+    const size_t part = column / c->inner, i = column % c->inner;
+    bnnep_cpu_up(c, part, i / PANEL)[row * PANEL_WORDS + i % PANEL / 64] ^= UINT64_C(1) << i % 64;
+    bnnep_cpu_down(c, row / PANEL)[column * PANEL_WORDS + row % PANEL / 64] ^= UINT64_C(1) << row % 64;
+}
+
+/* Momenta of up to 64 weights of a row take in the contrast G; which of them flip, by the bits of their signs. */
+static inline uint64_t bnnep_cpu_turn(const struct cpu_kernels *kernels, float *momentum, const float *G, size_t count,
+                                      const struct bnnep_rule *rule, bool at_threshold, float alpha, uint64_t signs) {
+    if (alpha != 0.0f)
+        return kernels->turn(momentum, G, count, rule, at_threshold, alpha > 0.0f ? signs : ~signs);
+    /* W = 0 pulls with 0. */
+    struct bnnep_rule never = *rule;
+    never.threshold = INFINITY;
+    kernels->turn(momentum, G, count, &never, false, signs);
+    return bnnep_flips(0.0f, 1.0f, rule->threshold, at_threshold) ? ~UINT64_C(0) >> (64 - count) : 0;
+}
+
+/* Where the canonical column [channel][position] stands. */
+static inline size_t bnnep_cpu_column(const struct cpu_connection *c, size_t canonical) {
+    return canonical % c->positions * c->channels + canonical / c->positions;
+}
 
 /* Zeroed memory on a cache line; NULL if out of memory. */
 void *bnnep_cpu_alloc(size_t count, size_t size);

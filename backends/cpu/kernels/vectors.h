@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What a kernel file needs: the width of this instruction set's vectors, and what its functions are called. */
+#ifndef BNNEP_VECTORS_H
+#define BNNEP_VECTORS_H
+
+#include "backends/cpu/kernels/kernels.h"
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+
+#include "backends/cpu/kernels/declare.h"
+
+#endif
