@@ -7,14 +7,14 @@
 #include "train.h"
 
 int setup_failed(bnnep_status status) {
-    fprintf(stderr, "bnnep-train: %s\n", bnnep_last_error());
+    fprintf(stderr, "%s: %s\n", program_name, bnnep_last_error());
     return status == BNNEP_ERROR_ARGUMENT ? 2 : 1;
 }
 
 static void log_line(void *user, int32_t level, const char *message) {
     (void)user;
     if (level <= BNNEP_LOG_WARNING)
-        fprintf(stderr, "bnnep-train: %s\n", message);
+        fprintf(stderr, "%s: %s\n", program_name, message);
 }
 
 /* --- data -------------------------------------------------------------------------------------------------------- */
@@ -34,8 +34,8 @@ static int open_part(const struct options *o, const char *folder, int32_t part, 
     bnnep_dataset_free(whole);
     if (status == BNNEP_OK)
         return 0;
-    fprintf(stderr, "bnnep-train: %s: --%s-limit %lld: %s\n", folder, part == BNNEP_TRAINING_SET ? "train" : "test",
-            (long long)limit, bnnep_last_error());
+    fprintf(stderr, "%s: %s: --%s-limit %lld: %s\n", program_name, folder,
+            part == BNNEP_TRAINING_SET ? "train" : "test", (long long)limit, bnnep_last_error());
     return 1;
 }
 
@@ -48,7 +48,7 @@ static int open_data(struct setup *setup, const struct options *o) {
 /* --- network ----------------------------------------------------------------------------------------------------- */
 
 static int wrong(const char *what) {
-    fprintf(stderr, "bnnep-train: %s\n", what);
+    fprintf(stderr, "%s: %s\n", program_name, what);
     return 2;
 }
 
@@ -102,7 +102,7 @@ static int open_network(struct setup *setup, const struct options *o) {
     bnnep_dataset_get_info(setup->train, &data);
     const double inputs = (double)data.channels * data.height * data.width;
     if (strcmp(o->archi, "fc") == 0 && inputs != o->layers.value[0]) {
-        fprintf(stderr, "bnnep-train: --layersList begins with %.0f units, but an image has %.0f values\n",
+        fprintf(stderr, "%s: --layersList begins with %.0f units, but an image has %.0f values\n", program_name,
                 o->layers.value[0], inputs);
         return 2;
     }
@@ -130,7 +130,7 @@ static int open_network(struct setup *setup, const struct options *o) {
 /* Turns one list of the command line, output first, into an array input first. */
 static int turn(const char *name, const struct list *list, size_t connections, double *to) {
     if (list->count != connections) {
-        fprintf(stderr, "bnnep-train: --%s has %zu values, the network has %zu connections\n", name, list->count,
+        fprintf(stderr, "%s: --%s has %zu values, the network has %zu connections\n", program_name, name, list->count,
                 connections);
         return 2;
     }
