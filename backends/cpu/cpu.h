@@ -125,6 +125,8 @@ static inline size_t bnnep_cpu_column(const struct cpu_connection *c, size_t can
     return canonical % c->positions * c->channels + canonical / c->positions;
 }
 
+/* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
+void bnnep_cpu_transpose(uint64_t *words);
 /* Zeroed memory on a cache line; NULL if out of memory. */
 void *bnnep_cpu_alloc(size_t count, size_t size);
 /* Copies bits [row, row+rows) x [column, column+columns) to signs +1/-1 in tile [rows][ld], ld a multiple of 8;

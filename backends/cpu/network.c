@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/cpu/binary/binary.h"
 #include "backends/cpu/real/real.h"
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
@@ -143,8 +144,7 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
     return BNNEP_OK;
 }
 
-/* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
-static void transpose(uint64_t *words) {
+void bnnep_cpu_transpose(uint64_t *words) {
     uint64_t mask = UINT64_C(0x00000000ffffffff);
     for (size_t half = 32; half > 0; half /= 2, mask ^= mask << half)
         for (size_t i = 0; i < 64; i = (i + half + 1) & ~half) {
@@ -164,7 +164,7 @@ static void fill_down(const struct cpu_connection *c) {
                 uint64_t *down = bnnep_cpu_down(c, row / PANEL) + row % PANEL / 64;
                 for (size_t j = 0; j < 64 && row + j < c->rows; j++)
                     words[j] = up[(row + j) * PANEL_WORDS];
-                transpose(words);
+                bnnep_cpu_transpose(words);
                 for (size_t j = 0; j < 64 && i + j < c->inner; j++)
                     down[(part * c->inner + i + j) * PANEL_WORDS] = words[j];
             }
@@ -226,11 +226,8 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
     const struct cpu_network *net = handle;
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
-    const size_t bytes = (link->columns + 7) / 8;
-    if (to->bits && !bnnep_cpu_binary(net->model))
+    if (to->bits)
         read_up(c, to->bits);
-    for (size_t j = 0; to->bits && bnnep_cpu_binary(net->model) && j < link->rows; j++)
-        memcpy(to->bits + j * bytes, c->bits + j * c->stride, bytes);
     if (to->scale)
         memcpy(to->scale, c->alpha, link->scales * sizeof(float));
     if (to->bias)
@@ -295,10 +292,6 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
     return BNNEP_OK;
 }
 
-static size_t order(const struct cpu_learner *learner, const struct cpu_connection *c, size_t canonical) {
-    return bnnep_cpu_binary(learner->network->model) ? canonical : bnnep_cpu_column(c, canonical);
-}
-
 /* Momenta are in the order of `down`'s columns. */
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
     (void)why;
@@ -306,7 +299,7 @@ static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, 
     const struct cpu_connection *c = &learner->network->connection[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t canonical = 0; canonical < c->columns; canonical++)
-            learner->momentum[k][j * c->columns + order(learner, c, canonical)] = momentum[j * c->columns + canonical];
+            learner->momentum[k][j * c->columns + bnnep_cpu_column(c, canonical)] = momentum[j * c->columns + canonical];
     return BNNEP_OK;
 }
 
@@ -316,7 +309,7 @@ static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, 
     const struct cpu_connection *c = &learner->network->connection[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t canonical = 0; canonical < c->columns; canonical++)
-            momentum[j * c->columns + canonical] = learner->momentum[k][j * c->columns + order(learner, c, canonical)];
+            momentum[j * c->columns + canonical] = learner->momentum[k][j * c->columns + bnnep_cpu_column(c, canonical)];
     return BNNEP_OK;
 }
 
@@ -331,41 +324,41 @@ static bool binary(const void *workspace) {
 static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
     char why[BNNEP_WHY];
     const unsigned threads = bnnep_cpu_threads(device, why);
-    return bnnep_cpu_binary(model) ? bnnep_cpu_workspace_bytes(model, device, max_batch)
+    return bnnep_cpu_binary(model) ? bnnep_binary_workspace_bytes(model, device, max_batch)
                                    : bnnep_real_workspace_bytes(model, threads, max_batch);
 }
 
 static bnnep_status workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
     const struct cpu_network *net = network;
     const unsigned wanted = threads > 0 ? (unsigned)threads : net->threads;
-    return bnnep_cpu_binary(net->model) ? bnnep_cpu_workspace_create(network, max_batch, threads, out, why)
+    return bnnep_cpu_binary(net->model) ? bnnep_binary_workspace_create(network, max_batch, threads, out, why)
                                         : bnnep_real_workspace_create(net, max_batch, wanted, out, why);
 }
 
 static void workspace_destroy(void *ws) {
     if (ws)
-        (binary(ws) ? bnnep_cpu_workspace_destroy : bnnep_real_workspace_destroy)(ws);
+        (binary(ws) ? bnnep_binary_workspace_destroy : bnnep_real_workspace_destroy)(ws);
 }
 
 static bnnep_status stage(void *ws, const float *x, const float *target, size_t count, char *why) {
-    return (binary(ws) ? bnnep_cpu_stage : bnnep_real_stage)(ws, x, target, count, why);
+    return (binary(ws) ? bnnep_binary_stage : bnnep_real_stage)(ws, x, target, count, why);
 }
 
 static bnnep_status relax(void *ws, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
-    return (binary(ws) ? bnnep_cpu_relax : bnnep_real_relax)(ws, how, done, why);
+    return (binary(ws) ? bnnep_binary_relax : bnnep_real_relax)(ws, how, done, why);
 }
 
 static bnnep_status put_state(void *ws, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
-    return (binary(ws) ? bnnep_cpu_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
+    return (binary(ws) ? bnnep_binary_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
 }
 
 static bnnep_status get_state(const void *ws, enum bnnep_slot slot, size_t layer, float *state, char *why) {
-    return (binary(ws) ? bnnep_cpu_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
+    return (binary(ws) ? bnnep_binary_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
 }
 
 static bnnep_status learn(void *learner, void *ws, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
                           char *why) {
-    return (binary(ws) ? bnnep_cpu_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
+    return (binary(ws) ? bnnep_binary_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
 }
 
 const struct bnnep_backend bnnep_backend_cpu = {
