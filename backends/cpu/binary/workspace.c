@@ -141,8 +141,11 @@ static void take_learning(struct arena *arena, struct binary_workspace *ws, cons
         if (k > 0 && bnnep_cpu_is_convolution(link))
             maps = larger(maps, height * width * ((link->from.channels + PANEL - 1) / PANEL));
     }
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) /* one after the other: rows of both are counted together */
-        ws->active[slot] = take(arena, ws->max_batch * ws->layout.units / PANEL, PANEL / 8);
+    /* One block: rows of both phases are counted together. */
+    const size_t words = ws->max_batch * ws->layout.units / 64;
+    uint64_t *active = take(arena, BNNEP_SLOTS * words, sizeof(uint64_t));
+    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
+        ws->active[slot] = active ? active + (size_t)slot * words : NULL;
     ws->differs = take(arena, panels * words_of(ws->max_batch), sizeof(uint64_t));
     ws->maps = take(arena, BNNEP_SLOTS * maps * ws->max_batch, PANEL / 8);
     ws->dot = take(arena, scales * ws->max_batch, sizeof(double));

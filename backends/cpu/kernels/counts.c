@@ -15,7 +15,7 @@ typedef uint64_t bits __attribute__((vector_size(32), may_alias));
 typedef uint32_t words __attribute__((vector_size(32), may_alias));
 typedef uint8_t bytes __attribute__((vector_size(32), may_alias));
 typedef uint8_t eight_bytes __attribute__((vector_size(8)));
-typedef int32_t eight_sums __attribute__((vector_size(32), may_alias));
+typedef int32_t eight_sums __attribute__((vector_size(32), may_alias, aligned(4)));
 
 enum { BLOCK = 16, PLANES = 8, MOST = 255 };
 
