@@ -37,10 +37,6 @@ void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
 
 /* --- network.c -------------------------------------------------------------------------------------------- */
 
-/* Bits of a panel: a vector of weights that share a row (up) or a column (down). */
-#define PANEL ((size_t)256)
-#define PANEL_WORDS (PANEL / 64)
-
 /*
  * A sign matrix in two forms, 1 for +1, padded with zeros. Columns are in an order of their own wherever the layer
  * below is a map: [position][channel], so that the channels of a pixel are neighbours. up    [part][panel of the inner

@@ -10,12 +10,11 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* A panel's 256 bits, and vectors of the same size. */
-typedef uint64_t bits __attribute__((vector_size(32), may_alias));
-typedef uint32_t words __attribute__((vector_size(32), may_alias));
-typedef uint8_t bytes __attribute__((vector_size(32), may_alias));
-typedef uint8_t eight_bytes __attribute__((vector_size(8)));
-typedef int32_t eight_sums __attribute__((vector_size(32), may_alias, aligned(4)));
+/* Part of a panel's 256 bits, in a vector that the machine has, and vectors of the same size. */
+#define PART (VECTOR_BYTES < 32 ? 16 : 32)
+typedef uint64_t bits __attribute__((vector_size(PART)));
+typedef uint32_t words __attribute__((vector_size(PART)));
+typedef uint8_t bytes __attribute__((vector_size(PART)));
 
 enum { BLOCK = 16, PLANES = 8, MOST = 255 };
 
@@ -54,27 +53,33 @@ INLINE void add_16(bits *plane, const bits *rows) {
     ripple(plane, 4, carry_save(&plane[3], low, high));
 }
 
+/* Bit i of a part of a plane is bit i of byte i: each byte to the 8 places that want a bit of it. */
+INLINE bytes bit_of_each(uint32_t some) {
+    const words all = some - (words){0};
+#if VECTOR_BYTES < 32
+    return __builtin_shufflevector((bytes)all, (bytes)all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+#else
+    return __builtin_shufflevector((bytes)all, (bytes)all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 18, 18, 18,
+                                   18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19);
+#endif
+}
+
 /* sums += 2 * the counts - count, the sum of `count` signs of which as many as counted are +1; clears the planes. */
 INLINE void spread(bits *plane, size_t count, size_t outputs, int32_t *sums) {
-    const bytes bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128,
-                       1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const bytes bit = (bytes)(UINT64_C(0x8040201008040201) - (bits){0});
     const size_t planes = count ? 32 - (size_t)__builtin_clz((unsigned)count) : 0;
     const int32_t all = (int32_t)count;
-    for (size_t g = 0; g < (outputs + 31) / 32; g++) {
+    for (size_t i = 0; i < outputs; i += PART) {
         bytes total = {0};
+        uint8_t counted[PART];
         for (size_t k = planes; k-- > 0;) {
-            const words word = ((const uint32_t *)(const void *)&plane[k])[g] - (words){0};
-            const bytes each = __builtin_shufflevector((bytes)word, (bytes)word, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1,
-                                                       1, 1, 1, 18, 18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19,
-                                                       19, 19);
-            total = total + total - (bytes)((each & bit) == bit); /* true is -1 */
+            uint32_t some = 0;
+            memcpy(&some, (const char *)&plane[k] + i / 8, PART / 8);
+            total = total + total - (bytes)((bit_of_each(some) & bit) == bit); /* true is -1 */
         }
-        for (size_t i = 0; i < 4; i++) {
-            eight_bytes part;
-            memcpy(&part, (const char *)&total + 8 * i, sizeof part);
-            eight_sums *to = (eight_sums *)(void *)(sums + 32 * g + 8 * i);
-            *to += 2 * __builtin_convertvector(part, eight_sums) - all;
-        }
+        memcpy(counted, &total, sizeof counted);
+        for (size_t j = 0; j < PART; j++)
+            sums[i + j] += 2 * (int32_t)counted[j] - all;
     }
     for (size_t k = 0; k < PLANES; k++)
         plane[k] = (bits){0};
@@ -95,14 +100,20 @@ INLINE void make_room(struct counters *c) {
     c->count += BLOCK;
 }
 
+/* The vector of an event; `panel` begins with the part that is being counted. */
+INLINE bits row_of(const uint64_t *panel, uint32_t event) {
+    return *(const bits *)(const void *)(panel + event * PANEL_WORDS);
+}
+
 /* Whole blocks of events of one sign: flip is 0 or all ones. Returns how many events were taken. */
-INLINE size_t add_blocks(struct counters *c, const bits *panel, const uint32_t *events, size_t count, uint64_t flip) {
+INLINE size_t add_blocks(struct counters *c, const uint64_t *panel, const uint32_t *events, size_t count,
+                         uint64_t flip) {
     size_t i = 0;
     for (; i + BLOCK <= count; i += BLOCK) {
         bits rows[BLOCK];
         make_room(c);
         for (size_t j = 0; j < BLOCK; j++)
-            rows[j] = panel[events[i + j]] ^ flip;
+            rows[j] = row_of(panel, events[i + j]) ^ flip;
         add_16(c->plane, rows);
     }
     return i;
@@ -123,16 +134,17 @@ INLINE void add_rest(struct counters *c, bits *rows, size_t count) {
     }
 }
 
-void KERNEL(counts)(const uint64_t *from, const uint32_t *ups, size_t up_count, const uint32_t *downs,
+void KERNEL(counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
                     size_t down_count, size_t outputs, int32_t *sums) {
-    const bits *panel = (const bits *)(const void *)from;
-    struct counters c = {.outputs = outputs, .sums = sums};
-    bits rest[2 * BLOCK];
-    size_t left = 0;
-    for (size_t i = add_blocks(&c, panel, ups, up_count, 0); i < up_count; i++)
-        rest[left++] = panel[ups[i]];
-    for (size_t i = add_blocks(&c, panel, downs, down_count, ~UINT64_C(0)); i < down_count; i++)
-        rest[left++] = ~panel[downs[i]];
-    add_rest(&c, rest, left);
-    spread(c.plane, c.count, outputs, sums);
+    for (size_t done = 0; done < outputs; done += 8 * PART, panel += PART / 8) {
+        struct counters c = {.outputs = outputs - done < 8 * PART ? outputs - done : 8 * PART, .sums = sums + done};
+        bits rest[2 * BLOCK];
+        size_t left = 0;
+        for (size_t i = add_blocks(&c, panel, ups, up_count, 0); i < up_count; i++)
+            rest[left++] = row_of(panel, ups[i]);
+        for (size_t i = add_blocks(&c, panel, downs, down_count, ~UINT64_C(0)); i < down_count; i++)
+            rest[left++] = ~row_of(panel, downs[i]);
+        add_rest(&c, rest, left);
+        spread(c.plane, c.count, c.outputs, c.sums);
+    }
 }

@@ -24,6 +24,10 @@
 #define ENTRY_BYTES ((size_t)64) /* 2^6 */
 #define TABLE_BYTES (GROUPS * ENTRIES * ENTRY_BYTES)
 
+/* Bits of a panel: a vector of weights that share a row (up) or a column (down). */
+#define PANEL ((size_t)256)
+#define PANEL_WORDS (PANEL / 64)
+
 struct cpu_kernels {
     const char *name;
 
