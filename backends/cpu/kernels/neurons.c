@@ -1,18 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /* The update of a layer of neurons with binary activations, 64 at a time: a word of activations. */
+#include <string.h>
+
 #include "backends/cpu/kernels/vectors.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #define WORD ((size_t)64)
 
-/* Bit i of the result is byte i, 0 or 1. */
-static inline uint64_t pack(const uint8_t *active) {
+/* Bit i of the result is the sign of on[i]. */
+static inline uint64_t pack(const int32_t *on) {
     uint64_t word = 0;
-    for (size_t i = 0; i < WORD; i += 8) {
-        uint64_t eight = 0;
-        for (size_t b = 0; b < 8; b++)
-            eight |= (uint64_t)active[i + b] << 8 * b;
-        word |= (eight * UINT64_C(0x0102040810204080) >> 56) << i;
-    }
+#if defined(__AVX2__)
+    for (size_t i = 0; i < WORD; i += 8)
+        word |= (uint64_t)(unsigned)_mm256_movemask_ps(_mm256_loadu_ps((const float *)(const void *)(on + i))) << i;
+#elif defined(__SSE2__)
+    for (size_t i = 0; i < WORD; i += 4)
+        word |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_loadu_ps((const float *)(const void *)(on + i))) << i;
+#else
+    for (size_t i = 0; i < WORD; i++)
+        word |= (uint64_t)(on[i] < 0) << i;
+#endif
     return word;
 }
 
@@ -49,24 +59,20 @@ void KERNEL(add_counts)(size_t count, const int32_t *counts, double alpha, doubl
 /* One word of neurons. Returns the activations. */
 static inline __attribute__((always_inline)) uint64_t move_word(const struct bnnep_neuron *neuron, const float *pre,
                                                                 const float *target, const float *prediction,
-                                                                float *restrict state, float *restrict change) {
-    uint8_t active[WORD];
-    float before[WORD], after[WORD];
-    for (size_t i = 0; i < WORD; i++)
-        before[i] = state[i];
-    for (size_t i = 0; i < WORD; i++)
-        after[i] = bnnep_next_state(neuron, before[i], pre[i], neuron->output ? target[i] : 0.0f,
-                                    neuron->output ? prediction[i] : 0.0f);
+                                                                float *state, float *restrict change) {
+    float after[WORD];
+    int32_t on[WORD];
     for (size_t i = 0; i < WORD; i += 16)
-        for (size_t l = 0; l < 16; l++) {
-            const float step = fabsf(after[i + l] - before[i + l]);
-            change[l] = step > change[l] ? step : change[l];
+        for (size_t l = i; l < i + 16; l++) {
+            const float s = state[l];
+            after[l] = bnnep_next_state(neuron, s, pre[l], neuron->output ? target[l] : 0.0f,
+                                        neuron->output ? prediction[l] : 0.0f);
+            const float step = fabsf(after[l] - s);
+            change[l - i] = step > change[l - i] ? step : change[l - i];
+            on[l] = bnnep_activation(true, neuron->theta, after[l]) != 0.0f ? -1 : 0;
         }
-    for (size_t i = 0; i < WORD; i++)
-        state[i] = after[i];
-    for (size_t i = 0; i < WORD; i++)
-        active[i] = bnnep_activation(true, neuron->theta, after[i]) != 0.0f;
-    return pack(active);
+    memcpy(state, after, sizeof after);
+    return pack(on);
 }
 
 /* The loop without the branches that do not change inside it: `output` is known where this is inlined. */
@@ -95,10 +101,10 @@ float KERNEL(move_neurons)(const struct bnnep_neuron *neuron, size_t units, cons
 
 void KERNEL(activations)(size_t units, const float *state, float theta, uint64_t *active) {
     for (size_t i = 0; i < units; i += WORD) {
-        uint8_t bytes[WORD];
+        int32_t on[WORD];
         for (size_t j = 0; j < WORD; j++)
-            bytes[j] = bnnep_activation(true, theta, state[i + j]) != 0.0f;
-        active[i / WORD] = pack(bytes);
+            on[j] = bnnep_activation(true, theta, state[i + j]) != 0.0f ? -1 : 0;
+        active[i / WORD] = pack(on);
     }
     if (units % WORD)
         active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
