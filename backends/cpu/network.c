@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/cpu/binary/binary.h"
 #include "backends/cpu/real/real.h"
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
@@ -48,8 +49,11 @@ static bnnep_status probe(const char *device, char *why) {
     return bnnep_cpu_threads(device, why) ? BNNEP_OK : BNNEP_ERROR_ARGUMENT;
 }
 
-static size_t stride_of(const struct bnnep_link *link) {
-    return (link->columns + 63) / 64 * 8;
+size_t bnnep_cpu_units(const struct bnnep_model *model) {
+    size_t units = 0;
+    for (size_t k = 0; k < model->connections; k++)
+        units += model->links[k].out;
+    return units;
 }
 
 static size_t panels_of(size_t units, size_t words) {
@@ -87,8 +91,7 @@ static uint64_t network_bytes(const struct bnnep_model *model) {
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         const struct cpu_connection c = shape_of(model, k);
-        bytes += sizeof(struct cpu_connection) + (uint64_t)link->rows * stride_of(link) +
-                 ((uint64_t)up_words(&c) + down_words(&c)) * sizeof(uint64_t) +
+        bytes += sizeof(struct cpu_connection) + ((uint64_t)up_words(&c) + down_words(&c)) * sizeof(uint64_t) +
                  (link->scales + link->rows) * sizeof(float);
     }
     return bytes;
@@ -98,7 +101,6 @@ static void network_destroy(void *handle) {
     struct cpu_network *net = handle;
     if (net && net->connection)
         for (size_t k = 0; k < net->model->connections; k++) {
-            free(net->connection[k].bits);
             free(net->connection[k].up);
             free(net->connection[k].down);
             free(net->connection[k].alpha);
@@ -127,14 +129,9 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
         *c = shape_of(model, k);
         c->up = bnnep_cpu_alloc(up_words(c), sizeof(uint64_t));
         c->down = bnnep_cpu_alloc(down_words(c), sizeof(uint64_t));
-        c->stride = stride_of(link);
-        /* Few rows leave room for more columns. */
-        c->tile_rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
-        c->tile_columns = TILE / c->tile_rows / 8 * 8;
-        c->bits = bnnep_cpu_alloc(link->rows, c->stride);
         c->alpha = bnnep_cpu_alloc(link->scales, sizeof(float));
         c->bias = bnnep_cpu_alloc(link->rows, sizeof(float));
-        complete = c->bits && c->up && c->down && c->alpha && c->bias;
+        complete = c->up && c->down && c->alpha && c->bias;
     }
     if (!complete) {
         network_destroy(net);
@@ -144,8 +141,7 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
     return BNNEP_OK;
 }
 
-/* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
-static void transpose(uint64_t *words) {
+void bnnep_cpu_transpose(uint64_t *words) {
     uint64_t mask = UINT64_C(0x00000000ffffffff);
     for (size_t half = 32; half > 0; half /= 2, mask ^= mask << half)
         for (size_t i = 0; i < 64; i = (i + half + 1) & ~half) {
@@ -165,7 +161,7 @@ static void fill_down(const struct cpu_connection *c) {
                 uint64_t *down = bnnep_cpu_down_word(c, row);
                 for (size_t j = 0; j < 64 && row + j < c->rows; j++)
                     words[j] = up[(row + j) * c->words];
-                transpose(words);
+                bnnep_cpu_transpose(words);
                 for (size_t j = 0; j < 64 && i + j < c->inner; j++)
                     down[(part * c->inner + i + j) * c->words] = words[j];
             }
@@ -208,9 +204,6 @@ static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *f
     struct cpu_network *net = handle;
     const struct bnnep_link *link = &net->model->links[k];
     struct cpu_connection *c = &net->connection[k];
-    const size_t bytes = (link->columns + 7) / 8;
-    for (size_t j = 0; from->bits && j < link->rows; j++)
-        memcpy(c->bits + j * c->stride, from->bits + j * bytes, bytes);
     if (from->bits) {
         fill_up(c, from->bits);
         fill_down(c);
@@ -227,33 +220,13 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
     const struct cpu_network *net = handle;
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
-    const size_t bytes = (link->columns + 7) / 8;
-    if (to->bits && !bnnep_cpu_binary(net->model))
+    if (to->bits)
         read_up(c, to->bits);
-    for (size_t j = 0; to->bits && bnnep_cpu_binary(net->model) && j < link->rows; j++)
-        memcpy(to->bits + j * bytes, c->bits + j * c->stride, bytes);
     if (to->scale)
         memcpy(to->scale, c->alpha, link->scales * sizeof(float));
     if (to->bias)
         memcpy(to->bias, c->bias, link->rows * sizeof(float));
     return BNNEP_OK;
-}
-
-/* The signs that a byte of bits stands for. */
-#define SIGN(b, i) ((b) >> (i)&1 ? 1.0f : -1.0f)
-#define SIGNS(b)                                                                                                       \
-    { SIGN(b, 0), SIGN(b, 1), SIGN(b, 2), SIGN(b, 3), SIGN(b, 4), SIGN(b, 5), SIGN(b, 6), SIGN(b, 7) }
-#define SIGNS4(b) SIGNS(b), SIGNS((b) + 1), SIGNS((b) + 2), SIGNS((b) + 3)
-#define SIGNS16(b) SIGNS4(b), SIGNS4((b) + 4), SIGNS4((b) + 8), SIGNS4((b) + 12)
-#define SIGNS64(b) SIGNS16(b), SIGNS16((b) + 16), SIGNS16((b) + 32), SIGNS16((b) + 48)
-static const float signs_of_byte[256][8] = {SIGNS64(0), SIGNS64(64), SIGNS64(128), SIGNS64(192)};
-
-void bnnep_cpu_unpack(const struct cpu_connection *connection, size_t row, size_t rows, size_t column, size_t columns,
-                      float *tile, size_t ld) {
-    const uint8_t *bits = connection->bits + row * connection->stride + column / 8;
-    for (size_t j = 0; j < rows; j++, bits += connection->stride, tile += ld)
-        for (size_t b = 0; b < (columns + 7) / 8; b++)
-            memcpy(tile + 8 * b, signs_of_byte[bits[b]], sizeof signs_of_byte[0]);
 }
 
 static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
@@ -270,7 +243,7 @@ static void learner_destroy(void *handle) {
     for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
         free(learner->momentum[k]);
     free(learner->momentum);
-    bnnep_real_tape_free(&learner->real_tape);
+    bnnep_real_tape_free(&learner->tape);
     free(learner);
 }
 
@@ -287,17 +260,13 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
         complete = (learner->momentum[k] = bnnep_cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
     }
     if (complete && tape > 0)
-        complete = bnnep_real_tape_make(&learner->real_tape, net->model, max_batch, tape) == BNNEP_OK;
+        complete = bnnep_real_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
     if (!complete) {
         learner_destroy(learner);
         return no_memory(why);
     }
     *out = learner;
     return BNNEP_OK;
-}
-
-static size_t order(const struct cpu_learner *learner, const struct cpu_connection *c, size_t canonical) {
-    return bnnep_cpu_binary(learner->network->model) ? canonical : bnnep_cpu_column(c, canonical);
 }
 
 /* Momenta are in the order of `down`'s columns. */
@@ -307,7 +276,8 @@ static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, 
     const struct cpu_connection *c = &learner->network->connection[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t canonical = 0; canonical < c->columns; canonical++)
-            learner->momentum[k][j * c->columns + order(learner, c, canonical)] = momentum[j * c->columns + canonical];
+            learner->momentum[k][j * c->columns + bnnep_cpu_column(c, canonical)] =
+                momentum[j * c->columns + canonical];
     return BNNEP_OK;
 }
 
@@ -317,7 +287,8 @@ static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, 
     const struct cpu_connection *c = &learner->network->connection[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t canonical = 0; canonical < c->columns; canonical++)
-            momentum[j * c->columns + canonical] = learner->momentum[k][j * c->columns + order(learner, c, canonical)];
+            momentum[j * c->columns + canonical] =
+                learner->momentum[k][j * c->columns + bnnep_cpu_column(c, canonical)];
     return BNNEP_OK;
 }
 
@@ -332,47 +303,47 @@ static bool binary(const void *workspace) {
 static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
     char why[BNNEP_WHY];
     const unsigned threads = bnnep_cpu_threads(device, why);
-    return bnnep_cpu_binary(model) ? bnnep_cpu_workspace_bytes(model, device, max_batch)
+    return bnnep_cpu_binary(model) ? bnnep_binary_workspace_bytes(model, device, max_batch)
                                    : bnnep_real_workspace_bytes(model, threads, max_batch);
 }
 
 static bnnep_status workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
     const struct cpu_network *net = network;
     const unsigned wanted = threads > 0 ? (unsigned)threads : net->threads;
-    return bnnep_cpu_binary(net->model) ? bnnep_cpu_workspace_create(network, max_batch, threads, out, why)
+    return bnnep_cpu_binary(net->model) ? bnnep_binary_workspace_create(network, max_batch, threads, out, why)
                                         : bnnep_real_workspace_create(net, max_batch, wanted, out, why);
 }
 
 static void workspace_destroy(void *ws) {
     if (ws)
-        (binary(ws) ? bnnep_cpu_workspace_destroy : bnnep_real_workspace_destroy)(ws);
+        (binary(ws) ? bnnep_binary_workspace_destroy : bnnep_real_workspace_destroy)(ws);
 }
 
 static bnnep_status stage(void *ws, const float *x, const float *target, size_t count, char *why) {
-    return (binary(ws) ? bnnep_cpu_stage : bnnep_real_stage)(ws, x, target, count, why);
+    return (binary(ws) ? bnnep_binary_stage : bnnep_real_stage)(ws, x, target, count, why);
 }
 
 static bnnep_status relax(void *ws, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
-    return (binary(ws) ? bnnep_cpu_relax : bnnep_real_relax)(ws, how, done, why);
+    return (binary(ws) ? bnnep_binary_relax : bnnep_real_relax)(ws, how, done, why);
 }
 
 static bnnep_status put_state(void *ws, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
-    return (binary(ws) ? bnnep_cpu_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
+    return (binary(ws) ? bnnep_binary_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
 }
 
 static bnnep_status get_state(const void *ws, enum bnnep_slot slot, size_t layer, float *state, char *why) {
-    return (binary(ws) ? bnnep_cpu_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
+    return (binary(ws) ? bnnep_binary_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
 }
 
 static bnnep_status learn(void *learner, void *ws, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
                           char *why) {
-    return (binary(ws) ? bnnep_cpu_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
+    return (binary(ws) ? bnnep_binary_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
 }
 
 const struct bnnep_backend bnnep_backend_cpu = {
     .abi = BNNEP_BACKEND_ABI,
     .name = "cpu",
-    .summary = "weights as bits, OpenBLAS products, threads over samples; option threads=N",
+    .summary = "weights as bits, tables of signed sums, counted flips, OpenBLAS; option threads=N",
     .probe = probe,
     .network_bytes = network_bytes,
     .workspace_bytes = workspace_bytes,

@@ -17,3 +17,14 @@ void KERNEL(add_outer)(const float *above, uint64_t samples, const float *below,
 void KERNEL(add_scaled)(double *to, const double *from, double factor, size_t count);
 uint64_t KERNEL(turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                       uint64_t signs);
+void KERNEL(counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
+                    size_t down_count, size_t outputs, int32_t *sums);
+void KERNEL(forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward);
+void KERNEL(add_feedback)(size_t units, const float *forward, const int32_t *sums, float alpha, float *pre);
+void KERNEL(add_feedback_exact)(size_t units, const float *forward, const double *sums, float *pre);
+void KERNEL(pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
+                       float *value, uint16_t *place);
+void KERNEL(add_counts)(size_t count, const int32_t *counts, double alpha, double *sums);
+float KERNEL(move_neurons)(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,
+                           const float *prediction, float *state, uint64_t *active);
+void KERNEL(activations)(size_t units, const float *state, float theta, uint64_t *active);

@@ -24,6 +24,10 @@
 #define ENTRY_BYTES ((size_t)64) /* 2^6 */
 #define TABLE_BYTES (GROUPS * ENTRIES * ENTRY_BYTES)
 
+/* Bits of a panel: a vector of weights that share a row (up) or a column (down). */
+#define PANEL ((size_t)256)
+#define PANEL_WORDS (PANEL / 64)
+
 struct cpu_kernels {
     const char *name;
 
@@ -60,6 +64,26 @@ struct cpu_kernels {
     /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */
     uint64_t (*turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                      uint64_t signs);
+
+    /* --- binary activations --- */
+    /* Neurons that switched on (ups) and off (downs): sums[i] += sum over ups of sign i of their vectors of `panel`,
+     * [neuron][PANEL_WORDS], minus that over downs; i < outputs <= PANEL. outputs is rounded up to a multiple of 32. */
+    void (*counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
+                   size_t down_count, size_t outputs, int32_t *sums);
+    /* forward = alpha sums + bias;  pre = forward + alpha sums, or where the sums have their alphas in them already. */
+    void (*forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward);
+    void (*add_feedback)(size_t units, const float *forward, const int32_t *sums, float alpha, float *pre);
+    void (*add_feedback_exact)(size_t units, const float *forward, const double *sums, float *pre);
+    /* fwd_k at place q of a pooling window of each channel, kept where it is the largest so far. */
+    void (*pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
+                      float *value, uint16_t *place);
+    /* sums += alpha counts */
+    void (*add_counts)(size_t count, const int32_t *counts, double alpha, double *sums);
+    /* One step of a layer; returns the largest change of a state. target and prediction are those of an output. Arrays
+     * of floats are padded to whole words of 64 units; `active` gets bits. */
+    float (*move_neurons)(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,
+                          const float *prediction, float *state, uint64_t *active);
+    void (*activations)(size_t units, const float *state, float theta, uint64_t *active);
 };
 
 /* The best table for this machine; the environment's BNNEP_CPU (generic, avx2, avx512, neon) overrides it where that

@@ -20,4 +20,12 @@ const struct cpu_kernels KERNEL(kernels) = {
     .add_outer = KERNEL(add_outer),
     .add_scaled = KERNEL(add_scaled),
     .turn = KERNEL(turn),
+    .counts = KERNEL(counts),
+    .forward_of_sums = KERNEL(forward_of_sums),
+    .add_feedback = KERNEL(add_feedback),
+    .add_feedback_exact = KERNEL(add_feedback_exact),
+    .pool_sums = KERNEL(pool_sums),
+    .add_counts = KERNEL(add_counts),
+    .move_neurons = KERNEL(move_neurons),
+    .activations = KERNEL(activations),
 };

@@ -8,6 +8,7 @@
  * connection 0. Back-propagation through time gives a list of such products, two for each step. The gradient of a
  * convolution is gathered, in double, from the places that the pooling took.
  */
+#include <cblas.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -111,14 +112,14 @@ static void scale_contrast(struct update *update) {
 /* How many terms there are, and number i of them. */
 static size_t term_count(const struct update *update) {
     const size_t pairs = update->k > 0 ? 2 : 1; /* nothing goes back to the input */
-    if (update->learner->real_tape.room > 0)
-        return pairs * (size_t)update->learner->real_tape.steps;
+    if (update->learner->tape.room > 0)
+        return pairs * (size_t)update->learner->tape.steps;
     return bnnep_cpu_is_convolution(link_of(update)) ? 2 : pairs;
 }
 
 static struct term term_of(const struct update *update, size_t i) {
     const struct real_workspace *ws = update->ws;
-    const struct real_tape *tape = &update->learner->real_tape;
+    const struct real_tape *tape = &update->learner->tape;
     const bool hidden = update->k > 0;
     const float *free = ws->state[BNNEP_SLOT_FREE], *nudged = ws->state[BNNEP_SLOT_NUDGED];
     if (tape->room > 0) {
@@ -145,7 +146,7 @@ static const float *below_of(const struct update *update, const struct term *ter
 /* Gradient of the bias of row j, summed over the batch and the row's units: that of the states, or of the loss. */
 static double bias_gradient(const struct update *update, size_t j) {
     const struct real_workspace *ws = update->ws;
-    const struct real_tape *tape = &update->learner->real_tape;
+    const struct real_tape *tape = &update->learner->tape;
     const struct bnnep_link *link = link_of(update);
     double sum = 0.0;
     for (int32_t t = 0; t < (tape->room > 0 ? tape->steps : 1); t++)
@@ -198,6 +199,11 @@ static void one_by_one(const struct real_workspace *ws, const float *array, size
                 to[(t * LANES + l) * LEARN_COLUMNS + j] = array[(t * units + j) * LANES + l];
 }
 
+/* Samples with work to do, of 64, from which on OpenBLAS's dense product is the faster one (docs/performance.md). Its
+ * calls have at most 2^18 multiply-adds, which it does in the calling thread whatever its own thread count is set to
+ * (interface/gemm.c): our threads never meet its thread pool, and its setting cannot change our bits. */
+#define DENSE 46
+
 /* Adds one term's samples from `tile` on. Rows at rest and inputs that are black take no work. */
 static void add_samples(struct update *update, const struct term *term, size_t tile, size_t row, size_t rows,
                         size_t column, size_t columns, struct real_scratch *scratch) {
@@ -216,7 +222,14 @@ static void add_samples(struct update *update, const struct term *term, size_t t
         uint64_t lit = 0;
         for (size_t n = 0; n < samples; n++)
             lit |= (uint64_t)(kernels->nonzero(scratch->below + n * LEARN_COLUMNS + i) != 0) << n;
+        size_t work = 0;
         for (size_t j = 0; j < rows; j++)
+            work += (size_t)__builtin_popcountll(moved[j] & lit);
+        if (work >= rows * DENSE)
+            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, 64, (int)samples, 1.0f, scratch->above,
+                        (int)LEARN_SAMPLES, scratch->below + i, (int)LEARN_COLUMNS, 1.0f, scratch->contrast + i,
+                        (int)LEARN_COLUMNS);
+        for (size_t j = 0; j < rows && work < rows * DENSE; j++)
             if (moved[j] & lit)
                 kernels->add_outer(scratch->above + j * LEARN_SAMPLES, moved[j] & lit, scratch->below + i,
                                    LEARN_COLUMNS, scratch->contrast + j * LEARN_COLUMNS + i);
@@ -321,7 +334,7 @@ bnnep_status bnnep_real_learn(void *handle, void *workspace, const struct bnnep_
     struct cpu_learner *learner = handle;
     struct real_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
-    if (learner->real_tape.room == 0)
+    if (learner->tape.room == 0)
         bnnep_pool_run(ws->pool, ws->tiles, change_of_tile, ws);
     for (size_t k = 0; k < model->connections; k++) {
         struct update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};

@@ -144,7 +144,7 @@ bnnep_status bnnep_real_backpropagate(void *handle, void *workspace, int32_t ste
     (void)why;
     struct cpu_learner *learner = handle;
     struct real_workspace *ws = workspace;
-    learner->real_tape.steps = steps;
-    bnnep_pool_run(ws->pool, ws->tiles, recall_tile, &(struct recall){&learner->real_tape, ws});
+    learner->tape.steps = steps;
+    bnnep_pool_run(ws->pool, ws->tiles, recall_tile, &(struct recall){&learner->tape, ws});
     return BNNEP_OK;
 }

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cpu backend's engine for networks with binary activations.
+ *
+ * Sums of signs times activations are integers, kept between steps and phases. A step changes them only by the neurons
+ * that switched on or off since the sums were last right: its events. Samples do not meet, so a thread takes some of
+ * them through a whole phase. A sample's state and its sums lie together in a record, of which there is one for each
+ * phase; the nudged phase starts with a copy of the free one's.
+ *
+ * Everything of a layer is in the order of the columns of the connection above it: [unit], or [pixel][channel].
+ */
+#ifndef BNNEP_BINARY_H
+#define BNNEP_BINARY_H
+
+#include "backends/cpu/cpu.h"
+
+/* Samples that a thread takes through a phase together: a panel of weights serves all of them. */
+#define CHUNK ((size_t)16)
+/* Samples whose input drive is worked out side by side. */
+#define DRIVE_LANES ((size_t)8)
+
+/* Where the parts of a layer stand in a record, in bytes from its beginning. Sums are those of the connection that
+ * leads to the layer; there are none for the first, whose drive is constant. */
+struct binary_layer {
+    size_t units;
+    size_t offset;  /* units of the layers before, each padded to whole panels */
+    size_t state;   /* float [units] */
+    size_t seen;    /* bits [units]: the activations that all sums are right for */
+    size_t forward; /* int32_t [units], or of a convolution before pooling [position][stride] */
+    size_t back;    /* of the layer below: int32_t [units], or of a convolution, alphas included, double [units] */
+    size_t fed;     /* bits [units]: the activations, and */
+    size_t place;   /* uint16_t [units]: the argmax of the last step, that `back` of a convolution is right for */
+    size_t stride;
+};
+
+struct binary_layout {
+    size_t units; /* of all layers, padded */
+    size_t bytes; /* of a record */
+};
+
+/* The events of one layer, in ascending order. */
+struct binary_events {
+    uint32_t *up, *down;
+    size_t ups, downs;
+};
+
+/* Convolutions: events by the place they are at. */
+struct binary_places {
+    size_t *up_from, *down_from; /* [pixels + 1]: where a pixel's events begin among those of the layer below */
+    uint32_t *on, *off;          /* [position][rows]: channels of the units above that switched on, or came, or left */
+    size_t *ons, *offs;          /* [position]: how many */
+    uint32_t *list;              /* what one position, or pixel, sees of them */
+    size_t *bounds;              /* of the groups in the list */
+    uint16_t *place;             /* [units above]: the argmax of this step */
+    uint64_t *moved;             /* bits [units above]: it is another than before */
+};
+
+/* A sample on its way through a phase. Arrays of all layers are [layer offset + unit]. */
+struct binary_passage {
+    size_t sample;
+    char *record;
+    bool moving; /* has not settled */
+    bool fresh;  /* no step was made yet: nothing below is right */
+    float *forward, *pre;
+    uint64_t *active; /* bits: H(s - theta) */
+    struct binary_events *events;
+    bool *stale_forward, *stale_back, *still; /* by layer: sums that changed; states that do not move any more */
+};
+
+/* What one thread needs for itself. */
+struct binary_scratch {
+    struct binary_passage passage[CHUNK];
+    /* drive */
+    double *lanes, *sums; /* [columns][DRIVE_LANES], [rows][DRIVE_LANES] */
+    void *tables;
+    struct binary_places places;
+    /* one row of synapses */
+    int32_t *counts;              /* [PANEL] */
+    float *contrast;              /* [columns, at least PANEL] */
+    double *exact;                /* the same */
+    uint64_t *lit[BNNEP_SLOTS];   /* [64 rows][word of samples]: where a row's unit is active */
+    struct binary_events samples; /* those that count for a row */
+};
+
+/* Output channels of a convolution by their scaling factor: those that share one are counted together. */
+struct binary_groups {
+    size_t count;
+    float *alpha;       /* [count] */
+    uint32_t *of; /* [rows]: the group of a channel */
+};
+
+struct binary_workspace {
+    const struct cpu_network *network; /* first in every workspace of this backend */
+    struct pool *pool;
+    unsigned threads;
+    size_t max_batch, count;
+    struct binary_layout layout;
+    struct binary_layer *layer;
+    struct binary_groups *groups; /* [connection] */
+    float *x;                     /* [sample][in] */
+    float *target;                /* [sample][outputs, padded] */
+    float *drive;                 /* [sample][units of layer 1]: B x, or fwd_0(x) of a convolution */
+    uint16_t *drive_place;        /* the same: its argmax */
+    uint64_t *packed;             /* [word of columns][rows]: signs of a first convolution */
+    char *start;                  /* the record that every free phase starts from */
+    char *record[BNNEP_SLOTS];    /* [sample] */
+    uint64_t *active[BNNEP_SLOTS]; /* [sample][layer offset + unit]: bits of the activations after the phases */
+    uint64_t *differs;              /* [panel of a layer][word of samples]: the phases differ there */
+    uint64_t *maps;                 /* [slot][sample][pixel, padded][panel]: bits of the layer below a convolution */
+    double *dot;                    /* [scaling factor of all connections][sample]: its contrast */
+    struct binary_scratch *scratch; /* [threads] */
+};
+
+static inline size_t bnnep_binary_padded(size_t units) {
+    return (units + 63) / 64 * 64;
+}
+
+/* Part of a record. */
+static inline void *bnnep_binary_part(const char *record, size_t offset) {
+    return (char *)(uintptr_t)record + offset;
+}
+
+static inline char *bnnep_binary_record(const struct binary_workspace *ws, enum bnnep_slot slot, size_t sample) {
+    return ws->record[slot] + sample * ws->layout.bytes;
+}
+
+/* Row and column in the convolution's output of place q of window u. */
+static inline void bnnep_binary_position(const struct bnnep_link *link, size_t u, size_t q, size_t *y, size_t *x) {
+    *y = u / link->to.width * link->pool + q / link->pool;
+    *x = u % link->to.width * link->pool + q % link->pool;
+}
+
+/* Positions of a convolution that some pooling window covers: a map of to.height * pool x to.width * pool. */
+static inline size_t bnnep_binary_positions(const struct bnnep_link *link) {
+    return link->to.height * link->to.width * link->pool * link->pool;
+}
+
+/* --- workspace.c: the vtable's functions ------------------------------------------------------------------------ */
+
+uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch);
+bnnep_status bnnep_binary_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out,
+                                           char *why);
+void bnnep_binary_workspace_destroy(void *workspace);
+bnnep_status bnnep_binary_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
+bnnep_status bnnep_binary_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
+
+/* --- drive.c ------------------------------------------------------------------------------------------------------ */
+
+bnnep_status bnnep_binary_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+
+/* --- relax.c ------------------------------------------------------------------------------------------------------ */
+
+/* Makes a passage ready for the first step from its record. */
+void bnnep_binary_begin(const struct binary_workspace *ws, struct binary_passage *p);
+/* Brings the forward sums, and those of the feedback but of convolutions, of some passages up to date. */
+void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *passages, size_t count,
+                        struct binary_scratch *scratch);
+bnnep_status bnnep_binary_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+
+/* --- convolution.c ------------------------------------------------------------------------------------------------ */
+
+void bnnep_binary_group(const struct bnnep_link *link, const struct cpu_connection *c, struct binary_groups *groups);
+/* Forward sums of connection k by the events of the layer below. */
+void bnnep_binary_convolve(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
+                           struct binary_scratch *scratch);
+/* Pools: fwd_k of a passage, and its argmax, from the sums. */
+void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct binary_passage *p, float *value,
+                       uint16_t *place);
+/* Pools, and brings the feedback sums up to date with the activations and the argmax, which it keeps. */
+void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
+                            struct binary_scratch *scratch);
+
+/* --- learn.c ------------------------------------------------------------------------------------------------------ */
+
+bnnep_status bnnep_binary_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                                uint64_t *flips, char *why);
+
+#endif

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Contrast, momenta and flips of a network with binary activations.
+ *
+ * The contrast of a weight is a number of samples: those in which both its ends are active after the nudged phase,
+ * minus those in which they are after the free phase. A row of synapses counts, with the same vertical counters as the
+ * relaxation, the activations below of the samples (and in a convolution, of the patches) in which its own unit is
+ * active. Samples that are the same in both phases on both sides count for nothing and are left out. Over inputs, the
+ * few samples whose unit differs are added up in double (backends/rules.h).
+ */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "backends/cpu/binary/binary.h"
+
+/* Rows of a task: a word of the signs of a column. */
+#define TASK_ROWS ((size_t)64)
+
+struct update {
+    struct cpu_learner *learner;
+    struct binary_workspace *ws;
+    size_t k; /* connection */
+    struct bnnep_rule rule;
+    bool learn_scale;
+    atomic_uint_fast64_t flips;
+};
+
+static const struct bnnep_link *link_of(const struct update *update) {
+    return &update->ws->network->model->links[update->k];
+}
+
+static const struct cpu_connection *connection_of(const struct update *update) {
+    return &update->ws->network->connection[update->k];
+}
+
+/* Bits of layer index k of a sample after a phase. */
+static const uint64_t *active_of(const struct binary_workspace *ws, int slot, size_t sample, size_t k) {
+    return ws->active[slot] + (sample * ws->layout.units + ws->layer[k].offset) / 64;
+}
+
+/* --- after the phases ----------------------------------------------------------------------------------------------
+ */
+
+/* a_{k+1} . W_k a_k of one phase, with the scaling factors' own sums: without bias if fully connected, fwd_k(a_k) of a
+ * convolution. Added to or taken from the sample's place in ws->dot. */
+static void add_dots(struct update *update, int slot, struct binary_passage *p, struct binary_scratch *scratch) {
+    struct binary_workspace *ws = update->ws;
+    const struct bnnep_model *model = ws->network->model;
+    double *dots = ws->dot + p->sample;
+    for (size_t k = 0; k < model->connections; k++) {
+        const struct bnnep_link *link = &model->links[k];
+        const bool convolution = bnnep_cpu_is_convolution(link);
+        const float *drive = ws->drive + p->sample * model->links[0].out, alpha = ws->network->connection[k].alpha[0];
+        const int32_t *sums = bnnep_binary_part(p->record, ws->layer[k].forward);
+        const uint64_t *active = active_of(ws, slot, p->sample, k);
+        float *value = p->forward;
+        if (convolution && k > 0)
+            bnnep_binary_pool(ws, k, p, value, scratch->places.place);
+        else
+            for (size_t v = 0; v < link->out; v++)
+                value[v] = convolution ? drive[v] : alpha * (k > 0 ? (float)sums[v] : drive[v]);
+        for (size_t i = 0; i < link->scales; i++, dots += ws->max_batch) {
+            double dot = 0.0;
+            for (size_t v = i; v < link->out; v += link->scales)
+                if (active[v / 64] >> v % 64 & 1)
+                    dot += (double)value[v];
+            *dots = slot == BNNEP_SLOT_FREE ? dot : dot - *dots;
+        }
+    }
+}
+
+/* Activations of a sample after both phases. */
+static void finish_sample(void *arg, size_t sample, unsigned worker) {
+    struct update *update = arg;
+    struct binary_workspace *ws = update->ws;
+    struct binary_scratch *scratch = &ws->scratch[worker];
+    struct binary_passage *p = &scratch->passage[0];
+    const size_t words = ws->layout.units / 64;
+    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+        p->sample = sample;
+        p->record = bnnep_binary_record(ws, (enum bnnep_slot)slot, sample);
+        bnnep_binary_begin(ws, p);
+        memcpy(ws->active[slot] + sample * words, p->active, words * sizeof *p->active);
+        if (update->learn_scale) {
+            bnnep_binary_apply(ws, p, 1, scratch);
+            add_dots(update, slot, p, scratch);
+        }
+    }
+}
+
+/* --- contrasts -----------------------------------------------------------------------------------------------------
+ */
+
+/* Row j of the task, and all samples: bit n of word n / 64 of lit[slot]. */
+static uint64_t *lit_of(const struct update *update, const struct binary_scratch *scratch, int slot, size_t j) {
+    const size_t words = (update->ws->max_batch + 63) / 64;
+    return scratch->lit[slot] + j * words;
+}
+
+static void light_rows(const struct update *update, size_t row, struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = update->ws;
+    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
+        for (size_t first = 0; first < ws->count; first += 64) {
+            uint64_t words[64] = {0};
+            for (size_t n = first; n < first + 64 && n < ws->count; n++)
+                words[n - first] = active_of(ws, slot, n, update->k)[row / 64];
+            bnnep_cpu_transpose(words);
+            for (size_t j = 0; j < TASK_ROWS; j++)
+                lit_of(update, scratch, slot, j)[first / 64] = words[j];
+        }
+}
+
+/* The change of a row's bias, summed over the batch. */
+static int64_t bias_contrast(const struct update *update, const struct binary_scratch *scratch, size_t j) {
+    int64_t sum = 0;
+    for (size_t w = 0; w < (update->ws->count + 63) / 64; w++)
+        sum += __builtin_popcountll(lit_of(update, scratch, BNNEP_SLOT_NUDGED, j)[w]) -
+               __builtin_popcountll(lit_of(update, scratch, BNNEP_SLOT_FREE, j)[w]);
+    return sum;
+}
+
+/* From the sum of the signs of `ups` and `downs` bits, 1 for +1, to how many more of the ups are 1. */
+static void contrast_of_counts(int32_t *counts, size_t outputs, size_t ups, size_t downs, float *contrast) {
+    const int32_t shift = (int32_t)ups - (int32_t)downs;
+    for (size_t i = 0; i < outputs; i++)
+        contrast[i] = (float)((counts[i] + shift) / 2);
+}
+
+/* Momentum and flips of `count` columns of a row, from column i of a part on; i is a multiple of PANEL. */
+static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, size_t count, const float *contrast) {
+    const struct cpu_network *net = update->ws->network;
+    const struct cpu_connection *c = connection_of(update);
+    const float alpha = c->alpha[link_of(update)->scales == 1 ? 0 : row];
+    float *momentum = update->learner->momentum[update->k] + row * c->columns + part * c->inner + i;
+    uint64_t turned = 0;
+    for (size_t done = 0; done < count; done += 64, i += 64) {
+        const size_t some = count - done < 64 ? count - done : 64;
+        const uint64_t word = bnnep_cpu_up(c, part, i / PANEL)[row * PANEL_WORDS + i % PANEL / 64];
+        uint64_t flips = bnnep_cpu_turn(net->kernels, momentum + done, contrast + done, some, &update->rule,
+                                        net->model->convolutional, alpha, word);
+        for (; flips; flips &= flips - 1, turned++)
+            bnnep_cpu_flip(c, row, part * c->inner + i + (size_t)__builtin_ctzll(flips));
+    }
+    return turned;
+}
+
+/* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and turns a panel of synapses by them. */
+static uint64_t turn_panel(struct update *update, size_t row, size_t part, size_t panel, const uint64_t *from,
+                           const struct binary_events *list, struct binary_scratch *scratch) {
+    const struct cpu_connection *c = connection_of(update);
+    const size_t left = c->inner - panel * PANEL, outputs = left < PANEL ? left : PANEL;
+    memset(scratch->counts, 0, PANEL * sizeof *scratch->counts);
+    if (list->ups + list->downs > 0)
+        update->ws->network->kernels->counts(from, list->up, list->ups, list->down, list->downs, outputs,
+                                             scratch->counts);
+    contrast_of_counts(scratch->counts, outputs, list->ups, list->downs, scratch->contrast);
+    return turn(update, row, part, panel * PANEL, outputs, scratch->contrast);
+}
+
+/* --- fully connected ------------------------------------------------------------------------------------------------
+ */
+
+/* Which samples differ between the phases in a panel of the layer below. */
+static void find_differences(struct update *update) {
+    struct binary_workspace *ws = update->ws;
+    const size_t words = (ws->max_batch + 63) / 64;
+    memset(ws->differs, 0, connection_of(update)->up_panels * words * sizeof *ws->differs);
+    for (size_t n = 0; n < ws->count; n++) {
+        const uint64_t *free = active_of(ws, BNNEP_SLOT_FREE, n, update->k - 1);
+        const uint64_t *nudged = active_of(ws, BNNEP_SLOT_NUDGED, n, update->k - 1);
+        for (size_t i = 0; i < (link_of(update)->columns + 63) / 64; i++)
+            if (free[i] != nudged[i])
+                ws->differs[i / PANEL_WORDS * words + n / 64] |= UINT64_C(1) << n % 64;
+    }
+}
+
+/* The samples that count for row j of the task and a panel of the layer below, as rows of ws->active. */
+static void list_samples(const struct update *update, size_t j, size_t panel, struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = update->ws;
+    const size_t words = (ws->max_batch + 63) / 64, stride = ws->layout.units / PANEL;
+    const uint64_t *free = lit_of(update, scratch, BNNEP_SLOT_FREE, j);
+    const uint64_t *nudged = lit_of(update, scratch, BNNEP_SLOT_NUDGED, j);
+    struct binary_events *list = &scratch->samples;
+    list->ups = list->downs = 0;
+    for (size_t w = 0; w < (ws->count + 63) / 64; w++) {
+        const uint64_t count = ws->differs[panel * words + w] | (free[w] ^ nudged[w]);
+        for (uint64_t up = nudged[w] & count; up; up &= up - 1)
+            list->up[list->ups++] = (uint32_t)((ws->max_batch + 64 * w + (size_t)__builtin_ctzll(up)) * stride);
+        for (uint64_t down = free[w] & count; down; down &= down - 1)
+            list->down[list->downs++] = (uint32_t)((64 * w + (size_t)__builtin_ctzll(down)) * stride);
+    }
+}
+
+static uint64_t turn_row(struct update *update, size_t row, struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = update->ws;
+    const uint64_t *below = active_of(ws, BNNEP_SLOT_FREE, 0, update->k - 1);
+    uint64_t flips = 0;
+    for (size_t panel = 0; panel < connection_of(update)->up_panels; panel++) {
+        list_samples(update, row % TASK_ROWS, panel, scratch);
+        flips += turn_panel(update, row, 0, panel, below + panel * PANEL_WORDS, &scratch->samples, scratch);
+    }
+    return flips;
+}
+
+/* Connection 0: inputs of the samples whose unit differs. */
+static uint64_t turn_input_row(struct update *update, size_t row, struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = update->ws;
+    const size_t in = link_of(update)->in, j = row % TASK_ROWS;
+    double *sum = scratch->exact;
+    memset(sum, 0, in * sizeof *sum);
+    for (size_t n = 0; n < ws->count; n++) {
+        const uint64_t free = lit_of(update, scratch, BNNEP_SLOT_FREE, j)[n / 64] >> n % 64 & 1;
+        const uint64_t nudged = lit_of(update, scratch, BNNEP_SLOT_NUDGED, j)[n / 64] >> n % 64 & 1;
+        const double weight = (double)nudged - (double)free;
+        if (nudged != free)
+            for (size_t i = 0; i < in; i++)
+                sum[i] += weight * (double)ws->x[n * in + i];
+    }
+    for (size_t i = 0; i < in; i++)
+        scratch->contrast[i] = (float)sum[i];
+    return turn(update, row, 0, 0, in, scratch->contrast);
+}
+
+static void update_rows(void *arg, size_t task, unsigned worker) {
+    struct update *update = arg;
+    struct binary_scratch *scratch = &update->ws->scratch[worker];
+    const struct cpu_connection *c = connection_of(update);
+    uint64_t flips = 0;
+    light_rows(update, task * TASK_ROWS, scratch);
+    for (size_t row = task * TASK_ROWS; row < c->rows && row < (task + 1) * TASK_ROWS; row++) {
+        flips += update->k > 0 ? turn_row(update, row, scratch) : turn_input_row(update, row, scratch);
+        c->bias[row] += update->rule.bias_gain * (float)bias_contrast(update, scratch, row % TASK_ROWS);
+    }
+    atomic_fetch_add(&update->flips, flips);
+}
+
+/* --- convolutions ----------------------------------------------------------------------------------------------------
+ */
+
+/* The panel of part (0, 0) that a unit's patch begins with, among those of a sample's padded map. */
+static size_t patch_of(const struct update *update, int slot, size_t sample, size_t unit) {
+    const struct binary_workspace *ws = update->ws;
+    const struct bnnep_link *link = link_of(update);
+    const char *record = bnnep_binary_record(ws, (enum bnnep_slot)slot, sample);
+    const uint16_t *place = bnnep_binary_part(record, ws->layer[update->k].place);
+    size_t y, x;
+    bnnep_binary_position(link, unit / link->rows, place[unit], &y, &x);
+    return y * (link->from.width + 2 * link->padding) + x;
+}
+
+/* The activations below of a sample in both phases, padded, a pixel's channels in panels of their own. */
+static void pad_sample(void *arg, size_t sample, unsigned worker) {
+    struct update *update = arg;
+    struct binary_workspace *ws = update->ws;
+    const struct bnnep_link *link = link_of(update);
+    const struct cpu_connection *c = connection_of(update);
+    const size_t P = link->padding, W = link->from.width, C = link->from.channels;
+    const size_t pixels = (link->from.height + 2 * P) * (W + 2 * P), words = pixels * c->up_panels * PANEL_WORDS;
+    (void)worker;
+    for (size_t slot = 0; slot < BNNEP_SLOTS; slot++) {
+        const uint64_t *active = active_of(ws, (int)slot, sample, update->k - 1);
+        uint64_t *map = ws->maps + (slot * ws->max_batch + sample) * words;
+        memset(map, 0, words * sizeof *map);
+        for (size_t i = 0; i < (link->in + 63) / 64; i++)
+            for (uint64_t left = active[i]; left; left &= left - 1) {
+                const size_t unit = 64 * i + (size_t)__builtin_ctzll(left), pixel = unit / C, channel = unit % C;
+                const size_t at = (pixel / W + P) * (W + 2 * P) + pixel % W + P;
+                map[at * c->up_panels * PANEL_WORDS + channel / 64] |= UINT64_C(1) << channel % 64;
+            }
+    }
+}
+
+/* The patches that count for output channel o, as rows of ws->maps; those of part (0, 0) and panel 0. Returns the
+ * contrast of the bias. */
+static int64_t list_patches(const struct update *update, size_t o, struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = update->ws;
+    const struct bnnep_link *link = link_of(update);
+    const size_t panels = connection_of(update)->up_panels;
+    const size_t pixels = (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding);
+    struct binary_events *list = &scratch->samples;
+    list->ups = list->downs = 0;
+    for (size_t slot = 0; slot < BNNEP_SLOTS; slot++) {
+        uint32_t *to = slot == BNNEP_SLOT_NUDGED ? list->up : list->down;
+        size_t count = 0;
+        for (size_t n = 0; n < ws->count; n++) {
+            const uint64_t *active = active_of(ws, (int)slot, n, update->k);
+            const size_t map = (slot * ws->max_batch + n) * pixels;
+            for (size_t unit = o; unit < link->out; unit += link->rows)
+                if (active[unit / 64] >> unit % 64 & 1)
+                    to[count++] = (uint32_t)((map + patch_of(update, (int)slot, n, unit)) * panels);
+        }
+        *(slot == BNNEP_SLOT_NUDGED ? &list->ups : &list->downs) = count;
+    }
+    return (int64_t)list->ups - (int64_t)list->downs;
+}
+
+static uint64_t turn_channel(struct update *update, size_t o, struct binary_scratch *scratch) {
+    const struct bnnep_link *link = link_of(update);
+    const struct cpu_connection *c = connection_of(update);
+    uint64_t flips = 0;
+    for (size_t part = 0; part < c->parts; part++)
+        for (size_t panel = 0; panel < c->up_panels; panel++) {
+            const size_t shift = part / link->kernel * (link->from.width + 2 * link->padding) + part % link->kernel;
+            const uint64_t *from = update->ws->maps + (shift * c->up_panels + panel) * PANEL_WORDS;
+            flips += turn_panel(update, o, part, panel, from, &scratch->samples, scratch);
+        }
+    return flips;
+}
+
+/* sum += weight * what the kernel sees of the input from (y, x). */
+static void add_input_patch(const struct bnnep_link *link, const float *x, size_t y, size_t column, double weight,
+                            double *sum) {
+    const size_t K = link->kernel, P = link->padding, H = link->from.height, W = link->from.width;
+    for (size_t part = 0; part < K * K; part++) {
+        const size_t at_y = y + part / K, at_x = column + part % K;
+        if (at_y < P || at_y - P >= H || at_x < P || at_x - P >= W)
+            continue;
+        for (size_t i = 0; i < link->from.channels; i++)
+            sum[part * link->from.channels + i] += weight * (double)x[(i * H + at_y - P) * W + at_x - P];
+    }
+}
+
+/* Connection 0: inputs that the units that differ see; their argmax is the same in both phases. */
+static uint64_t turn_input_channel(struct update *update, size_t o, struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = update->ws;
+    const struct bnnep_link *link = link_of(update);
+    const struct cpu_connection *c = connection_of(update);
+    double *sum = scratch->exact;
+    uint64_t flips = 0;
+    memset(sum, 0, c->columns * sizeof *sum);
+    for (size_t n = 0; n < ws->count; n++) {
+        const uint64_t *free = active_of(ws, BNNEP_SLOT_FREE, n, 0), *nudged = active_of(ws, BNNEP_SLOT_NUDGED, n, 0);
+        for (size_t unit = o; unit < link->out; unit += link->rows) {
+            const uint64_t differ = (free[unit / 64] ^ nudged[unit / 64]) >> unit % 64 & 1;
+            const double weight = nudged[unit / 64] >> unit % 64 & 1 ? 1.0 : -1.0;
+            size_t y, x;
+            bnnep_binary_position(link, unit / link->rows, ws->drive_place[n * link->out + unit], &y, &x);
+            if (differ)
+                add_input_patch(link, ws->x + n * link->in, y, x, weight, sum);
+        }
+    }
+    for (size_t i = 0; i < c->columns; i++)
+        scratch->contrast[i] = (float)sum[i];
+    for (size_t part = 0; part < c->parts; part++)
+        flips += turn(update, o, part, 0, c->inner, scratch->contrast + part * c->inner);
+    return flips;
+}
+
+static void update_channels(void *arg, size_t task, unsigned worker) {
+    struct update *update = arg;
+    struct binary_scratch *scratch = &update->ws->scratch[worker];
+    const struct cpu_connection *c = connection_of(update);
+    uint64_t flips = 0;
+    for (size_t o = task * TASK_ROWS; o < c->rows && o < (task + 1) * TASK_ROWS; o++) {
+        c->bias[o] += update->rule.bias_gain * (float)list_patches(update, o, scratch);
+        flips += update->k > 0 ? turn_channel(update, o, scratch) : turn_input_channel(update, o, scratch);
+    }
+    atomic_fetch_add(&update->flips, flips);
+}
+
+/* --- the rule ----------------------------------------------------------------------------------------------------- */
+
+bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                                uint64_t *flips, char *why) {
+    (void)why;
+    struct cpu_learner *learner = handle;
+    struct binary_workspace *ws = workspace;
+    const struct bnnep_model *model = ws->network->model;
+    const double *dots = ws->dot;
+    struct update phases = {.ws = ws, .learn_scale = learn_scale};
+    bnnep_pool_run(ws->pool, ws->count, finish_sample, &phases);
+    for (size_t k = 0; k < model->connections; k++) {
+        struct update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};
+        const struct bnnep_link *link = &model->links[k];
+        const bool convolution = bnnep_cpu_is_convolution(link);
+        if (convolution && k > 0)
+            bnnep_pool_run(ws->pool, ws->count, pad_sample, &update);
+        else if (k > 0)
+            find_differences(&update);
+        bnnep_pool_run(ws->pool, (link->rows + TASK_ROWS - 1) / TASK_ROWS, convolution ? update_channels : update_rows,
+                       &update);
+        flips[k] = atomic_load(&update.flips);
+        for (size_t i = 0; learn_scale && i < link->scales; i++, dots += ws->max_batch) {
+            double contrast = 0.0;
+            for (size_t n = 0; n < ws->count; n++)
+                contrast += dots[n];
+            learner->network->connection[k].alpha[i] += rules[k].scale_gain * (float)contrast;
+        }
+    }
+    return BNNEP_OK;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* The two phases of a network with binary activations: a thread takes a chunk of samples through all steps. */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "backends/cpu/binary/binary.h"
+
+struct phase {
+    struct binary_workspace *ws;
+    const struct bnnep_relaxation *how;
+    size_t chunk; /* samples in a task */
+    atomic_bool cancelled;
+    atomic_uint_fast64_t sample_steps;
+    atomic_uint most_steps;
+};
+
+/* --- events ------------------------------------------------------------------------------------------------------- */
+
+static size_t list_bits(uint64_t word, size_t base, uint32_t *list) {
+    size_t count = 0;
+    for (; word; word &= word - 1)
+        list[count++] = (uint32_t)(base + (size_t)__builtin_ctzll(word));
+    return count;
+}
+
+static void find_events(const struct binary_layer *layer, const struct binary_passage *p,
+                        struct binary_events *events) {
+    const uint64_t *active = p->active + layer->offset / 64, *seen = bnnep_binary_part(p->record, layer->seen);
+    events->ups = events->downs = 0;
+    for (size_t i = 0; i < (layer->units + 63) / 64; i++) {
+        events->ups += list_bits(active[i] & ~seen[i], 64 * i, events->up + events->ups);
+        events->downs += list_bits(seen[i] & ~active[i], 64 * i, events->down + events->downs);
+    }
+}
+
+void bnnep_binary_begin(const struct binary_workspace *ws, struct binary_passage *p) {
+    const struct bnnep_model *model = ws->network->model;
+    p->moving = p->fresh = true;
+    for (size_t k = 0; k < model->connections; k++) {
+        const struct binary_layer *layer = &ws->layer[k];
+        ws->network->kernels->activations(layer->units, bnnep_binary_part(p->record, layer->state), model->theta,
+                                          p->active + layer->offset / 64);
+        find_events(layer, p, &p->events[k]);
+        p->stale_forward[k] = p->stale_back[k] = p->still[k] = false;
+    }
+}
+
+/* --- sums --------------------------------------------------------------------------------------------------------- */
+
+static bool happened(const struct binary_events *events) {
+    return events->ups + events->downs > 0;
+}
+
+static size_t outputs_of(size_t units, size_t panel) {
+    return units - panel * PANEL < PANEL ? units - panel * PANEL : PANEL;
+}
+
+static void add_events(const struct cpu_kernels *kernels, const uint64_t *panel, const struct binary_events *events,
+                       size_t outputs, int32_t *sums) {
+    kernels->counts(panel, events->up, events->ups, events->down, events->downs, outputs, sums);
+}
+
+/* B a and B^T a of connection k, a panel of weights at a time for all passages. */
+static void apply_connection(const struct binary_workspace *ws, size_t k, struct binary_passage *passages,
+                             size_t count) {
+    const struct cpu_kernels *kernels = ws->network->kernels;
+    const struct cpu_connection *c = &ws->network->connection[k];
+    const struct binary_layer *layer = &ws->layer[k];
+    for (size_t panel = 0; panel < c->down_panels; panel++)
+        for (struct binary_passage *p = passages; p < passages + count; p++)
+            if (p->moving && happened(&p->events[k - 1]))
+                add_events(kernels, bnnep_cpu_down(c, panel), &p->events[k - 1], outputs_of(c->rows, panel),
+                           (int32_t *)bnnep_binary_part(p->record, layer->forward) + panel * PANEL);
+    for (size_t panel = 0; panel < c->up_panels; panel++)
+        for (struct binary_passage *p = passages; p < passages + count; p++)
+            if (p->moving && happened(&p->events[k]))
+                add_events(kernels, bnnep_cpu_up(c, 0, panel), &p->events[k], outputs_of(c->columns, panel),
+                           (int32_t *)bnnep_binary_part(p->record, layer->back) + panel * PANEL);
+}
+
+void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *passages, size_t count,
+                        struct binary_scratch *scratch) {
+    const struct bnnep_model *model = ws->network->model;
+    for (size_t k = 1; k < model->connections; k++) {
+        const bool convolution = bnnep_cpu_is_convolution(&model->links[k]);
+        if (!convolution)
+            apply_connection(ws, k, passages, count);
+        for (struct binary_passage *p = passages; p < passages + count; p++) {
+            if (!p->moving)
+                continue;
+            if (convolution)
+                bnnep_binary_convolve(ws, k, p, scratch);
+            else
+                p->stale_back[k - 1] = happened(&p->events[k]);
+            p->stale_forward[k] = happened(&p->events[k - 1]);
+        }
+    }
+    for (struct binary_passage *p = passages; p < passages + count; p++)
+        for (size_t k = 0; p->moving && k < model->connections; k++) {
+            const struct binary_layer *layer = &ws->layer[k];
+            memcpy(bnnep_binary_part(p->record, layer->seen), p->active + layer->offset / 64,
+                   (layer->units + 63) / 64 * sizeof(uint64_t));
+        }
+}
+
+/* --- a step ------------------------------------------------------------------------------------------------------- */
+
+/* fwd_{k-1} + fb_k of layer index k, where one of them changed. */
+static const float *pre_activations(const struct binary_workspace *ws, struct binary_passage *p, size_t k) {
+    const struct cpu_network *net = ws->network;
+    const struct bnnep_model *model = net->model;
+    const struct binary_layer *layer = &ws->layer[k];
+    const struct cpu_connection *c = &net->connection[k];
+    float *forward = p->forward + layer->offset, *pre = p->pre + layer->offset;
+    const bool output = k + 1 == model->connections;
+    const bool from_sums = k > 0 && !bnnep_cpu_is_convolution(&model->links[k]);
+    if (from_sums && (p->fresh || p->stale_forward[k]))
+        net->kernels->forward_of_sums(layer->units, bnnep_binary_part(p->record, layer->forward), c->alpha[0], c->bias,
+                                      forward);
+    if (p->fresh || p->stale_forward[k] || p->stale_back[k]) {
+        p->still[k] = false;
+        if (!output && bnnep_cpu_is_convolution(&model->links[k + 1]))
+            net->kernels->add_feedback_exact(layer->units, forward, bnnep_binary_part(p->record, layer[1].back), pre);
+        else if (!output)
+            net->kernels->add_feedback(layer->units, forward, bnnep_binary_part(p->record, layer[1].back),
+                                       c[1].alpha[0], pre);
+    }
+    return output ? forward : pre;
+}
+
+/* Returns the largest change of a state. A layer that did not move in the last step and is pulled as it was then rests.
+ */
+static float move_layer(const struct phase *phase, struct binary_passage *p, size_t k) {
+    const struct binary_workspace *ws = phase->ws;
+    const struct bnnep_model *model = ws->network->model;
+    const struct binary_layer *layer = &ws->layer[k];
+    const bool output = k + 1 == model->connections;
+    const float *pre = pre_activations(ws, p, k);
+    p->events[k].ups = p->events[k].downs = 0;
+    if (p->still[k])
+        return 0.0f;
+    const struct bnnep_neuron neuron = {
+        .binary = true,
+        .output = output,
+        .clamp_nudged = !model->convolutional,
+        .fixed_prediction = model->convolutional,
+        .theta = model->theta,
+        .keep = (float)(1.0 - (double)model->gamma_neur),
+        .gain = model->gamma_neur,
+        .beta = phase->how->beta,
+    };
+    const char *free = bnnep_binary_record(ws, BNNEP_SLOT_FREE, p->sample);
+    const float change = ws->network->kernels->move_neurons(
+        &neuron, layer->units, pre, ws->target + p->sample * bnnep_binary_padded(layer->units),
+        bnnep_binary_part(free, layer->state), bnnep_binary_part(p->record, layer->state),
+        p->active + layer->offset / 64);
+    p->still[k] = change == 0.0f;
+    find_events(layer, p, &p->events[k]);
+    return change;
+}
+
+/* One time step of some passages: all layers move at once. */
+static void step(const struct phase *phase, struct binary_passage *passages, size_t count,
+                 struct binary_scratch *scratch) {
+    const struct binary_workspace *ws = phase->ws;
+    const struct bnnep_model *model = ws->network->model;
+    bnnep_binary_apply(ws, passages, count, scratch);
+    for (struct binary_passage *p = passages; p < passages + count; p++) {
+        if (!p->moving)
+            continue;
+        for (size_t k = 1; k < model->connections; k++)
+            if (bnnep_cpu_is_convolution(&model->links[k]))
+                bnnep_binary_feed_back(ws, k, p, scratch);
+        float change = 0.0f;
+        for (size_t k = 0; k < model->connections; k++) {
+            const float here = move_layer(phase, p, k);
+            change = here > change ? here : change;
+            p->stale_forward[k] = p->stale_back[k] = false;
+        }
+        p->fresh = false;
+        p->moving = change > phase->how->tolerance;
+    }
+}
+
+/* --- a phase ------------------------------------------------------------------------------------------------------ */
+
+static void start_passage(const struct phase *phase, struct binary_passage *p, size_t sample) {
+    const struct binary_workspace *ws = phase->ws;
+    const struct bnnep_relaxation *how = phase->how;
+    const struct bnnep_link *first = &ws->network->model->links[0];
+    const struct cpu_connection *c = &ws->network->connection[0];
+    const float *drive = ws->drive + sample * first->out;
+    p->sample = sample;
+    p->record = bnnep_binary_record(ws, how->to, sample);
+    if (how->from != how->to)
+        memcpy(p->record, bnnep_binary_record(ws, how->from, sample), ws->layout.bytes);
+    if (bnnep_cpu_is_convolution(first))
+        memcpy(p->forward, drive, first->out * sizeof(float));
+    else
+        for (size_t j = 0; j < first->out; j++)
+            p->forward[j] = bnnep_forward(c->alpha[0], drive[j], c->bias[j]);
+    bnnep_binary_begin(ws, p);
+}
+
+static void relax_chunk(void *arg, size_t task, unsigned worker) {
+    struct phase *phase = arg;
+    struct binary_workspace *ws = phase->ws;
+    const struct bnnep_relaxation *how = phase->how;
+    struct binary_scratch *scratch = &ws->scratch[worker];
+    const size_t first = task * phase->chunk;
+    const size_t count = ws->count - first < phase->chunk ? ws->count - first : phase->chunk;
+    for (size_t i = 0; i < count; i++)
+        start_passage(phase, &scratch->passage[i], first + i);
+    uint64_t sample_steps = 0;
+    uint32_t steps = 0;
+    for (size_t moving = count; steps < (uint32_t)how->steps && moving > 0; steps++) {
+        if (worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
+            atomic_store(&phase->cancelled, true);
+        if (atomic_load(&phase->cancelled))
+            return;
+        step(phase, scratch->passage, count, scratch);
+        sample_steps += moving;
+        moving = 0;
+        for (size_t i = 0; i < count; i++)
+            moving += scratch->passage[i].moving;
+    }
+    atomic_fetch_add(&phase->sample_steps, sample_steps);
+    for (unsigned most = atomic_load(&phase->most_steps);
+         most < steps && !atomic_compare_exchange_weak(&phase->most_steps, &most, steps);)
+        continue;
+}
+
+bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+    (void)why;
+    struct binary_workspace *ws = handle;
+    const size_t share = (ws->count + ws->threads - 1) / ws->threads;
+    struct phase phase = {.ws = ws, .how = how, .chunk = share < CHUNK ? share : CHUNK};
+    bnnep_pool_run(ws->pool, (ws->count + phase.chunk - 1) / phase.chunk, relax_chunk, &phase);
+    if (atomic_load(&phase.cancelled))
+        return BNNEP_CANCELLED;
+    done->sample_steps = atomic_load(&phase.sample_steps);
+    done->most_steps = atomic_load(&phase.most_steps);
+    return BNNEP_OK;
+}

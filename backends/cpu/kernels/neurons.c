@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* The update of a layer of neurons with binary activations, 64 at a time: a word of activations. */
+#include <string.h>
+
+#include "backends/cpu/kernels/vectors.h"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+#define WORD ((size_t)64)
+
+/* Bit i of the result is the sign of on[i]. */
+static inline uint64_t pack(const int32_t *on) {
+    uint64_t word = 0;
+#if defined(__AVX2__)
+    for (size_t i = 0; i < WORD; i += 8)
+        word |= (uint64_t)(unsigned)_mm256_movemask_ps(_mm256_loadu_ps((const float *)(const void *)(on + i))) << i;
+#elif defined(__SSE2__)
+    for (size_t i = 0; i < WORD; i += 4)
+        word |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_loadu_ps((const float *)(const void *)(on + i))) << i;
+#else
+    for (size_t i = 0; i < WORD; i++)
+        word |= (uint64_t)(on[i] < 0) << i;
+#endif
+    return word;
+}
+
+void KERNEL(forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward) {
+    for (size_t i = 0; i < units; i++)
+        forward[i] = bnnep_forward(alpha, (float)sums[i], bias[i]);
+}
+
+void KERNEL(add_feedback)(size_t units, const float *forward, const int32_t *sums, float alpha, float *pre) {
+    for (size_t i = 0; i < units; i++)
+        pre[i] = forward[i] + alpha * (float)sums[i];
+}
+
+void KERNEL(add_feedback_exact)(size_t units, const float *forward, const double *sums, float *pre) {
+    for (size_t i = 0; i < units; i++)
+        pre[i] = forward[i] + (float)sums[i];
+}
+
+void KERNEL(pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
+                        float *value, uint16_t *place) {
+    for (size_t o = 0; o < channels; o++) {
+        const float here = bnnep_forward(alpha[o], (float)sums[o], bias[o]);
+        const bool better = q == 0 || here > value[o]; /* the first maximum */
+        value[o] = better ? here : value[o];
+        place[o] = better ? (uint16_t)q : place[o];
+    }
+}
+
+void KERNEL(add_counts)(size_t count, const int32_t *counts, double alpha, double *sums) {
+    for (size_t i = 0; i < count; i++)
+        sums[i] += alpha * (double)counts[i];
+}
+
+/* One word of neurons. Returns the activations. */
+static inline __attribute__((always_inline)) uint64_t move_word(const struct bnnep_neuron *neuron, const float *pre,
+                                                                const float *target, const float *prediction,
+                                                                float *state, float *restrict change) {
+    float after[WORD];
+    int32_t on[WORD];
+    for (size_t i = 0; i < WORD; i += 16)
+        for (size_t l = i; l < i + 16; l++) {
+            const float s = state[l];
+            after[l] = bnnep_next_state(neuron, s, pre[l], neuron->output ? target[l] : 0.0f,
+                                        neuron->output ? prediction[l] : 0.0f);
+            const float step = fabsf(after[l] - s);
+            change[l - i] = step > change[l - i] ? step : change[l - i];
+            on[l] = bnnep_activation(true, neuron->theta, after[l]) != 0.0f ? -1 : 0;
+        }
+    memcpy(state, after, sizeof after);
+    return pack(on);
+}
+
+/* The loop without the branches that do not change inside it: `output` is known where this is inlined. */
+static inline __attribute__((always_inline)) float move(struct bnnep_neuron neuron, bool output, size_t units,
+                                                        const float *pre, const float *target, const float *prediction,
+                                                        float *state, uint64_t *active) {
+    float change[16] = {0.0f}, largest = 0.0f;
+    neuron.binary = true;
+    neuron.output = output;
+    for (size_t i = 0; i < units; i += WORD)
+        active[i / WORD] = move_word(&neuron, pre + i, output ? target + i : NULL, output ? prediction + i : NULL,
+                                     state + i, change);
+    if (units % WORD) /* no activation where there is no neuron */
+        active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
+    for (size_t l = 0; l < 16; l++)
+        largest = change[l] > largest ? change[l] : largest;
+    return largest;
+}
+
+float KERNEL(move_neurons)(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,
+                           const float *prediction, float *state, uint64_t *active) {
+    if (neuron->output)
+        return move(*neuron, true, units, pre, target, prediction, state, active);
+    return move(*neuron, false, units, pre, NULL, NULL, state, active);
+}
+
+void KERNEL(activations)(size_t units, const float *state, float theta, uint64_t *active) {
+    for (size_t i = 0; i < units; i += WORD) {
+        int32_t on[WORD];
+        for (size_t j = 0; j < WORD; j++)
+            on[j] = bnnep_activation(true, theta, state[i + j]) != 0.0f ? -1 : 0;
+        active[i / WORD] = pack(on);
+    }
+    if (units % WORD)
+        active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
+}
