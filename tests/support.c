@@ -48,7 +48,7 @@ struct net net_make(const struct shape *shape, const char *backend) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_connection connections[MOST_LAYERS];
-    double gamma[MOST_LAYERS], threshold[MOST_LAYERS], rate[MOST_LAYERS];
+    double gamma[MOST_LAYERS], threshold[MOST_LAYERS], rate[MOST_LAYERS], lr_alpha[MOST_LAYERS];
     struct net net = {.shape = shape};
     struct stream stream = {shape->seed + 77};
     for (size_t k = 0; k < shape->connections; k++) {
@@ -56,6 +56,7 @@ struct net net_make(const struct shape *shape, const char *backend) {
         gamma[k] = shape->gamma;
         threshold[k] = shape->threshold;
         rate[k] = 0.01 / (double)(k + 1);
+        lr_alpha[k] = shape->lr_alpha > 0.0 ? shape->lr_alpha : rate[k];
     }
     o.dynamics = shape->dynamics;
     o.input_channels = shape->units[0];
@@ -83,7 +84,7 @@ struct net net_make(const struct shape *shape, const char *backend) {
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = rate;
-    p.lr_alpha = shape->learn_alpha ? rate : NULL;
+    p.lr_alpha = shape->learn_alpha ? lr_alpha : NULL;
     p.random_beta = shape->random_beta;
     p.shuffle = shape->shuffle;
     p.seed = shape->seed;
@@ -130,6 +131,19 @@ void assert_same_network_at(const struct net *a, const struct net *b, const char
     free(memory_b);
     if (!same)
         _fail(file, line);
+}
+
+size_t available_backends(const char *names[MOST_BACKENDS]) {
+    size_t count = 0;
+    for (size_t b = 0; b < bnnep_backend_count(); b++) {
+        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+        assert_ok(bnnep_backend_get(b, &info));
+        if (!info.available)
+            continue;
+        assert_true(count < MOST_BACKENDS);
+        names[count++] = info.name;
+    }
+    return count;
 }
 
 float *random_pixels(struct stream *stream, size_t samples, int32_t values) {

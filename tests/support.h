@@ -43,6 +43,7 @@ struct shape {
     bool learn_alpha, shuffle, random_beta;
     float beta; /* 0 means 0.5 */
     double gamma, threshold;
+    double lr_alpha; /* 0 means as the biases */
     uint64_t seed;
 };
 
@@ -61,6 +62,10 @@ float *net_memory(const struct net *net, size_t *count);
 /* Fails unless two networks are equal bit for bit. */
 #define assert_same_network(a, b) assert_same_network_at(a, b, __FILE__, __LINE__)
 void assert_same_network_at(const struct net *a, const struct net *b, const char *file, int line);
+
+/* The names of the backends that can be used here; returns how many there are. */
+enum { MOST_BACKENDS = 8 };
+size_t available_backends(const char *names[MOST_BACKENDS]);
 
 /* Random inputs that are multiples of 1/255, as pixels are, and labels. Free with free(). */
 float *random_pixels(struct stream *stream, size_t samples, int32_t values);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -107,6 +108,72 @@ static void resumes(void **state) {
         net_free(&whole);
     }
     bnnep_dataset_free(dataset);
+}
+
+/* One batch, of some milliseconds. */
+static int32_t one_slow_batch(void *user, const bnnep_progress *progress) {
+    (void)user;
+    if (progress->event == BNNEP_EVENT_BATCH)
+        return 1;
+    nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+    return 0;
+}
+
+static int32_t stop_at_once(void *user, const bnnep_progress *progress) {
+    (void)user;
+    (void)progress;
+    return 1;
+}
+
+/* An epoch that is gone on with, and cancelled at once, reports what had been done: its largest numbers and its time
+ * too. */
+static void whole_report(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    bnnep_dataset *dataset = data();
+    struct net first = net_make(&shape, "cpu"), second = net_make(&shape, "cpu");
+    uint64_t flips[2], flips_resumed[2];
+    bnnep_report report = BNNEP_REPORT_INIT, resumed = BNNEP_REPORT_INIT;
+    report.flips = flips;
+    resumed.flips = flips_resumed;
+    report.flips_count = resumed.flips_count = 2;
+    assert_int_equal(bnnep_train_epoch(first.optimizer, dataset, BATCH, one_slow_batch, NULL, &report),
+                     BNNEP_CANCELLED);
+    assert_ok(bnnep_checkpoint_save(first.optimizer, path, NULL));
+    assert_ok(bnnep_checkpoint_load(second.optimizer, path));
+    assert_int_equal(bnnep_train_epoch(second.optimizer, dataset, BATCH, stop_at_once, NULL, &resumed),
+                     BNNEP_CANCELLED);
+    same_report(&report, &resumed, flips, flips_resumed);
+    assert_true(report.batches == 1 && report.steps_free_max > 0 && report.steps_nudged_max > 0);
+    assert_int_equal(resumed.steps_free_max, report.steps_free_max);
+    assert_int_equal(resumed.steps_nudged_max, report.steps_nudged_max);
+    assert_true(resumed.seconds > 0.001);
+    bnnep_dataset_free(dataset);
+    net_free(&first);
+    net_free(&second);
+}
+
+/* Learning rates and beta that were changed on the way: the rates are the checkpoint's, beta must be. */
+static void changed_on_the_way(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu");
+    const double none[2] = {0.0, 0.0};
+    float before[2], after[2];
+    assert_ok(bnnep_optimizer_set_lr_alpha(saved.optimizer, none));
+    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+    assert_ok(bnnep_checkpoint_load(net.optimizer, path));
+    for (size_t k = 0; k < 2; k++)
+        assert_ok(bnnep_network_get_alpha(net.network, k, &before[k], 1));
+    assert_ok(bnnep_train_batch(net.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    for (size_t k = 0; k < 2; k++)
+        assert_ok(bnnep_network_get_alpha(net.network, k, &after[k], 1));
+    assert_memory_equal(before, after, sizeof before);
+    assert_ok(bnnep_optimizer_set_beta(net.optimizer, 0.25f, true));
+    assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_ARGUMENT,
+                   "optimizer's beta is 0.5, here it is 0.25");
+    net_free(&saved);
+    net_free(&net);
 }
 
 static uint8_t *read_file(size_t *size) {
@@ -302,8 +369,10 @@ static void claims(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(resumes),    cmocka_unit_test(damage),
-                                       cmocka_unit_test(other_runs), cmocka_unit_test(foreign),
-                                       cmocka_unit_test(inference),  cmocka_unit_test(claims)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resumes),   cmocka_unit_test(whole_report), cmocka_unit_test(changed_on_the_way),
+        cmocka_unit_test(damage),    cmocka_unit_test(other_runs),   cmocka_unit_test(foreign),
+        cmocka_unit_test(inference), cmocka_unit_test(claims),
+    };
     return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);
 }

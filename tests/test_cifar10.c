@@ -222,8 +222,93 @@ static void transforms(void **state) {
         assert_true(seen.images[i] == (float)(i % (H * W)));
 }
 
+/* Images from memory, with what is done to them spelt out. */
+static bnnep_dataset *spell_out(size_t first, size_t count, bool augmented) {
+    static const float mean[] = {0.4914f, 0.4822f, 0.4465f}, deviation[] = {0.247f, 0.243f, 0.261f};
+    static uint8_t pixels[5 * EACH * VALUES];
+    int32_t labels[5 * EACH];
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_transform t = BNNEP_TRANSFORM_INIT;
+    bnnep_dataset *stored, *dataset;
+    for (size_t n = 0; n < count; n++) {
+        labels[n] = (int32_t)((first + n) % 10);
+        for (size_t v = 0; v < VALUES; v++)
+            pixels[n * VALUES + v] = pixel(first + n, v);
+    }
+    o.type = BNNEP_UINT8;
+    o.channels = 3;
+    o.height = o.width = 32;
+    t.mean = mean;
+    t.deviation = deviation;
+    t.flip = augmented;
+    t.crop = augmented ? 4 : 0;
+    assert_ok(bnnep_dataset_from_memory(&o, pixels, labels, count, &stored));
+    assert_ok(bnnep_dataset_transformed(stored, &t, &dataset));
+    bnnep_dataset_free(stored);
+    return dataset;
+}
+
+static const struct shape small = {
+    .connections = 1,
+    .units = {VALUES, 10},
+    .free_steps = 2,
+    .nudged_steps = 1,
+    .max_batch = 4,
+    .shuffle = true,
+    .gamma = 0.5,
+    .threshold = 1e30,
+    .seed = 3,
+};
+
+static struct net train(const bnnep_dataset *data) {
+    struct net net = net_make(&small, "cpu");
+    for (int epoch = 0; epoch < 3; epoch++)
+        assert_ok(bnnep_train_epoch(net.optimizer, data, 4, NULL, NULL, NULL));
+    return net;
+}
+
+/* Training sees the training set, and a subset of it, flipped and cropped by 4, and the test set as it is. */
+static void augments(void **state) {
+    (void)state;
+    static const struct {
+        int32_t part;
+        size_t first, count;
+    } parts[] = {{BNNEP_TRAINING_SET, 0, 5 * EACH}, {BNNEP_TEST_SET, 100, EACH}};
+    for (size_t i = 0; i < 2; i++) {
+        bnnep_dataset *spelt = spell_out(parts[i].first, parts[i].count, parts[i].part == BNNEP_TRAINING_SET);
+        bnnep_dataset *whole, *some;
+        assert_ok(bnnep_dataset_from_cifar10(folder, parts[i].part, &whole));
+        assert_ok(bnnep_dataset_subset(whole, 0, parts[i].count, &some));
+        struct net a = train(spelt), b = train(whole), c = train(some);
+        assert_same_network(&a, &b);
+        assert_same_network(&a, &c);
+        net_free(&a);
+        net_free(&b);
+        net_free(&c);
+        bnnep_dataset_free(spelt);
+        bnnep_dataset_free(whole);
+        bnnep_dataset_free(some);
+    }
+}
+
+/* Evaluation sees the training set as it is. */
+static void evaluates_as_stored(void **state) {
+    (void)state;
+    bnnep_dataset *stored = spell_out(0, 5 * EACH, false), *file;
+    bnnep_report a = BNNEP_REPORT_INIT, b = BNNEP_REPORT_INIT;
+    struct net net = net_make(&small, "cpu");
+    assert_ok(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &file));
+    assert_ok(bnnep_evaluate(net.network, NULL, stored, NULL, NULL, &a));
+    assert_ok(bnnep_evaluate(net.network, NULL, file, NULL, NULL, &b));
+    assert_true(a.errors == b.errors && a.loss == b.loss && a.loss > 0.0);
+    net_free(&net);
+    bnnep_dataset_free(stored);
+    bnnep_dataset_free(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(bad_files),
-                                       cmocka_unit_test(transforms)};
+                                       cmocka_unit_test(transforms), cmocka_unit_test(augments),
+                                       cmocka_unit_test(evaluates_as_stored)};
     return cmocka_run_group_tests_name("cifar10", tests, make_files, remove_files);
 }

@@ -162,6 +162,7 @@ static void compare_all(int32_t dynamics, unsigned cases) {
                 .learn_alpha = i % 2 == 1,
                 .gamma = 0.25,
                 .threshold = 0.01,
+                .lr_alpha = dynamics == BNNEP_BINARY_ACTIVATIONS ? 3.0 : 0.0, /* large: alpha shows any rounding */
                 .seed = i,
             };
             for (size_t k = 0; k <= shape.connections; k++) {

@@ -248,10 +248,49 @@ static void callback_and_subsets(void **state) {
     bnnep_dataset_free(again);
 }
 
+/* Views of a transformed data set are transformed as it is. */
+static void views_of_transformed(void **state) {
+    (void)state;
+    enum { IMAGES = 3, CHANNELS = 2, PIXELS = 4, IMAGE = CHANNELS * PIXELS };
+    const float mean[CHANNELS] = {0.25f, 0.5f}, deviation[CHANNELS] = {0.5f, 0.125f};
+    const int32_t y[IMAGES] = {0, 1, 2};
+    float x[IMAGES * IMAGE], seen[IMAGE];
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_transform t = BNNEP_TRANSFORM_INIT;
+    bnnep_dataset *plain, *whole, *some, *mixed;
+    for (int i = 0; i < IMAGES * IMAGE; i++)
+        x[i] = (float)i;
+    o.channels = CHANNELS;
+    o.height = o.width = 2;
+    t.mean = mean;
+    t.deviation = deviation;
+    assert_ok(bnnep_dataset_from_memory(&o, x, y, IMAGES, &plain));
+    assert_ok(bnnep_dataset_transformed(plain, &t, &whole));
+    assert_ok(bnnep_dataset_subset(whole, 1, 2, &some));
+    assert_ok(bnnep_dataset_shuffled(some, 3, &mixed));
+    const bnnep_dataset *const views[] = {some, mixed};
+    for (int v = 0; v < 2; v++)
+        for (uint64_t n = 0; n < 2; n++) {
+            int32_t image;
+            assert_ok(bnnep_dataset_read(views[v], n, 1, seen, &image));
+            for (int i = 0; i < IMAGE; i++)
+                assert_true(seen[i] == (x[IMAGE * image + i] - mean[i / PIXELS]) / deviation[i / PIXELS]);
+        }
+    bnnep_dataset_free(plain);
+    bnnep_dataset_free(whole);
+    bnnep_dataset_free(some);
+    bnnep_dataset_free(mixed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx),    cmocka_unit_test(gzip),       cmocka_unit_test(bad_files),
-        cmocka_unit_test(memory), cmocka_unit_test(bad_memory), cmocka_unit_test(callback_and_subsets),
+        cmocka_unit_test(idx),
+        cmocka_unit_test(gzip),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(bad_memory),
+        cmocka_unit_test(callback_and_subsets),
+        cmocka_unit_test(views_of_transformed),
     };
     return cmocka_run_group_tests_name("dataset", tests, make_files, remove_files);
 }

@@ -83,6 +83,44 @@ static void seeds(void **state) {
     net_free(&c);
 }
 
+/* The sign of beta is drawn anew for each batch, fairly, by the seed: of `count` batches, + where the output was drawn
+ * to its target. */
+static void draw_signs(char *signs, size_t count) {
+    const struct shape shape = {.connections = 1,
+                                .units = {3, 2},
+                                .free_steps = 2,
+                                .nudged_steps = 1,
+                                .max_batch = 1,
+                                .random_beta = true,
+                                .gamma = 1e-30,
+                                .threshold = 1.0};
+    struct net net = net_make(&shape, "cpu");
+    const float x[3] = {0.0f}, half[2] = {0.5f, 0.5f};
+    for (size_t i = 0; i < count; i++) {
+        float output[2];
+        assert_ok(bnnep_network_set_bias(net.network, 0, half, 2));
+        assert_ok(bnnep_train_batch(net.optimizer, x, (const int32_t[]){1}, 1, NULL));
+        assert_ok(bnnep_workspace_get_state(bnnep_network_workspace(net.network), BNNEP_NUDGED, 1, output, 2));
+        signs[i] = output[1] > 0.5f ? '+' : '-';
+    }
+    net_free(&net);
+}
+
+static void signs_of_beta(void **state) {
+    (void)state;
+    char signs[100], again[100];
+    int plus = 0, same = 0;
+    draw_signs(signs, sizeof signs);
+    draw_signs(again, sizeof again);
+    assert_memory_equal(signs, again, sizeof signs);
+    for (size_t i = 0; i < sizeof signs; i++) {
+        plus += signs[i] == '+';
+        same += i > 0 && signs[i] == signs[i - 1];
+    }
+    assert_true(plus > 30 && plus < 70 && same > 30 && same < 70); /* 4 sigma */
+    assert_memory_equal(signs, "--++--+-", 8);                     /* a run of seed 0 is that of the last release */
+}
+
 /* Initial values follow the law of the paper's program. */
 static void initial_values(void **state) {
     (void)state;
@@ -118,6 +156,6 @@ static void initial_values(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(backends), cmocka_unit_test(seeds),
-                                       cmocka_unit_test(initial_values)};
+                                       cmocka_unit_test(signs_of_beta), cmocka_unit_test(initial_values)};
     return cmocka_run_group_tests_name("determinism", tests, NULL, NULL);
 }

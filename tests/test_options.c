@@ -247,6 +247,31 @@ static void phases(void **state) {
     net_free(&net);
 }
 
+/* What was back-propagated is the batch that was staged then, and no other. */
+static void staged_again(void **state) {
+    (void)state;
+    const double fine[] = {0.5, 0.5};
+    const float x[12] = {0.5f}, target[10] = {1.0f};
+    const bnnep_network_options o = good();
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_network *network;
+    bnnep_optimizer *optimizer;
+    p.method = BNNEP_BPTT;
+    p.gamma = p.threshold = p.lr_bias = fine;
+    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
+    bnnep_workspace *ws = bnnep_network_workspace(network);
+    assert_ok(bnnep_stage(ws, x, target, 1));
+    assert_refused(bnnep_learn(optimizer, ws, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "was not back-propagated");
+    assert_ok(bnnep_backpropagate(optimizer, ws, 3));
+    assert_ok(bnnep_stage(ws, x, target, 1));
+    assert_refused(bnnep_learn(optimizer, ws, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "was not back-propagated");
+    assert_ok(bnnep_backpropagate(optimizer, ws, 3));
+    assert_ok(bnnep_learn(optimizer, ws, 0.0f, NULL));
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+}
+
 static void backends(void **state) {
     (void)state;
     bool ref = false;
@@ -266,9 +291,9 @@ static void backends(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks), cmocka_unit_test(sized_structs), cmocka_unit_test(optimizers),
-        cmocka_unit_test(batches),  cmocka_unit_test(epochs),        cmocka_unit_test(phases),
-        cmocka_unit_test(backends),
+        cmocka_unit_test(networks),     cmocka_unit_test(sized_structs), cmocka_unit_test(optimizers),
+        cmocka_unit_test(batches),      cmocka_unit_test(epochs),        cmocka_unit_test(phases),
+        cmocka_unit_test(staged_again), cmocka_unit_test(backends),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

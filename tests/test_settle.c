@@ -117,8 +117,61 @@ static void tolerance(void **state) {
     }
 }
 
+enum { SOME = 12, PIXELS = 64, WEIGHTS = 6 * 5 * 9 };
+
+/* A convolutional network that stops early, and an optimizer whose momentum is the gradient: gamma = 1. */
+static bnnep_optimizer *make_convolutional(const char *backend, bnnep_network **network) {
+    const bnnep_connection connections[] = {BNNEP_CONV(5, 3, 1, 2), BNNEP_CONV(6, 3, 1, 2), BNNEP_FC(10)};
+    static const double gamma[] = {1, 1, 1}, never[] = {1e30, 1e30, 1e30}, rate[] = {0, 0, 0};
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_optimizer *optimizer;
+    o.input_channels = 1;
+    o.input_height = o.input_width = 8;
+    o.connections = connections;
+    o.connection_count = 3;
+    o.free_steps = 40;
+    o.settle_tolerance = 0.05f;
+    o.max_batch = SOME;
+    o.seed = 2;
+    o.backend = backend;
+    p.gamma = gamma;
+    p.threshold = never;
+    p.lr_bias = rate;
+    p.random_beta = 0;
+    p.beta = 0.5f;
+    assert_ok(bnnep_network_create(&o, network));
+    assert_ok(bnnep_optimizer_create(*network, &p, &optimizer));
+    return optimizer;
+}
+
+/* Pooling windows rest with their sample: the gradient of a batch is the mean of those of its samples alone. */
+static void pooling_by_sample(void **state) {
+    (void)state;
+    for (size_t b = 0; b < BACKENDS; b++) {
+        bnnep_network *network;
+        bnnep_optimizer *optimizer = make_convolutional(backends[b], &network);
+        struct stream stream = {3};
+        float *x = random_pixels(&stream, SOME, PIXELS), together[WEIGHTS], alone[WEIGHTS], mean[WEIGHTS] = {0.0f};
+        int32_t *labels = random_labels(&stream, SOME, 10);
+        for (int n = 0; n < SOME; n++) {
+            assert_ok(bnnep_train_batch(optimizer, x + n * PIXELS, labels + n, 1, NULL));
+            assert_ok(bnnep_optimizer_get_momentum(optimizer, 1, alone, WEIGHTS));
+            for (int i = 0; i < WEIGHTS; i++)
+                mean[i] += alone[i] / SOME;
+        }
+        assert_ok(bnnep_train_batch(optimizer, x, labels, SOME, NULL));
+        assert_ok(bnnep_optimizer_get_momentum(optimizer, 1, together, WEIGHTS));
+        assert_int_equal(first_difference(together, mean, WEIGHTS, 1e-5), WEIGHTS);
+        free(x);
+        free(labels);
+        bnnep_optimizer_free(optimizer);
+        bnnep_network_free(network);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(exact), cmocka_unit_test(by_sample),
-                                       cmocka_unit_test(tolerance)};
+                                       cmocka_unit_test(tolerance), cmocka_unit_test(pooling_by_sample)};
     return cmocka_run_group_tests_name("settle", tests, NULL, NULL);
 }

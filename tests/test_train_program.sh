@@ -108,6 +108,38 @@ says err 'checkpoint.safetensors: cannot be opened'
 # shellcheck disable=SC2086
 run 0 $small $few --no-save --out unwanted
 if [ -e "$work/unwanted" ]; then wrong "--no-save keeps something"; else ok; fi
+
+# results.csv: the errors that were printed, then a group of columns a connection, output first
+# shellcheck disable=SC2086
+run 0 $small $few --gradThreshold 1e9 1e-5 --out columns
+csv=$(find "$work/columns" -name results.csv)
+if [ "$(head -n 1 "$csv")" = 'Ave_Train_Error,Ave_Test_Error,Single_Train_Error,Single_Test_Error,Train_Loss,Test_Loss,Nb_Change_Weights_0,Threshold_0,Gamma_0,Alpha_0,Nb_Change_Weights_1,Threshold_1,Gamma_1,Alpha_1,Seconds,Steps_Free,Steps_Nudged' ]; then ok; else wrong "the columns' names"; fi
+awk -F'[= ,]' '{ printf "%g,%g,%g,%g\n", $4, $6, $8, $10 }' "$work/out" >"$work/printed"
+if sed 1d "$csv" | cut -d, -f1-4 | cmp -s - "$work/printed"; then ok; else wrong "the errors of results.csv are not those printed"; fi
+flips=$(sed -n '1s/.*flips=\([0-9]*\),0 .*/\1/p' "$work/out")
+groups=$(awk -v flips="$flips" 'BEGIN { printf "-20.723266,1e+09,0.001,%.6f,1e-05,0.001", log(flips / (784 * 40) + 1e-9) }')
+if [ "$(sed -n 2p "$csv" | cut -d, -f7-9,11-13)" = "$groups" ]; then ok; else wrong "the groups are not $groups"; fi
+run 0 --archi conv --convList 3 2 1 --layersList 10 --kernelSize 5 --padding 0 --Fpool 2 --T 3 --Kmax 1 --classi_gamma 1e-3 \
+    --conv_gamma 1e-3 1e-3 --classi_threshold 1 --conv_threshold 1 1 --lrBias 0 0 0 --data "$sample" --train-limit 8 \
+    --test-limit 4 --epochs 1 --out conv
+names=$(head -n 1 "$(find "$work/conv" -name results.csv)" | cut -d, -f7,11,15)
+if [ "$names" = 'Nb_Change_Weights_fc_0,Nb_Change_Weights_conv_0,Nb_Change_Weights_conv_1' ]; then ok; else wrong "names: $names"; fi
+
+# a run that learns nothing, gone on with from elsewhere: finds its data, keeps its best, cuts back what is too much
+ln -s "$sample" "$work/here"
+# shellcheck disable=SC2086
+run 0 $small $few --gradThreshold 1e9 1e9 --lrBias 0 0 --epochs 1 --data here --out still
+still=$(dirname "$(find "$work/still" -name results.csv)")
+cp "$still/checkpoint-best.safetensors" "$work/best"
+echo 'a row that was not finished' >>"$still/results.csv"
+(cd / && "$train" --resume "$still" --epochs 2) >"$work/out" 2>"$work/err" || wrong "--resume from another folder"
+if cmp -s "$work/best" "$still/checkpoint-best.safetensors"; then ok; else wrong "an error that is no lower is the best"; fi
+if grep -q 'not finished' "$still/results.csv"; then wrong "results.csv is not cut back"; else ok; fi
+head -n 2 "$still/results.csv" >"$work/short"
+cp "$work/short" "$still/results.csv"
+run 1 --resume "$still" --epochs 3
+says err 'has 1 rows, the checkpoint stands after epoch 2'
+
 # shellcheck disable=SC2086
 run 0 $small --compare-gradients --Kmax 3 --batchSize 8 --train-limit 20
 says out '^connection=1 step=3 cosine=-?[0-9.]+ relative_error=[0-9.]+$'

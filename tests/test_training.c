@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Training as a whole, on the sample of MNIST: an epoch is its batches, reports add up, progress can cancel between
- * batches and inside a phase, readouts agree, parameters go out and in, and the network learns. */
+ * batches and inside a phase, readouts agree, parameters go out and in, the data come in the right order, and the
+ * network learns. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,6 +260,110 @@ static void bad_data_on_the_way(void **state) {
     net_free(&net);
 }
 
+/* A data set that notes the order in which it is asked. */
+struct asked {
+    uint64_t places[2 * COUNT];
+    size_t count;
+};
+
+static int32_t note(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *labels) {
+    struct asked *asked = user;
+    for (size_t i = 0; i < count; i++) {
+        asked->places[asked->count++] = indices[i];
+        for (size_t v = 0; v < VALUES; v++)
+            inputs[i * VALUES + v] = (float)(indices[i] * (v + 1) % 251) / 251.0f;
+        labels[i] = (int32_t)(indices[i] % 10);
+    }
+    return 0;
+}
+
+/* A shuffled epoch goes through all of the data, the next one in another order. */
+static void shuffled_epochs(void **state) {
+    (void)state;
+    static struct asked asked;
+    struct shape shuffled = shape;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *data;
+    shuffled.shuffle = true;
+    struct net net = net_make(&shuffled, "cpu");
+    o.channels = VALUES;
+    assert_ok(bnnep_dataset_from_callback(&o, note, &asked, COUNT, &data));
+    for (int epoch = 0; epoch < 2; epoch++) {
+        bool seen[COUNT] = {false};
+        size_t moved = 0;
+        assert_ok(bnnep_train_epoch(net.optimizer, data, BATCH, NULL, NULL, NULL));
+        for (size_t i = 0; i < COUNT; i++) {
+            const uint64_t place = asked.places[(size_t)epoch * COUNT + i];
+            assert_true(place < COUNT && !seen[place]);
+            seen[place] = true;
+            moved += place != (epoch ? asked.places[i] : i);
+        }
+        assert_true(moved > COUNT / 2);
+    }
+    assert_int_equal(asked.count, 2 * COUNT);
+    bnnep_dataset_free(data);
+    net_free(&net);
+}
+
+/* A batch that takes several calls of the callback is that from memory. */
+static void large_callback_batch(void **state) {
+    (void)state;
+    static struct asked asked;
+    static float x[COUNT * VALUES];
+    int32_t y[COUNT];
+    struct shape large = shape;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *data;
+    large.max_batch = COUNT;
+    struct net a = net_make(&large, "cpu"), b = net_make(&large, "cpu");
+    o.channels = VALUES;
+    assert_ok(bnnep_dataset_from_callback(&o, note, &asked, COUNT, &data));
+    assert_ok(bnnep_train_epoch(a.optimizer, data, COUNT, NULL, NULL, NULL));
+    assert_ok(bnnep_dataset_read(data, 0, COUNT, x, y));
+    assert_ok(bnnep_train_batch(b.optimizer, x, y, COUNT, NULL));
+    assert_same_network(&a, &b);
+    bnnep_dataset_free(data);
+    net_free(&a);
+    net_free(&b);
+}
+
+/* Of classes that score alike, the lowest is predicted. */
+static void ties(void **state) {
+    (void)state;
+    static const float x[VALUES], zero[20];
+    struct net net = net_make(&shape, "cpu");
+    assert_ok(bnnep_network_set_alpha(net.network, 1, zero, 1));
+    assert_ok(bnnep_network_set_bias(net.network, 1, zero, 20));
+    for (int32_t readout = BNNEP_READ_AVERAGE; readout <= BNNEP_READ_SINGLE; readout++) {
+        int32_t predicted = -1;
+        assert_ok(bnnep_predict(net.network, NULL, x, 1, readout, NULL, &predicted));
+        assert_int_equal(predicted, 0);
+    }
+    net_free(&net);
+}
+
+/* BPTT does the same number of free steps, the last of them remembered. */
+static void steps_of_bptt(void **state) {
+    (void)state;
+    static const float x[VALUES];
+    const double gain[] = {0.001, 0.001};
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_report report = BNNEP_REPORT_INIT;
+    bnnep_optimizer *optimizer;
+    struct net net = net_make(&shape, "cpu");
+    assert_ok(bnnep_network_set_relaxation(net.network, shape.free_steps, -1.0f)); /* no sample stops early */
+    p.method = BNNEP_BPTT;
+    p.nudged_steps = shape.nudged_steps;
+    p.gamma = p.threshold = p.lr_bias = gain;
+    assert_ok(bnnep_optimizer_create(net.network, &p, &optimizer));
+    assert_ok(bnnep_train_batch(optimizer, x, (const int32_t[]){3}, 1, &report));
+    assert_true(report.steps_free == shape.free_steps && report.steps_nudged == 0.0);
+    assert_int_equal(report.steps_free_max, shape.free_steps);
+    assert_int_equal(report.steps_nudged_max, 0);
+    bnnep_optimizer_free(optimizer);
+    net_free(&net);
+}
+
 /* Both dynamics halve the error of chance on digits that were not trained on. */
 static void learns(void **state) {
     (void)state;
@@ -304,8 +409,16 @@ static void learns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(epoch_is_batches), cmocka_unit_test(cancel),    cmocka_unit_test(readouts),
-        cmocka_unit_test(parameters),       cmocka_unit_test(tail_bits), cmocka_unit_test(bad_data_on_the_way),
+        cmocka_unit_test(epoch_is_batches),
+        cmocka_unit_test(cancel),
+        cmocka_unit_test(readouts),
+        cmocka_unit_test(parameters),
+        cmocka_unit_test(tail_bits),
+        cmocka_unit_test(bad_data_on_the_way),
+        cmocka_unit_test(shuffled_epochs),
+        cmocka_unit_test(large_callback_batch),
+        cmocka_unit_test(ties),
+        cmocka_unit_test(steps_of_bptt),
         cmocka_unit_test(learns),
     };
     return cmocka_run_group_tests_name("training", tests, NULL, NULL);
