@@ -197,9 +197,11 @@ typedef struct bnnep_dataset_info {
     uint64_t count;                  /**< number of inputs */
     int32_t channels, height, width; /**< shape of one */
     int32_t classes;                 /**< as declared; else largest label + 1; 0 if not known (callback) */
+    const float *mean, *deviation;   /**< [channels], how inputs are normalised, see bnnep_transform; NULL: they are
+                                          not. Valid as long as the data set */
 } bnnep_dataset_info;
 #define BNNEP_DATASET_INFO_INIT                                                                                        \
-    { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0 }
+    { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0, NULL, NULL }
 
 BNNEP_API bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_info *info);
 
