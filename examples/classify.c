@@ -2,11 +2,11 @@
 /*
  * bnnep-classify: what a trained network takes images for.
  *
- *     bnnep-classify [--single] [--backend NAME] [--cifar10] NETWORK FILE...
+ *     bnnep-classify [--single] [--backend NAME] NETWORK FILE...
  *
  * NETWORK is a file of bnnep-train (network.safetensors, or a checkpoint). Each FILE holds images in IDX (plain or
- * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). One line an image, counted over all files: image=7 class=3
- * scores=0.01,0.00,...
+ * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). They are normalised as the note of NETWORK says that those it
+ * was trained on were. One line an image, counted over all files: image=7 class=3 scores=0.01,0.00,...
  */
 #include <ctype.h>
 #include <getopt.h>
@@ -21,7 +21,7 @@ struct classifier {
     bnnep_network *network;
     bnnep_network_info info;
     int32_t readout;
-    bool normalise; /* as CIFAR-10 was in training */
+    float *mean, *deviation; /* [channels], or NULL */
     uint64_t images;
     float *scores;
 };
@@ -38,10 +38,9 @@ static int failed(void) {
 
 /* Classifies images [count][channels][height][width] and prints a line for each. */
 static int classify(struct classifier *c, float *inputs, size_t count) {
-    static const float mean[] = {0.4914f, 0.4822f, 0.4465f}, deviation[] = {0.247f, 0.243f, 0.261f};
-    const size_t values = (size_t)c->info.inputs;
-    for (size_t v = 0; c->normalise && v < count * values; v++)
-        inputs[v] = (inputs[v] - mean[v % values / (values / 3)]) / deviation[v % values / (values / 3)];
+    const size_t values = (size_t)c->info.inputs, pixels = values / (size_t)c->info.input_channels;
+    for (size_t v = 0; c->mean && v < count * values; v++)
+        inputs[v] = (inputs[v] - c->mean[v % values / pixels]) / c->deviation[v % values / pixels];
     for (size_t n = 0; n < count; n++) {
         int32_t class;
         if (bnnep_predict(c->network, NULL, inputs + n * values, 1, c->readout, c->scores, &class) != BNNEP_OK)
@@ -54,8 +53,49 @@ static int classify(struct classifier *c, float *inputs, size_t count) {
     return 0;
 }
 
-/* --- PGM and PPM
- * ------------------------------------------------------------------------------------------------------- */
+/* --- normalisation ----------------------------------------------------------------------------------------------- */
+
+/* The numbers after `name` in a line of text, as many as the network has channels: a new array, or NULL. */
+static float *read_floats(const struct classifier *c, const char *line, const char *name) {
+    const char *at = strstr(line, name);
+    float *values = at ? calloc((size_t)c->info.input_channels, sizeof *values) : NULL;
+    if (!values)
+        return NULL;
+    at += strlen(name);
+    for (int32_t i = 0; i < c->info.input_channels; i++) {
+        char *end;
+        values[i] = strtof(at, &end);
+        const char closes = i + 1 < c->info.input_channels ? ',' : ' ';
+        if (end == at || (*end != closes && !(closes == ' ' && *end == '\0'))) {
+            free(values);
+            return NULL;
+        }
+        at = end + (*end != '\0');
+    }
+    return values;
+}
+
+/* Reads " mean=0.49,0.48,0.45 deviation=0.25,0.24,0.26" from the first line of the network's note, if it is there. */
+static int read_normalisation(struct classifier *c, const char *path) {
+    size_t length;
+    if (bnnep_file_note(path, NULL, 0, &length) != BNNEP_OK)
+        return failed();
+    char *note = malloc(length + 1);
+    if (!note)
+        return complain(path, "out of memory");
+    int status = bnnep_file_note(path, note, length + 1, NULL) == BNNEP_OK ? 0 : failed();
+    note[status == 0 ? strcspn(note, "\n") : 0] = '\0';
+    if (status == 0 && strstr(note, " mean=")) {
+        c->mean = read_floats(c, note, " mean=");
+        c->deviation = read_floats(c, note, " deviation=");
+        if (!c->mean || !c->deviation)
+            status = complain(path, "the normalisation in its note cannot be read");
+    }
+    free(note);
+    return status;
+}
+
+/* --- PGM and PPM ------------------------------------------------------------------------------------------------- */
 
 /* The next number of the header, after white space and comments; -1 if there is none. */
 static int header_number(FILE *file) {
@@ -70,34 +110,48 @@ static int header_number(FILE *file) {
     return isspace(c) ? number : -1; /* one white space closes it */
 }
 
+/* Does an image of this shape fit? A network of vectors takes any with as many values. */
+static bool fits(const bnnep_network_info *info, int channels, int width, int height) {
+    if (info->input_height == 1 && info->input_width == 1)
+        return (uint64_t)channels * (uint64_t)width * (uint64_t)height == info->inputs;
+    return channels == info->input_channels && width == info->input_width && height == info->input_height;
+}
+
+/* Reads the pixels up to the end of the file, 0 to `most`, interleaved, into planes of 0 to 1. */
+static int read_pixels(const char *path, FILE *file, int channels, int most, size_t values, float *inputs) {
+    const size_t pixels = values / (size_t)channels;
+    for (size_t v = 0; v < values; v++) {
+        const int byte = fgetc(file);
+        if (byte == EOF)
+            return complain(path, "ends before its last pixel");
+        if (byte > most)
+            return complain(path, "has a pixel above the largest value that its header tells");
+        inputs[v % (size_t)channels * pixels + v / (size_t)channels] = (float)byte / (float)most;
+    }
+    return fgetc(file) == EOF ? 0 : complain(path, "goes on after its last pixel");
+}
+
 /* An open file behind its "P5" or "P6". */
 static int classify_map(struct classifier *c, const char *path, FILE *file, int channels) {
     const int width = header_number(file), height = header_number(file), most = header_number(file);
     char what[160];
-    if (width < 1 || height < 1 || most != 255)
+    if (width < 1 || height < 1 || most < 1 || most > 255)
         return complain(path, "its PGM or PPM header cannot be read (8 bits a value are expected)");
-    if (channels != c->info.input_channels || width != c->info.input_width || height != c->info.input_height) {
+    if (!fits(&c->info, channels, width, height)) {
         snprintf(what, sizeof what, "is %d x %d x %d (channels, height, width), the network takes %d x %d x %d",
                  channels, height, width, c->info.input_channels, c->info.input_height, c->info.input_width);
         return complain(path, what);
     }
-    const size_t values = (size_t)c->info.inputs, pixels = values / (size_t)channels;
-    unsigned char *bytes = malloc(values);
-    float *inputs = malloc(values * sizeof *inputs);
-    int status = bytes && inputs ? 0 : complain(path, "out of memory");
-    if (status == 0 && fread(bytes, 1, values, file) != values)
-        status = complain(path, "ends before its last pixel");
-    for (size_t v = 0; status == 0 && v < values; v++) /* from interleaved to planar */
-        inputs[v] = (float)bytes[v % pixels * (size_t)channels + v / pixels] / 255.0f;
+    float *inputs = malloc((size_t)c->info.inputs * sizeof *inputs);
+    int status = inputs ? read_pixels(path, file, channels, most, (size_t)c->info.inputs, inputs)
+                        : complain(path, "out of memory");
     if (status == 0)
         status = classify(c, inputs, 1);
-    free(bytes);
     free(inputs);
     return status;
 }
 
-/* --- IDX
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- IDX --------------------------------------------------------------------------------------------------------- */
 
 static int classify_idx(struct classifier *c, const char *path) {
     bnnep_dataset *data;
@@ -133,15 +187,13 @@ static int classify_file(struct classifier *c, const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: bnnep-classify [--single] [--backend NAME] [--cifar10] NETWORK FILE...\n", stderr);
+    fputs("usage: bnnep-classify [--single] [--backend NAME] NETWORK FILE...\n", stderr);
     return 2;
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"single", no_argument, NULL, 's'},
-                                            {"backend", required_argument, NULL, 'b'},
-                                            {"cifar10", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"single", no_argument, NULL, 's'}, {"backend", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0}};
     struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
     bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -149,8 +201,6 @@ int main(int argc, char **argv) {
             c.readout = BNNEP_READ_SINGLE;
         else if (o == 'b')
             like.backend = optarg;
-        else if (o == 'c')
-            c.normalise = true;
         else
             return usage();
     }
@@ -161,13 +211,15 @@ int main(int argc, char **argv) {
     bnnep_network_get_info(c.network, &c.info);
     c.scores = malloc((size_t)c.info.classes * sizeof *c.scores);
     int status = c.scores ? 0 : complain(argv[optind], "out of memory");
-    if (status == 0 && c.normalise && c.info.input_channels != 3)
-        status = complain(argv[optind], "--cifar10 is for networks with three channels");
+    if (status == 0)
+        status = read_normalisation(&c, argv[optind]);
     for (int i = optind + 1; status == 0 && i < argc; i++)
         status = classify_file(&c, argv[i]);
     if (fflush(stdout) != 0 && status == 0)
         status = complain("standard output", "cannot be written");
     free(c.scores);
+    free(c.mean);
+    free(c.deviation);
     bnnep_network_free(c.network);
     return status;
 }

@@ -106,17 +106,6 @@ if [ -e "$work/unwanted" ]; then wrong "--no-save keeps something"; else ok; fi
 run 0 $small --compare-gradients --Kmax 3 --batchSize 8 --train-limit 20
 says out '^connection=1 step=3 cosine=-?[0-9.]+ relative_error=[0-9.]+$'
 
-# the trained network, read again
-classify=$(dirname "$train")/bnnep-classify
-"$classify" "$folder/network.safetensors" "$sample/t10k-images-idx3-ubyte.gz" >"$work/out" 2>"$work/err" || wrong "bnnep-classify"
-if [ "$(grep -Ec '^image=[0-9]+ class=[0-9] scores=([0-9.]+,){9}[0-9.]+$' "$work/out")" -eq 1000 ]; then ok; else wrong "classes"; fi
-gzip -dc "$sample/t10k-images-idx3-ubyte.gz" >"$work/images"
-{ printf 'P5\n# a digit\n28 28\n255\n'; tail -c +801 "$work/images" | head -c 784; } >"$work/digit.pgm"
-"$classify" "$folder/network.safetensors" "$work/digit.pgm" >"$work/one" 2>"$work/err" || wrong "bnnep-classify digit.pgm"
-if [ "$(sed 's/image=0/image=1/' "$work/one")" = "$(sed -n 2p "$work/out")" ]; then ok; else wrong "PGM and IDX differ"; fi
-"$classify" "$folder/results.csv" "$work/digit.pgm" >"$work/out" 2>"$work/err" && wrong "results.csv is no network"
-says err 'results.csv: '
-
 # wrong usage: status 2, words on standard error, nothing on standard output
 run 2
 silent out
