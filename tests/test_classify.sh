@@ -77,7 +77,7 @@ head -c 3072 "$work/images" >"$work/planes" # any bytes
 for name in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 test_batch; do
     { printf '\3'; cat "$work/planes"; } >"$work/cifar/$name.bin"
 done
-run 0 --preset cifar10-conv --convList 4 4 4 4 3 --T 5 --Kmax 2 --data cifar --epochs 1 --out runs
+run 0 --preset cifar10-conv --convList 4 4 4 4 3 --T 30 --Kmax 2 --data cifar --epochs 1 --out runs
 network=$(find "$work/runs" -name network.safetensors)
 if grep -aq ' mean=0.4914,0.4822,0.4465 deviation=0.247,0.243,0.261\\n' "$network"; then ok; else wrong "no normalisation in the note"; fi
 pixel=1
