@@ -17,5 +17,11 @@ if(BNNEP_SANITIZE)
   target_compile_options(bnnep_flags INTERFACE -fsanitize=${BNNEP_SANITIZE} -fno-omit-frame-pointer
     -fno-sanitize-recover=all)
 endif()
+if(BNNEP_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
+    message(FATAL_ERROR "BNNEP_FUZZ needs clang (CC=clang); the compiler is ${CMAKE_C_COMPILER_ID}")
+  endif()
+  target_compile_options(bnnep_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 # Release with -O3: the loops over lanes are meant to be vectorised.
 set(CMAKE_C_FLAGS_RELEASE "-O3 -DNDEBUG")

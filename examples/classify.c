@@ -8,7 +8,6 @@
  * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). They are normalised as the note of NETWORK says that those it
  * was trained on were. One line an image, counted over all files: image=7 class=3 scores=0.01,0.00,...
  */
-#include <ctype.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +15,8 @@
 #include <string.h>
 
 #include <bnnep/bnnep.h>
+
+#include "common/picture.h"
 
 struct classifier {
     bnnep_network *network;
@@ -95,63 +96,30 @@ static int read_normalisation(struct classifier *c, const char *path) {
     return status;
 }
 
-/* --- PGM and PPM ------------------------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------------------------- */
 
-/* The next number of the header, after white space and comments; -1 if there is none. */
-static int header_number(FILE *file) {
-    int c = fgetc(file), number = -1;
-    while (isspace(c) || c == '#') {
-        while (c == '#' && (c = fgetc(file)) != EOF && c != '\n')
-            c = '#';
-        c = fgetc(file);
-    }
-    for (; isdigit(c) && number < 100000; c = fgetc(file))
-        number = 10 * (number < 0 ? 0 : number) + (c - '0');
-    return isspace(c) ? number : -1; /* one white space closes it */
-}
-
-/* Does an image of this shape fit? A network of vectors takes any with as many values. */
-static bool fits(const bnnep_network_info *info, int channels, int width, int height) {
+/* Does a picture of this shape fit? A network of vectors takes any with as many values. */
+static bool fits(const bnnep_network_info *info, const struct picture *p) {
     if (info->input_height == 1 && info->input_width == 1)
-        return (uint64_t)channels * (uint64_t)width * (uint64_t)height == info->inputs;
-    return channels == info->input_channels && width == info->input_width && height == info->input_height;
+        return (uint64_t)p->channels * (uint64_t)p->width * (uint64_t)p->height == info->inputs;
+    return p->channels == info->input_channels && p->width == info->input_width && p->height == info->input_height;
 }
 
-/* Reads the pixels up to the end of the file, 0 to `most`, interleaved, into planes of 0 to 1. */
-static int read_pixels(const char *path, FILE *file, int channels, int most, size_t values, float *inputs) {
-    const size_t pixels = values / (size_t)channels;
-    for (size_t v = 0; v < values; v++) {
-        const int byte = fgetc(file);
-        if (byte == EOF)
-            return complain(path, "ends before its last pixel");
-        if (byte > most)
-            return complain(path, "has a pixel above the largest value that its header tells");
-        inputs[v % (size_t)channels * pixels + v / (size_t)channels] = (float)byte / (float)most;
-    }
-    return fgetc(file) == EOF ? 0 : complain(path, "goes on after its last pixel");
-}
-
-/* An open file behind its "P5" or "P6". */
-static int classify_map(struct classifier *c, const char *path, FILE *file, int channels) {
-    const int width = header_number(file), height = header_number(file), most = header_number(file);
+/* An open file behind the header of a PGM or PPM. */
+static int classify_picture(struct classifier *c, const char *path, FILE *file, const struct picture *picture) {
     char what[160];
-    if (width < 1 || height < 1 || most < 1 || most > 255)
-        return complain(path, "its PGM or PPM header cannot be read (8 bits a value are expected)");
-    if (!fits(&c->info, channels, width, height)) {
+    if (!fits(&c->info, picture)) {
         snprintf(what, sizeof what, "is %d x %d x %d (channels, height, width), the network takes %d x %d x %d",
-                 channels, height, width, c->info.input_channels, c->info.input_height, c->info.input_width);
+                 picture->channels, picture->height, picture->width, c->info.input_channels, c->info.input_height,
+                 c->info.input_width);
         return complain(path, what);
     }
     float *inputs = malloc((size_t)c->info.inputs * sizeof *inputs);
-    int status = inputs ? read_pixels(path, file, channels, most, (size_t)c->info.inputs, inputs)
-                        : complain(path, "out of memory");
-    if (status == 0)
-        status = classify(c, inputs, 1);
+    const char *wrong = inputs ? picture_values(file, picture, inputs) : "out of memory";
+    const int status = wrong ? complain(path, wrong) : classify(c, inputs, 1);
     free(inputs);
     return status;
 }
-
-/* --- IDX --------------------------------------------------------------------------------------------------------- */
 
 static int classify_idx(struct classifier *c, const char *path) {
     bnnep_dataset *data;
@@ -179,9 +147,13 @@ static int classify_file(struct classifier *c, const char *path) {
         perror(path);
         return 1;
     }
-    const int first = fgetc(file), second = fgetc(file);
-    const int channels = first != 'P' ? 0 : second == '5' ? 1 : second == '6' ? 3 : 0;
-    const int status = channels ? classify_map(c, path, file, channels) : -1;
+    struct picture picture;
+    const int is_picture = picture_header(file, &picture);
+    int status = -1;
+    if (is_picture < 0)
+        status = complain(path, "its PGM or PPM header cannot be read (8 bits a value are expected)");
+    else if (is_picture)
+        status = classify_picture(c, path, file, &picture);
     fclose(file);
     return status >= 0 ? status : classify_idx(c, path);
 }

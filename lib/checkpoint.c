@@ -416,7 +416,7 @@ static bnnep_status load_network(const struct bnnep_container *file, const bnnep
     struct bnnep_link *links;
     struct bnnep_tensor *tensors;
     size_t count;
-    bnnep_status status = bnnep_network_shape(o, &links);
+    bnnep_status status = bnnep_network_links(o, &links);
     if (status != BNNEP_OK)
         return status;
     status = find_tensors(file, links, o->connection_count, false, &tensors, &count);

@@ -107,8 +107,8 @@ struct bnnep_optimizer {
 };
 
 /* network.c */
-/* The shapes of a network's connections, in a new array; nothing in proportion to the network is allocated. */
-bnnep_status bnnep_network_shape(const bnnep_network_options *options, struct bnnep_link **links);
+/* Checks a description without making the network; the shapes of its connections are a new array. */
+bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
 /* bnnep_network_create; without initial values if they are to be put at once. */
 bnnep_status bnnep_network_make(const bnnep_network_options *options, bool drawn, bnnep_network **out);
 void bnnep_network_retain(bnnep_network *network);

@@ -185,7 +185,7 @@ static bnnep_status read_description(const bnnep_network_options *theirs, bnnep_
     return status;
 }
 
-bnnep_status bnnep_network_shape(const bnnep_network_options *theirs, struct bnnep_link **links) {
+bnnep_status bnnep_network_links(const bnnep_network_options *theirs, struct bnnep_link **links) {
     bnnep_network_options options;
     struct bnnep_choice choice;
     return read_description(theirs, &options, links, &choice);

@@ -2,3 +2,5 @@
 # shellcheck shell=sh disable=SC2034
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1g-dev librandom123-dev libjansson-dev"
 test_packages="$build_packages g++ libcmocka-dev"
+# what the programs in Python and their tests need; without one of these, such a test is skipped
+python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch"

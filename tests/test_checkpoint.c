@@ -395,11 +395,41 @@ static void inference(void **state) {
     free(x);
 }
 
+/* A small file that describes a large network: it takes no memory before its tensors are found to be others. */
+static void claims(void **state) {
+    (void)state;
+    static const char from[] =
+        "\\\"input\\\":[2,7,9],\\\"classes\\\":10,\\\"expand_output\\\":1,\\\"theta\\\":0.40000000596046448,";
+    static const char to[] =
+        "\\\"input\\\":[17000000,7,9],\\\"classes\\\":10,\\\"expand_output\\\":1,\\\"theta\\\":0.4,         ";
+    const bnnep_connection connections[] = {BNNEP_CONV(5, 3, 1, 2), BNNEP_FC(10)};
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_network *network;
+    size_t size;
+    o.input_channels = 2;
+    o.input_height = 7;
+    o.input_width = 9;
+    o.connections = connections;
+    o.connection_count = 2;
+    o.theta = 0.4f;
+    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_network_save(network, path, NULL));
+    bnnep_network_free(network);
+    uint8_t *bytes = read_file(&size);
+    assert_int_equal(sizeof from, sizeof to);
+    memcpy(find_text(bytes, size, from), to, strlen(to));
+    seal(bytes, size);
+    assert_refused(bnnep_network_load(path, NULL, &network), BNNEP_ERROR_FORMAT,
+                   "connection.0.signs is U8 [5, 3], expected U8 [5, 19125000]");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resumes),           cmocka_unit_test(damage),   cmocka_unit_test(other_runs),
-        cmocka_unit_test(foreign),           cmocka_unit_test(writing),  cmocka_unit_test(inference),
-        cmocka_unit_test(impossible_values), cmocka_unit_test(diverged), cmocka_unit_test(learning_rates),
+        cmocka_unit_test(resumes),           cmocka_unit_test(damage),
+        cmocka_unit_test(other_runs),        cmocka_unit_test(foreign),
+        cmocka_unit_test(writing),           cmocka_unit_test(inference),
+        cmocka_unit_test(impossible_values), cmocka_unit_test(diverged),
+        cmocka_unit_test(learning_rates),    cmocka_unit_test(claims),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);
 }

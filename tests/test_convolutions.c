@@ -193,6 +193,20 @@ static void put_dyadic(const struct twins *t, struct stream *stream, int32_t pha
     }
 }
 
+/* Scaling factors that are multiples of 2^-10: with such states all sums are exact in float, in any order, the feedback
+ * of convolutions included. */
+static void put_dyadic_alpha(const struct twins *t, struct stream *stream) {
+    for (size_t k = 0; k < t->d->count; k++) {
+        const size_t count = (size_t)info_of(t, k).scales;
+        float *alpha = malloc(count * sizeof *alpha);
+        for (size_t i = 0; i < count; i++)
+            alpha[i] = (float)stream_between(stream, 40, 400) / 1024.0f;
+        for (int side = 0; side < 2; side++)
+            assert_ok(bnnep_network_set_alpha(t->network[side], k, alpha, count));
+        free(alpha);
+    }
+}
+
 static void relax(const struct twins *t, int32_t from, int32_t to, int32_t steps, float beta) {
     for (int side = 0; side < 2; side++)
         assert_ok(bnnep_relax(t->workspace[side], from, to, steps, beta, NULL));
@@ -238,6 +252,7 @@ static void binary_activations(void **state) {
 }
 
 static void compare_real(struct twins *t, struct stream *stream) {
+    put_dyadic_alpha(t, stream);
     stage(t, stream, true);
     relax(t, BNNEP_FREE, BNNEP_FREE, 1, 0.0f);
     same_states(t, BNNEP_FREE, "first state of layer index");

@@ -106,6 +106,27 @@ if [ -e "$work/unwanted" ]; then wrong "--no-save keeps something"; else ok; fi
 run 0 $small --compare-gradients --Kmax 3 --batchSize 8 --train-limit 20
 says out '^connection=1 step=3 cosine=-?[0-9.]+ relative_error=[0-9.]+$'
 
+# eight runs that start at once (all wait for the file "go") have folders of their own, and all of them are whole
+pids=
+for number in 1 2 3 4 5 6 7 8; do
+    # shellcheck disable=SC2086
+    (until [ -e "$work/go" ]; do :; done && exec "$train" $small $few --threads 1 --out "$work/together") >"$work/together-$number" 2>&1 &
+    pids="$pids $!"
+done
+touch "$work/go"
+for pid in $pids; do
+    if wait "$pid"; then ok; else wrong "one of the runs that start together failed"; fi
+done
+if [ "$(find "$work/together" -name 'S-[1-8]' | wc -l)" -eq 8 ]; then ok; else wrong "not 8 folders for 8 runs"; fi
+for each in "$work"/together/*/*/S-*; do
+    for name in Hyperparameters.txt checkpoint-previous.safetensors checkpoint-best.safetensors; do
+        if [ -s "$each/$name" ]; then ok; else wrong "$each lacks $name"; fi
+    done
+    if [ "$(wc -l <"$each/results.csv")" -eq 3 ]; then ok; else wrong "$each/results.csv has no row an epoch"; fi
+    cmp "$each/network.safetensors" "$work"/together/*/*/S-1/network.safetensors || wrong "$each is another run"
+    run 0 --resume "$each" --epochs 3 # it reads checkpoint.safetensors
+done
+
 # wrong usage: status 2, words on standard error, nothing on standard output
 run 2
 silent out

@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "backends/backend.h"
+#include "backends/cpu/kernels/kernels.h"
 
 #define LANES ((size_t)16)
 
@@ -36,8 +37,25 @@ void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg);
 
 /* --- network.c -------------------------------------------------------------------------------------------- */
 
+/* Bits of a panel where activations are binary: a vector of weights that share a row (up) or a column (down). */
+#define PANEL ((size_t)256)
+#define PANEL_WORDS (PANEL / 64)
+
+/*
+ * A sign matrix in two forms, 1 for +1, padded with zeros. Columns are in an order of their own wherever the layer
+ * below is a map: [position][channel], so that the channels of a pixel are neighbours. A convolution has a part for
+ * each place in its kernel, [row][column], whose inner columns are the channels; a fully connected layer has one part.
+ * A panel is PANEL_WORDS words wide where activations are binary, otherwise one.
+ */
 struct cpu_connection {
-    uint8_t *bits; /* [rows][stride]: as the canonical form, rows padded to words of 64 bits */
+    size_t rows, columns;
+    size_t positions, channels; /* columns = positions * channels */
+    size_t parts, inner;        /* columns = parts * inner */
+    size_t words;               /* of a panel */
+    size_t up_panels, down_panels;
+    uint64_t *up;   /* [part][panel of the inner columns][rows][words]: the columns of a row, read by B a */
+    uint64_t *down; /* [panel of the rows][columns][words]: the rows of a column, read by B^T a */
+    uint8_t *bits;  /* [rows][stride]: as the canonical form, rows padded to words of 64 bits */
     size_t stride;
     size_t tile_rows, tile_columns; /* at most TILE weights */
     float *alpha, *bias;
@@ -45,6 +63,7 @@ struct cpu_connection {
 
 struct cpu_network {
     const struct bnnep_model *model;
+    const struct cpu_kernels *kernels;
     unsigned threads;
     struct cpu_connection *connection;
 };
@@ -58,11 +77,64 @@ struct cpu_tape {
     uint16_t **place; /* [step]: argmax; convolutional networks */
 };
 
+/* Back-propagation through time. Arrays as the states of a workspace, one for each step. */
+struct real_tape {
+    int32_t room, steps;
+    float **state;   /* [step]: states before it */
+    float **pre;     /* [step]: pre-activations; the states after the step are their clamp */
+    float **delta;   /* [step]: dLoss/dpre, summed over the batch */
+    int32_t **place; /* [step]: argmax; convolutional networks */
+};
+
 struct cpu_learner {
     struct cpu_network *network;
     float **momentum; /* [connection][rows][columns] */
     struct cpu_tape tape;
+    struct real_tape real_tape;
 };
+
+/* The panel of weights of part `part`, [rows][words]; and that of rows, [columns][words]. */
+static inline uint64_t *bnnep_cpu_up(const struct cpu_connection *c, size_t part, size_t panel) {
+    return c->up + (part * c->up_panels + panel) * c->rows * c->words;
+}
+
+static inline uint64_t *bnnep_cpu_down(const struct cpu_connection *c, size_t panel) {
+    return c->down + panel * c->columns * c->words;
+}
+
+/* The word of inner column i of a part for row 0, and that of row j for column 0; those of the next row, or column,
+ * follow `words` further. */
+static inline uint64_t *bnnep_cpu_up_word(const struct cpu_connection *c, size_t part, size_t i) {
+    return bnnep_cpu_up(c, part, i / 64 / c->words) + i / 64 % c->words;
+}
+
+static inline uint64_t *bnnep_cpu_down_word(const struct cpu_connection *c, size_t j) {
+    return bnnep_cpu_down(c, j / 64 / c->words) + j / 64 % c->words;
+}
+
+/* Turns one weight in both forms. The word of `down` holds 64 rows: they must belong to one thread. */
+static inline void bnnep_cpu_flip(const struct cpu_connection *c, size_t row, size_t column) {
+    const size_t part = column / c->inner, i = column % c->inner;
+    bnnep_cpu_up_word(c, part, i)[row * c->words] ^= UINT64_C(1) << i % 64;
+    bnnep_cpu_down_word(c, row)[column * c->words] ^= UINT64_C(1) << row % 64;
+}
+
+/* Momenta of up to 64 weights of a row take in the contrast G; which of them flip, by the bits of their signs. */
+static inline uint64_t bnnep_cpu_turn(const struct cpu_kernels *kernels, float *momentum, const float *G, size_t count,
+                                      const struct bnnep_rule *rule, bool at_threshold, float alpha, uint64_t signs) {
+    if (alpha != 0.0f)
+        return kernels->turn(momentum, G, count, rule, at_threshold, alpha > 0.0f ? signs : ~signs);
+    /* W = 0 pulls with 0. */
+    struct bnnep_rule never = *rule;
+    never.threshold = INFINITY;
+    kernels->turn(momentum, G, count, &never, false, signs);
+    return bnnep_flips(0.0f, 1.0f, rule->threshold, at_threshold) ? ~UINT64_C(0) >> (64 - count) : 0;
+}
+
+/* Where the canonical column [channel][position] stands. */
+static inline size_t bnnep_cpu_column(const struct cpu_connection *c, size_t canonical) {
+    return canonical % c->positions * c->channels + canonical / c->positions;
+}
 
 /* Zeroed memory on a cache line; NULL if out of memory. */
 void *bnnep_cpu_alloc(size_t count, size_t size);

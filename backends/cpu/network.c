@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/cpu/cpu.h"
+#include "backends/cpu/real/real.h"
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
 #define MOST_THREADS 64u
@@ -52,11 +52,43 @@ static size_t stride_of(const struct bnnep_link *link) {
     return (link->columns + 63) / 64 * 8;
 }
 
+static size_t panels_of(size_t units, size_t words) {
+    return (units + words * 64 - 1) / (words * 64);
+}
+
+/* All of a connection but its arrays. */
+static struct cpu_connection shape_of(const struct bnnep_model *model, size_t k) {
+    const struct bnnep_link *link = &model->links[k];
+    const bool convolution = bnnep_cpu_is_convolution(link);
+    const bool on_map = !convolution && k > 0 && bnnep_cpu_is_convolution(&model->links[k - 1]);
+    struct cpu_connection c = {.rows = link->rows, .columns = link->columns, .positions = 1, .parts = 1};
+    if (convolution)
+        c.parts = c.positions = link->kernel * link->kernel;
+    else if (on_map)
+        c.positions = model->links[k - 1].to.height * model->links[k - 1].to.width;
+    c.channels = c.columns / c.positions;
+    c.inner = c.columns / c.parts;
+    c.words = bnnep_cpu_binary(model) ? PANEL_WORDS : 1;
+    c.up_panels = panels_of(c.inner, c.words);
+    c.down_panels = panels_of(c.rows, c.words);
+    return c;
+}
+
+static size_t up_words(const struct cpu_connection *c) {
+    return c->parts * c->up_panels * c->rows * c->words;
+}
+
+static size_t down_words(const struct cpu_connection *c) {
+    return c->down_panels * c->columns * c->words;
+}
+
 static uint64_t network_bytes(const struct bnnep_model *model) {
     uint64_t bytes = sizeof(struct cpu_network);
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
+        const struct cpu_connection c = shape_of(model, k);
         bytes += sizeof(struct cpu_connection) + (uint64_t)link->rows * stride_of(link) +
+                 ((uint64_t)up_words(&c) + down_words(&c)) * sizeof(uint64_t) +
                  (link->scales + link->rows) * sizeof(float);
     }
     return bytes;
@@ -67,6 +99,8 @@ static void network_destroy(void *handle) {
     if (net && net->connection)
         for (size_t k = 0; k < net->model->connections; k++) {
             free(net->connection[k].bits);
+            free(net->connection[k].up);
+            free(net->connection[k].down);
             free(net->connection[k].alpha);
             free(net->connection[k].bias);
         }
@@ -84,11 +118,15 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
         return no_memory(why);
     net->model = model;
     net->threads = threads;
+    net->kernels = bnnep_select_kernels();
     net->connection = calloc(model->connections, sizeof *net->connection);
     bool complete = net->connection != NULL;
     for (size_t k = 0; complete && k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         struct cpu_connection *c = &net->connection[k];
+        *c = shape_of(model, k);
+        c->up = bnnep_cpu_alloc(up_words(c), sizeof(uint64_t));
+        c->down = bnnep_cpu_alloc(down_words(c), sizeof(uint64_t));
         c->stride = stride_of(link);
         /* Few rows leave room for more columns. */
         c->tile_rows = link->rows < TILE_ROWS ? link->rows : TILE_ROWS;
@@ -96,7 +134,7 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
         c->bits = bnnep_cpu_alloc(link->rows, c->stride);
         c->alpha = bnnep_cpu_alloc(link->scales, sizeof(float));
         c->bias = bnnep_cpu_alloc(link->rows, sizeof(float));
-        complete = c->bits && c->alpha && c->bias;
+        complete = c->bits && c->up && c->down && c->alpha && c->bias;
     }
     if (!complete) {
         network_destroy(net);
@@ -104,6 +142,65 @@ static bnnep_status network_create(const struct bnnep_model *model, const char *
     }
     *out = net;
     return BNNEP_OK;
+}
+
+/* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
+static void transpose(uint64_t *words) {
+    uint64_t mask = UINT64_C(0x00000000ffffffff);
+    for (size_t half = 32; half > 0; half /= 2, mask ^= mask << half)
+        for (size_t i = 0; i < 64; i = (i + half + 1) & ~half) {
+            const uint64_t swap = (words[i] >> half ^ words[i + half]) & mask;
+            words[i] ^= swap << half;
+            words[i + half] ^= swap;
+        }
+}
+
+/* `down` from `up`, 64 rows and 64 columns at a time. */
+static void fill_down(const struct cpu_connection *c) {
+    for (size_t part = 0; part < c->parts; part++)
+        for (size_t i = 0; i < c->inner; i += 64)
+            for (size_t row = 0; row < c->rows; row += 64) {
+                uint64_t words[64] = {0};
+                const uint64_t *up = bnnep_cpu_up_word(c, part, i);
+                uint64_t *down = bnnep_cpu_down_word(c, row);
+                for (size_t j = 0; j < 64 && row + j < c->rows; j++)
+                    words[j] = up[(row + j) * c->words];
+                transpose(words);
+                for (size_t j = 0; j < 64 && i + j < c->inner; j++)
+                    down[(part * c->inner + i + j) * c->words] = words[j];
+            }
+}
+
+static void fill_up(const struct cpu_connection *c, const uint8_t *bits) {
+    const size_t bytes = (c->columns + 7) / 8;
+    memset(c->up, 0, up_words(c) * sizeof *c->up);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (c->positions == 1) { /* in the same order, byte for byte */
+        for (size_t j = 0; j < c->rows; j++, bits += bytes)
+            for (size_t i = 0; i < c->columns; i += 64)
+                memcpy(bnnep_cpu_up_word(c, 0, i) + j * c->words, bits + i / 8,
+                       c->columns - i < 64 ? bytes - i / 8 : 8);
+        return;
+    }
+#endif
+    for (size_t j = 0; j < c->rows; j++, bits += bytes)
+        for (size_t canonical = 0; canonical < c->columns; canonical++) {
+            const size_t column = bnnep_cpu_column(c, canonical), i = column % c->inner;
+            const uint64_t bit = bits[canonical / 8] >> canonical % 8 & 1;
+            bnnep_cpu_up_word(c, column / c->inner, i)[j * c->words] |= bit << i % 64;
+        }
+}
+
+/* The canonical bits from `up`. */
+static void read_up(const struct cpu_connection *c, uint8_t *bits) {
+    const size_t bytes = (c->columns + 7) / 8;
+    memset(bits, 0, c->rows * bytes);
+    for (size_t j = 0; j < c->rows; j++, bits += bytes)
+        for (size_t canonical = 0; canonical < c->columns; canonical++) {
+            const size_t column = bnnep_cpu_column(c, canonical), i = column % c->inner;
+            const uint64_t word = bnnep_cpu_up_word(c, column / c->inner, i)[j * c->words];
+            bits[canonical / 8] |= (uint8_t)((word >> i % 64 & 1) << canonical % 8);
+        }
 }
 
 static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
@@ -114,6 +211,10 @@ static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *f
     const size_t bytes = (link->columns + 7) / 8;
     for (size_t j = 0; from->bits && j < link->rows; j++)
         memcpy(c->bits + j * c->stride, from->bits + j * bytes, bytes);
+    if (from->bits) {
+        fill_up(c, from->bits);
+        fill_down(c);
+    }
     if (from->scale)
         memcpy(c->alpha, from->scale, link->scales * sizeof(float));
     if (from->bias)
@@ -127,7 +228,9 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t bytes = (link->columns + 7) / 8;
-    for (size_t j = 0; to->bits && j < link->rows; j++)
+    if (to->bits && !bnnep_cpu_binary(net->model))
+        read_up(c, to->bits);
+    for (size_t j = 0; to->bits && bnnep_cpu_binary(net->model) && j < link->rows; j++)
         memcpy(to->bits + j * bytes, c->bits + j * c->stride, bytes);
     if (to->scale)
         memcpy(to->scale, c->alpha, link->scales * sizeof(float));
@@ -154,7 +257,7 @@ void bnnep_cpu_unpack(const struct cpu_connection *connection, size_t row, size_
 }
 
 static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
-    uint64_t bytes = sizeof(struct cpu_learner) + bnnep_cpu_tape_bytes(model, max_batch, tape);
+    uint64_t bytes = sizeof(struct cpu_learner) + bnnep_real_tape_bytes(model, max_batch, tape);
     for (size_t k = 0; k < model->connections; k++)
         bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
     return bytes;
@@ -167,7 +270,7 @@ static void learner_destroy(void *handle) {
     for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
         free(learner->momentum[k]);
     free(learner->momentum);
-    bnnep_cpu_tape_free(&learner->tape);
+    bnnep_real_tape_free(&learner->real_tape);
     free(learner);
 }
 
@@ -184,7 +287,7 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
         complete = (learner->momentum[k] = bnnep_cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
     }
     if (complete && tape > 0)
-        complete = bnnep_cpu_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
+        complete = bnnep_real_tape_make(&learner->real_tape, net->model, max_batch, tape) == BNNEP_OK;
     if (!complete) {
         learner_destroy(learner);
         return no_memory(why);
@@ -193,20 +296,77 @@ static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape
     return BNNEP_OK;
 }
 
+static size_t order(const struct cpu_learner *learner, const struct cpu_connection *c, size_t canonical) {
+    return bnnep_cpu_binary(learner->network->model) ? canonical : bnnep_cpu_column(c, canonical);
+}
+
+/* Momenta are in the order of `down`'s columns. */
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
     (void)why;
     struct cpu_learner *learner = handle;
-    const struct bnnep_link *link = &learner->network->model->links[k];
-    memcpy(learner->momentum[k], momentum, link->rows * link->columns * sizeof(float));
+    const struct cpu_connection *c = &learner->network->connection[k];
+    for (size_t j = 0; j < c->rows; j++)
+        for (size_t canonical = 0; canonical < c->columns; canonical++)
+            learner->momentum[k][j * c->columns + order(learner, c, canonical)] = momentum[j * c->columns + canonical];
     return BNNEP_OK;
 }
 
 static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
     (void)why;
     const struct cpu_learner *learner = handle;
-    const struct bnnep_link *link = &learner->network->model->links[k];
-    memcpy(momentum, learner->momentum[k], link->rows * link->columns * sizeof(float));
+    const struct cpu_connection *c = &learner->network->connection[k];
+    for (size_t j = 0; j < c->rows; j++)
+        for (size_t canonical = 0; canonical < c->columns; canonical++)
+            momentum[j * c->columns + canonical] = learner->momentum[k][j * c->columns + order(learner, c, canonical)];
     return BNNEP_OK;
+}
+
+/* --- the two engines -----------------------------------------------------------------------------------------------
+ */
+
+static bool binary(const void *workspace) {
+    const struct cpu_network *const *net = workspace; /* the first member of every workspace */
+    return bnnep_cpu_binary((*net)->model);
+}
+
+static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
+    char why[BNNEP_WHY];
+    const unsigned threads = bnnep_cpu_threads(device, why);
+    return bnnep_cpu_binary(model) ? bnnep_cpu_workspace_bytes(model, device, max_batch)
+                                   : bnnep_real_workspace_bytes(model, threads, max_batch);
+}
+
+static bnnep_status workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
+    const struct cpu_network *net = network;
+    const unsigned wanted = threads > 0 ? (unsigned)threads : net->threads;
+    return bnnep_cpu_binary(net->model) ? bnnep_cpu_workspace_create(network, max_batch, threads, out, why)
+                                        : bnnep_real_workspace_create(net, max_batch, wanted, out, why);
+}
+
+static void workspace_destroy(void *ws) {
+    if (ws)
+        (binary(ws) ? bnnep_cpu_workspace_destroy : bnnep_real_workspace_destroy)(ws);
+}
+
+static bnnep_status stage(void *ws, const float *x, const float *target, size_t count, char *why) {
+    return (binary(ws) ? bnnep_cpu_stage : bnnep_real_stage)(ws, x, target, count, why);
+}
+
+static bnnep_status relax(void *ws, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+    return (binary(ws) ? bnnep_cpu_relax : bnnep_real_relax)(ws, how, done, why);
+}
+
+static bnnep_status put_state(void *ws, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
+    return (binary(ws) ? bnnep_cpu_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
+}
+
+static bnnep_status get_state(const void *ws, enum bnnep_slot slot, size_t layer, float *state, char *why) {
+    return (binary(ws) ? bnnep_cpu_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
+}
+
+static bnnep_status learn(void *learner, void *ws, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
+                          char *why) {
+    return (binary(ws) ? bnnep_cpu_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
 }
 
 const struct bnnep_backend bnnep_backend_cpu = {
@@ -215,22 +375,22 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .summary = "weights as bits, OpenBLAS products, threads over samples; option threads=N",
     .probe = probe,
     .network_bytes = network_bytes,
-    .workspace_bytes = bnnep_cpu_workspace_bytes,
+    .workspace_bytes = workspace_bytes,
     .learner_bytes = learner_bytes,
     .network_create = network_create,
     .network_destroy = network_destroy,
     .put = put,
     .get = get,
-    .workspace_create = bnnep_cpu_workspace_create,
-    .workspace_destroy = bnnep_cpu_workspace_destroy,
-    .stage = bnnep_cpu_stage,
-    .relax = bnnep_cpu_relax,
-    .put_state = bnnep_cpu_put_state,
-    .get_state = bnnep_cpu_get_state,
+    .workspace_create = workspace_create,
+    .workspace_destroy = workspace_destroy,
+    .stage = stage,
+    .relax = relax,
+    .put_state = put_state,
+    .get_state = get_state,
     .learner_create = learner_create,
     .learner_destroy = learner_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
-    .backpropagate = bnnep_cpu_backpropagate,
-    .learn = bnnep_cpu_learn,
+    .backpropagate = bnnep_real_backpropagate,
+    .learn = learn,
 };

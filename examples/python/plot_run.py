@@ -22,27 +22,37 @@ import numpy as np
 import pandas as pd
 
 
+def refuse(what):
+    sys.exit(f"plot_run.py: {what}")
+
+
 def read_results(runs):
     """A frame a run; only the epochs that all of them have."""
     frames = [pd.read_csv(os.path.join(run, "results.csv")) for run in runs]
     columns = set(map(tuple, (frame.columns for frame in frames)))
     if len(columns) > 1:
-        sys.exit("plot_run.py: the runs are of different networks: their results.csv have different columns")
+        refuse("the runs are of different networks: their results.csv have different columns")
     epochs = min(len(frame) for frame in frames)
     if epochs == 0:
-        sys.exit("plot_run.py: there is a run without a finished epoch")
+        refuse("there is a run without a finished epoch")
     return [frame.head(epochs) for frame in frames]
 
 
-def read_signs(path, connection=0):
+def read_header(run):
+    """The header of a run's last checkpoint, the network that it describes, and where its tensors begin."""
+    with open(os.path.join(run, "checkpoint.safetensors"), "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(length))
+    return header, json.loads(header["__metadata__"]["network"]), 8 + length
+
+
+def read_signs(run, connection=0):
     """Signs of one connection as an array of +1 and -1, [rows, columns], and the network's description."""
-    with open(path, "rb") as file:
-        raw = file.read()
-    length = struct.unpack("<Q", raw[:8])[0]
-    header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
-    network = json.loads(header["__metadata__"]["network"])
+    header, network, begin = read_header(run)
     about = header[f"connection.{connection}.signs"]
-    packed = np.frombuffer(data[slice(*about["data_offsets"])], np.uint8).reshape(about["shape"])
+    first, end = about["data_offsets"]
+    path = os.path.join(run, "checkpoint.safetensors")
+    packed = np.fromfile(path, np.uint8, end - first, offset=begin + first).reshape(about["shape"])
     bits = np.unpackbits(packed, axis=1, bitorder="little")
     channels, height, width = network["input"]
     first = network["connections"][0]
@@ -110,9 +120,17 @@ def main():
     parser.add_argument("--out", metavar="DIR", help="where the pictures go (default: the first run's folder)")
     arguments = parser.parse_args()
     out = arguments.out or arguments.runs[0]
-    os.makedirs(out, exist_ok=True)
-    frames = read_results(arguments.runs)
-    signs, network = read_signs(os.path.join(arguments.runs[0], "checkpoint.safetensors"))
+    try:
+        frames = read_results(arguments.runs)
+        signs, network = read_signs(arguments.runs[0])
+        for run in arguments.runs:
+            if read_header(run)[1] != network:
+                refuse(f"the runs are of different networks: {run} is not of that of {arguments.runs[0]}")
+        os.makedirs(out, exist_ok=True)
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}")
+    except (ValueError, KeyError, struct.error) as error:
+        refuse(f"a file of these runs cannot be read: {error}")
     parts = os.path.normpath(os.path.abspath(arguments.runs[0])).split(os.sep)
     one = " ".join(parts[-3:])
     name = one if len(frames) == 1 else f"{parts[-3]}, {len(frames)} runs, mean ± standard deviation"

@@ -107,17 +107,30 @@ static int32_t on_test(void *user, const bnnep_progress *event) {
     return 0;
 }
 
-static int test_epoch(struct setup *setup, bnnep_report *report) {
+/* Tests are made in batches of their own size. */
+static bnnep_status open_tester(const struct setup *setup, const struct options *options, bnnep_workspace **tester) {
+    bnnep_workspace_options o = BNNEP_WORKSPACE_OPTIONS_INIT;
+    bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
+    bnnep_dataset_get_info(setup->test, &data);
+    o.max_batch = options->test_batch_size;
+    if (data.count < (uint64_t)o.max_batch)
+        o.max_batch = (int32_t)data.count;
+    return bnnep_workspace_create(setup->network, &o, tester);
+}
+
+static int test_epoch(const struct setup *setup, bnnep_workspace *tester, bnnep_report *report) {
     struct progress bar;
     progress_open(&bar, "test");
-    const bnnep_status status = bnnep_evaluate(setup->network, setup->tester, setup->test, on_test, &bar, report);
+    const bnnep_status status = bnnep_evaluate(setup->network, tester, setup->test, on_test, &bar, report);
     progress_clear(&bar);
     return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
 static int run(struct setup *setup, const struct options *options, struct folder *folder) {
     uint64_t flips[MOST_VALUES], epochs = 0;
-    int status = 0;
+    bnnep_workspace *tester;
+    const bnnep_status opened = open_tester(setup, options, &tester);
+    int status = opened == BNNEP_OK ? 0 : setup_failed(opened);
     bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
     for (int epoch = (int)epochs + 1; status == 0 && epoch <= options->epochs && !interrupted; epoch++) {
         bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
@@ -127,12 +140,13 @@ static int run(struct setup *setup, const struct options *options, struct folder
         status = train_epoch(setup, options, folder, epoch, &train, &done);
         if (status || !done)
             break;
-        status = test_epoch(setup, &test);
+        status = test_epoch(setup, tester, &test);
         if (status == 0)
             status = print_epoch(epoch, &train, &test, setup->connections);
         if (status == 0)
             status = folder_epoch(folder, setup, &train, &test);
     }
+    bnnep_workspace_free(tester);
     if (interrupted)
         fputs("bnnep-train: interrupted\n", stderr);
     return status;

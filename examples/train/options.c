@@ -91,14 +91,16 @@ static const struct known table[] = {
 };
 enum { KNOWN = sizeof table / sizeof table[0], FIRST = 256 };
 
+const char *program_name = "bnnep-train";
+
 static int complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static int complain(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    fputs("bnnep-train: ", stderr);
+    fprintf(stderr, "%s: ", program_name);
     vfprintf(stderr, format, arguments);
-    fputs("\nTry 'bnnep-train --help'.\n", stderr);
+    fprintf(stderr, "\nTry '%s --help'.\n", program_name);
     va_end(arguments);
     return 2;
 }

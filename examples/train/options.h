@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line of bnnep-train: the options of the paper's program as it spells them, and a few of our own. */
+/* The options of the paper's program as it spells them, and a few of our own: the command line of bnnep-train, and what
+ * other programs make networks from. */
 #ifndef BNNEP_TRAIN_OPTIONS_H
 #define BNNEP_TRAIN_OPTIONS_H
 
@@ -9,6 +10,9 @@
 #include <stdio.h>
 
 enum { MOST_VALUES = 64 };
+
+/* What messages begin with: "bnnep-train", if a program does not say otherwise. */
+extern const char *program_name;
 
 /* Several numbers, in the order of the command line. */
 struct list {

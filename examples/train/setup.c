@@ -5,17 +5,18 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "common/sample.h"
 #include "train.h"
 
 int setup_failed(bnnep_status status) {
-    fprintf(stderr, "bnnep-train: %s\n", bnnep_last_error());
+    fprintf(stderr, "%s: %s\n", program_name, bnnep_last_error());
     return status == BNNEP_ERROR_ARGUMENT ? 2 : 1;
 }
 
 static void log_line(void *user, int32_t level, const char *message) {
     (void)user;
     if (level <= BNNEP_LOG_WARNING)
-        fprintf(stderr, "bnnep-train: %s\n", message);
+        fprintf(stderr, "%s: %s\n", program_name, message);
 }
 
 /* --- data -------------------------------------------------------------------------------------------------------- */
@@ -35,14 +36,15 @@ static int open_part(const struct options *o, const char *folder, int32_t part, 
     bnnep_dataset_free(whole);
     if (status == BNNEP_OK)
         return 0;
-    fprintf(stderr, "bnnep-train: %s: --%s-limit %lld: %s\n", folder, part == BNNEP_TRAINING_SET ? "train" : "test",
-            (long long)limit, bnnep_last_error());
+    fprintf(stderr, "%s: %s: --%s-limit %lld: %s\n", program_name, folder,
+            part == BNNEP_TRAINING_SET ? "train" : "test", (long long)limit, bnnep_last_error());
     return 1;
 }
 
 static int open_data(struct setup *setup, const struct options *o) {
-    const int status = open_part(o, o->data, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
-    return status ? status : open_part(o, o->data, BNNEP_TEST_SET, o->test_limit, &setup->test);
+    const char *folder = o->data ? o->data : sample_folder();
+    const int status = open_part(o, folder, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
+    return status ? status : open_part(o, folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
 }
 
 /* CRC-32 of all inputs and labels. */
@@ -99,7 +101,7 @@ char *setup_describe_data(const struct setup *setup) {
 /* --- network ----------------------------------------------------------------------------------------------------- */
 
 static int wrong(const char *what) {
-    fprintf(stderr, "bnnep-train: %s\n", what);
+    fprintf(stderr, "%s: %s\n", program_name, what);
     return 2;
 }
 
@@ -153,12 +155,12 @@ static int open_network(struct setup *setup, const struct options *o) {
     bnnep_dataset_get_info(setup->train, &data);
     const double inputs = (double)data.channels * data.height * data.width;
     if (strcmp(o->archi, "fc") == 0 && inputs != o->layers.value[0]) {
-        fprintf(stderr, "bnnep-train: --layersList begins with %.0f units, but an image has %.0f values\n",
+        fprintf(stderr, "%s: --layersList begins with %.0f units, but an image has %.0f values\n", program_name,
                 o->layers.value[0], inputs);
         return 2;
     }
     if (strcmp(o->archi, "conv") == 0 && o->conv.value[o->conv.count - 1] != data.channels) {
-        fprintf(stderr, "bnnep-train: --convList ends with %.0f channels, but an image has %d\n",
+        fprintf(stderr, "%s: --convList ends with %.0f channels, but an image has %d\n", program_name,
                 o->conv.value[o->conv.count - 1], data.channels);
         return 2;
     }
@@ -181,20 +183,11 @@ static int open_network(struct setup *setup, const struct options *o) {
     return made == BNNEP_OK ? 0 : setup_failed(made);
 }
 
-/* Tests are made in batches of their own size. */
-static int open_tester(struct setup *setup, const struct options *o) {
-    bnnep_workspace_options w = BNNEP_WORKSPACE_OPTIONS_INIT;
-    bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
-    bnnep_dataset_get_info(setup->test, &data);
-    w.max_batch = data.count < (uint64_t)o->test_batch_size ? (int32_t)data.count : o->test_batch_size;
-    const bnnep_status made = bnnep_workspace_create(setup->network, &w, &setup->tester);
-    return made == BNNEP_OK ? 0 : setup_failed(made);
-}
-
 /* --- optimizer --------------------------------------------------------------------------------------------------- */
 
 static int wrong_count(const char *name, const struct list *list, size_t count, const char *of_what) {
-    fprintf(stderr, "bnnep-train: --%s has %zu values, the network has %zu %s\n", name, list->count, count, of_what);
+    fprintf(stderr, "%s: --%s has %zu values, the network has %zu %s\n", program_name, name, list->count, count,
+            of_what);
     return 2;
 }
 
@@ -255,15 +248,12 @@ int setup_open(struct setup *setup, const struct options *options) {
     if (status == 0)
         status = open_network(setup, options);
     if (status == 0)
-        status = open_tester(setup, options);
-    if (status == 0)
         status = open_optimizer(setup, options);
     return status;
 }
 
 void setup_close(struct setup *setup) {
     bnnep_optimizer_free(setup->optimizer);
-    bnnep_workspace_free(setup->tester);
     bnnep_network_free(setup->network);
     bnnep_dataset_free(setup->train);
     bnnep_dataset_free(setup->test);

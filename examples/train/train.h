@@ -12,7 +12,6 @@
 struct setup {
     bnnep_dataset *train, *test;
     bnnep_network *network;
-    bnnep_workspace *tester; /* in which tests are made */
     bnnep_optimizer *optimizer;
     double lr_alpha[MOST_VALUES], gamma[MOST_VALUES], threshold[MOST_VALUES]; /* input first */
     size_t connections;

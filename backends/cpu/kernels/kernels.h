@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The innermost loops of the cpu backend, compiled once for every instruction set from the same text and picked when
+ * a network is made. All of them give the same bits: lanes are independent, and the order of additions is written down.
+ */
+#ifndef BNNEP_KERNELS_H
+#define BNNEP_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backends/backend.h"
+#include "backends/rules.h"
+
+/* Samples that go through a network of real activations side by side. */
+#define LANES ((size_t)16)
+
+/* Tables of the 32 signed sums of 5 inputs, 13 of them for the 64 inputs of a word of weights: as much as the
+ * first-level cache holds. An entry is LANES floats, or half as many doubles. */
+#define GROUP ((size_t)5)
+#define GROUPS ((size_t)13)
+#define ENTRIES ((size_t)1 << GROUP)
+#define ENTRY_BYTES ((size_t)64) /* 2^6 */
+#define TABLE_BYTES (GROUPS * ENTRIES * ENTRY_BYTES)
+
+struct cpu_kernels {
+    const char *name;
+
+    /* Tables for `inputs` (at most 64) inputs, x [inputs][LANES]. Returns how many groups there are. */
+    size_t (*tables)(const float *x, size_t inputs, void *tables);
+    /* out[j][LANES] += sum of the groups' signed inputs by the word words[j * stride], j < rows. */
+    void (*add_signed)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
+                       float *out);
+    /* The same with sums in double, 8 lanes at a time. */
+    size_t (*tables_exact)(const double *x, size_t inputs, void *tables);
+    void (*add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
+                             double *out);
+
+    /* --- real activations; arrays are [unit][LANES] --- */
+    /* state <- clamp(forward + scale * feedback) in the lanes where moving is 1; change[LANES] is raised to the
+     * largest step. */
+    void (*move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,
+                        const float *moving, float *change);
+    /* value <- alpha * value + bias */
+    void (*scale_rows)(float *value, float alpha, const float *bias, size_t rows);
+    /* Place q of a pooling window: value and place take it where alpha * sums + bias is the largest so far. */
+    void (*pool)(const float *sums, int32_t q, size_t rows, const float *alpha, const float *bias, float *value,
+                 int32_t *place);
+    /* alpha * above where the place is q, 0 elsewhere. */
+    void (*unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
+
+    /* --- learning --- */
+    /* Bit n: x[n] is not 0; n < 64. */
+    uint64_t (*nonzero)(const float *x);
+    /* 64 columns: G[i] += sum over the samples n, bits of a word, of above[n] * below[n * stride + i]. */
+    void (*add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
+    /* to += factor * from */
+    void (*add_scaled)(double *to, const double *from, double factor, size_t count);
+    /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */
+    uint64_t (*turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
+                     uint64_t signs);
+};
+
+/* The best table for this machine; the environment's BNNEP_CPU (generic, avx2, avx512, neon) overrides it where that
+ * one can run. */
+const struct cpu_kernels *bnnep_select_kernels(void);
+/* Table number i of those that can run here, or NULL: for tests. */
+const struct cpu_kernels *bnnep_runnable_kernels(size_t i);
+
+/* bnnep_<name>_<instruction set> */
+#define BNNEP_JOIN_(a, b, c) a##b##_##c
+#define BNNEP_JOIN(a, b, c) BNNEP_JOIN_(a, b, c)
+#define KERNEL(name) BNNEP_JOIN(bnnep_, name, BNNEP_ISA)
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Sums of inputs with the signs of a weight matrix, through tables shared by all rows. */
+#include "backends/cpu/kernels/vectors.h"
+
+#define ELEMENT float
+#define VECTOR KERNEL(float_vector)
+#define TABLES KERNEL(tables)
+#define ENTRY KERNEL(entry)
+#define ADD_GROUPS KERNEL(add_groups)
+#define ADD_SIGNED KERNEL(add_signed)
+#include "backends/cpu/kernels/signed_sums.h"
+
+#define ELEMENT double
+#define VECTOR KERNEL(double_vector)
+#define TABLES KERNEL(tables_exact)
+#define ENTRY KERNEL(entry_exact)
+#define ADD_GROUPS KERNEL(add_groups_exact)
+#define ADD_SIGNED KERNEL(add_signed_exact)
+#include "backends/cpu/kernels/signed_sums.h"

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Included by signed_sums.c with ELEMENT, the type that sums are taken in.
+ *
+ * A sum of +-1 times x over 5 inputs takes one of 32 values. They are worked out once and then serve every row of the
+ * weights: one addition does the work of 5 multiply-adds.
+ */
+typedef ELEMENT VECTOR __attribute__((vector_size(VECTOR_BYTES)));
+
+size_t TABLES(const ELEMENT *x, size_t inputs, void *tables) {
+    enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
+    const size_t groups = (inputs + GROUP - 1) / GROUP;
+    const VECTOR *from = (const VECTOR *)x;
+    VECTOR *table = tables;
+    for (size_t g = 0; g < groups; g++, table += ENTRIES * PARTS)
+        for (size_t p = 0; p < PARTS; p++) {
+            VECTOR in[GROUP] = {{0}};
+#pragma GCC unroll 5
+            for (size_t i = 0; i < GROUP; i++)
+                if (g * GROUP + i < inputs)
+                    in[i] = from[(g * GROUP + i) * PARTS + p];
+            const VECTOR same = in[0] + in[1], differ = in[0] - in[1];
+            const VECTOR low[4] = {-same, differ, -differ, same};
+            const VECTOR same2 = in[2] + in[3], differ2 = in[2] - in[3], last = in[4];
+            const VECTOR high[8] = {-same2 - last, differ2 - last, -differ2 - last, same2 - last,
+                                    -same2 + last, differ2 + last, -differ2 + last, same2 + last};
+#pragma GCC unroll 32
+            for (size_t bits = 0; bits < ENTRIES; bits++)
+                table[bits * PARTS + p] = low[bits & 3] + high[bits >> 2];
+        }
+    return groups;
+}
+
+/* The signed sum of group g that a word of weights asks for. */
+static inline const VECTOR *ENTRY(const char *tables, size_t g, uint64_t word) {
+    /* the group's bits, moved to where they count entries */
+    const size_t at = GROUP * g,
+                 entry_bits = (at < 6 ? word << (6 - at) : word >> (at - 6)) & (ENTRIES - 1) * ENTRY_BYTES;
+    return (const VECTOR *)(const void *)(tables + g * ENTRIES * ENTRY_BYTES + entry_bits);
+}
+
+/* Every other group is added up apart, so that two additions are under way at a time. The parts of an entry are read
+ * one after the other: two entries' equal parts would lie in the same bank of the cache. */
+static inline __attribute__((always_inline)) void ADD_GROUPS(const uint64_t *words, size_t stride, size_t rows,
+                                                             size_t groups, const char *tables, VECTOR *out) {
+    enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
+    for (size_t j = 0; j < rows; j++, words += stride, out += PARTS) {
+        const uint64_t word = *words;
+        VECTOR even[PARTS], odd[PARTS] = {{0}};
+        for (size_t p = 0; p < PARTS; p++)
+            even[p] = out[p];
+#pragma GCC unroll 8
+        for (size_t g = 0; g < groups; g += 2) {
+            for (size_t p = 0; p < PARTS; p++) {
+                even[p] += ENTRY(tables, g, word)[p];
+                IN_ORDER(even[p]);
+            }
+            for (size_t p = 0; p < PARTS && g + 1 < groups; p++) {
+                odd[p] += ENTRY(tables, g + 1, word)[p];
+                IN_ORDER(odd[p]);
+            }
+        }
+        for (size_t p = 0; p < PARTS; p++)
+            out[p] = even[p] + odd[p];
+    }
+}
+
+/* For 64, 32, 10, up to 5 and any number of inputs: where it is known, the loop over the groups is unrolled. */
+void ADD_SIGNED(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables, ELEMENT *out) {
+    VECTOR *to = (VECTOR *)out;
+    switch (groups) {
+    case GROUPS:
+        ADD_GROUPS(words, stride, rows, GROUPS, tables, to);
+        break;
+    case (32 + GROUP - 1) / GROUP:
+        ADD_GROUPS(words, stride, rows, (32 + GROUP - 1) / GROUP, tables, to);
+        break;
+    case 2:
+        ADD_GROUPS(words, stride, rows, 2, tables, to);
+        break;
+    case 1:
+        ADD_GROUPS(words, stride, rows, 1, tables, to);
+        break;
+    default:
+        ADD_GROUPS(words, stride, rows, groups, tables, to);
+    }
+}
+
+#undef ELEMENT
+#undef VECTOR
+#undef TABLES
+#undef ENTRY
+#undef ADD_GROUPS
+#undef ADD_SIGNED

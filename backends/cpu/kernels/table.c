@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of one instruction set; compiled once for each, like the kernels. */
+#include "backends/cpu/kernels/vectors.h"
+
+#define BNNEP_TEXT_(x) #x
+#define BNNEP_TEXT(x) BNNEP_TEXT_(x)
+
+extern const struct cpu_kernels KERNEL(kernels);
+const struct cpu_kernels KERNEL(kernels) = {
+    .name = BNNEP_TEXT(BNNEP_ISA),
+    .tables = KERNEL(tables),
+    .add_signed = KERNEL(add_signed),
+    .tables_exact = KERNEL(tables_exact),
+    .add_signed_exact = KERNEL(add_signed_exact),
+    .move_hidden = KERNEL(move_hidden),
+    .scale_rows = KERNEL(scale_rows),
+    .pool = KERNEL(pool),
+    .unpool = KERNEL(unpool),
+    .nonzero = KERNEL(nonzero),
+    .add_outer = KERNEL(add_outer),
+    .add_scaled = KERNEL(add_scaled),
+    .turn = KERNEL(turn),
+};

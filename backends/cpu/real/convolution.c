@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolutions with max-pooling on tiles of samples, maps [row][column][channel][LANES]. The tables of a pixel serve
+ * all places of the kernel that see it and all channels: going up, an input pixel adds to the sums of up to K x K
+ * positions; going down, a position of the unpooled map adds to up to K x K input pixels. Padding takes no work.
+ */
+#include <string.h>
+
+#include "backends/cpu/real/real.h"
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+size_t bnnep_real_padded(const struct bnnep_link *link) {
+    return (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding) * link->from.channels;
+}
+
+size_t bnnep_real_sums(const struct bnnep_link *link) {
+    return link->pool * link->to.width * link->pool * link->rows * LANES;
+}
+
+/* The kernel's places that see row (or column) `at` of a map of `size`, from positions first ... first+count-1. */
+struct span {
+    size_t first, last; /* last is beyond */
+};
+
+static struct span seen_from(const struct bnnep_link *link, size_t at, size_t first, size_t count) {
+    /* place = at + padding - position, 0 <= place < kernel */
+    const size_t shifted = at + link->padding;
+    struct span span = {0, 0};
+    if (shifted < first)
+        return span;
+    span.first = shifted + 1 > first + count ? shifted + 1 - first - count : 0;
+    span.last = least(link->kernel, shifted - first + 1);
+    if (span.first > span.last)
+        span.first = span.last;
+    return span;
+}
+
+/* The unpooled sums of all channels for one row of pooling windows, [row in the window][column][channel][LANES]. */
+static void sum_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *below,
+                        struct real_scratch *scratch) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct cpu_connection *c = &net->connection[k];
+    const size_t C = link->from.channels, K = link->kernel, width = link->to.width * link->pool;
+    const size_t top = window_row * link->pool;
+    memset(scratch->sums, 0, bnnep_real_sums(link) * sizeof *scratch->sums);
+    for (size_t y = 0; y < link->from.height; y++) {
+        const struct span rows = seen_from(link, y, top, link->pool);
+        for (size_t x = 0; x < link->from.width && rows.first < rows.last; x++) {
+            const struct span columns = seen_from(link, x, 0, width);
+            for (size_t i = 0; i < C; i += 64) {
+                const float *pixel = below + ((y * link->from.width + x) * C + i) * LANES;
+                const size_t groups = net->kernels->tables(pixel, least(64, C - i), scratch->tables);
+                for (size_t row = rows.first; row < rows.last; row++)
+                    for (size_t column = columns.first; column < columns.last; column++) {
+                        const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
+                        net->kernels->add_signed(bnnep_cpu_up_word(c, row * K + column, i), 1, c->rows, groups,
+                                                 scratch->tables, scratch->sums + position * c->rows * LANES);
+                    }
+            }
+        }
+    }
+}
+
+/* The sums at place q of a window in the row that was summed last. */
+static const float *sums_at(const struct bnnep_link *link, size_t window, size_t q, const float *sums) {
+    const size_t width = link->to.width * link->pool;
+    return sums + (q / link->pool * width + window * link->pool + q % link->pool) * link->rows * LANES;
+}
+
+void bnnep_real_convolve(const struct cpu_network *net, size_t k, const float *below, float *value, int32_t *place,
+                         struct real_scratch *scratch) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct cpu_connection *c = &net->connection[k];
+    for (size_t u = 0, y = 0; y < link->to.height; y++) {
+        sum_windows(net, k, y, below, scratch);
+        for (size_t x = 0; x < link->to.width; x++, u++)
+            for (size_t q = 0; q < link->pool * link->pool; q++)
+                net->kernels->pool(sums_at(link, x, q, scratch->sums), (int32_t)q, link->rows, c->alpha, c->bias,
+                                   value + u * link->rows * LANES, place + u * link->rows * LANES);
+    }
+}
+
+void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *place,
+                            float *value, struct real_scratch *scratch) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const float *alpha = net->connection[k].alpha;
+    for (size_t u = 0, y = 0; y < link->to.height; y++) {
+        sum_windows(net, k, y, below, scratch);
+        for (size_t x = 0; x < link->to.width; x++, u++)
+            for (size_t v = 0; v < link->rows * LANES; v++) {
+                const size_t q = (size_t)place[u * link->rows * LANES + v];
+                value[u * link->rows * LANES + v] = alpha[v / LANES] * sums_at(link, x, q, scratch->sums)[v];
+            }
+    }
+}
+
+/* Adds what one position of the unpooled map sends down; its tables hold output channels o ... */
+static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o, size_t groups, float *value,
+                    const void *tables) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const struct cpu_connection *c = &net->connection[k];
+    const size_t K = link->kernel, C = link->from.channels, P = link->padding;
+    const uint64_t *words = bnnep_cpu_down_word(c, o);
+    for (size_t row = 0; row < K; row++)
+        for (size_t column = 0; column < K; column++)
+            if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < link->from.width)
+                net->kernels->add_signed(words + (row * K + column) * C, 1, C, groups, tables,
+                                         value + ((y + row - P) * link->from.width + x + column - P) * C * LANES);
+}
+
+void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
+                          float *value, struct real_scratch *scratch) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const size_t F = link->pool, rows = link->rows;
+    memset(value, 0, link->in * LANES * sizeof *value);
+    for (size_t y = 0; y < link->to.height * F; y++)
+        for (size_t x = 0; x < link->to.width * F; x++)
+            for (size_t o = 0; o < rows; o += 64) {
+                const size_t unit = (y / F * link->to.width + x / F) * rows + o, some = least(64, rows - o);
+                net->kernels->unpool(above + unit * LANES, place + unit * LANES, (int32_t)(y % F * F + x % F),
+                                     net->connection[k].alpha + o, some, scratch->unpooled);
+                const size_t groups = net->kernels->tables(scratch->unpooled, some, scratch->tables);
+                scatter(net, k, y, x, o, groups, value, scratch->tables);
+            }
+}
+
+void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, double *map) {
+    const size_t H = link->from.height, W = link->from.width, C = link->from.channels, P = link->padding;
+    memset(map, 0, bnnep_real_padded(link) * sizeof *map);
+    for (size_t y = 0; y < H; y++)
+        for (size_t v = 0; v < W * C; v++)
+            map[((y + P) * (W + 2 * P) + P) * C + v] = (double)below[(y * W * C + v) * LANES + lane];
+}
+
+void bnnep_real_gather(const struct cpu_network *net, size_t k, size_t o, double weight, const float *above,
+                       const int32_t *place, size_t lane, const double *map, double *G) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const size_t C = link->from.channels, K = link->kernel, F = link->pool;
+    const size_t width = link->from.width + 2 * link->padding;
+    for (size_t u = 0; u < link->to.height * link->to.width; u++) {
+        const size_t v = (u * link->rows + o) * LANES + lane;
+        if (above[v] == 0.0f)
+            continue;
+        const size_t q = (size_t)place[v];
+        const size_t y = u / link->to.width * F + q / F, x = u % link->to.width * F + q % F;
+        for (size_t row = 0; row < K; row++)
+            net->kernels->add_scaled(G + row * K * C, map + ((y + row) * width + x) * C, weight * (double)above[v],
+                                     K * C);
+    }
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Networks of real activations on the cpu backend.
+ *
+ * Samples are grouped in tiles of LANES. Everything that belongs to a layer is kept [tile][unit][lane], lanes
+ * innermost, so that every loop over lanes is a vector and a table of signed sums serves LANES samples at once. The
+ * units of a map are in the order [row][column][channel]. A thread takes one tile through a whole phase without meeting
+ * the others. Lanes do not mix: what becomes of a sample depends neither on its neighbours nor on the number of
+ * threads.
+ */
+#ifndef BNNEP_REAL_H
+#define BNNEP_REAL_H
+
+#include "backends/cpu/cpu.h"
+
+/* Rows of weights that one task of learning takes: those that share a word of `down`. */
+#define LEARN_ROWS ((size_t)64)
+/* Samples whose contrast is added up at a time: the bits of a word. */
+#define LEARN_TILES ((size_t)4)
+#define LEARN_SAMPLES (LEARN_TILES * LANES)
+/* Columns whose contrast is worked out at a time. */
+#define LEARN_COLUMNS ((size_t)128)
+
+/* What one thread needs for itself. */
+struct real_scratch {
+    void *tables;              /* TABLE_BYTES */
+    float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
+    float *gradient;           /* the same: of the loss, in back-propagation */
+    float *above;              /* [LEARN_ROWS][LEARN_SAMPLES] */
+    float *below;              /* [LEARN_SAMPLES][LEARN_COLUMNS] */
+    float *contrast;           /* [LEARN_ROWS][LEARN_COLUMNS] */
+    /* convolutional networks */
+    int32_t *pooled; /* [units of all layers][LANES]: argmax of this step */
+    float *sums;     /* [a row of pooling windows][channel][LANES] */
+    float *unpooled; /* [64 channels][LANES] */
+};
+
+struct real_workspace {
+    const struct cpu_network *network;
+    struct pool *pool;
+    unsigned threads;
+    size_t count, tiles;          /* samples staged, tiles of them */
+    size_t units;                 /* of layers 1 ... L together */
+    size_t *offset;               /* [layer index]: units of the layers before */
+    float *input;                 /* [tile][in][LANES] */
+    float *target;                /* [tile][out][LANES] */
+    float *drive;                 /* [tile][units of layer 1][LANES]: fwd_0(x) */
+    float *state[BNNEP_SLOTS];    /* [tile][units][LANES] */
+    float *delta;                 /* [tile][units][LANES]: change of state from the free to the nudged phase */
+    double *dot[BNNEP_SLOTS];     /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
+    int32_t *place[BNNEP_SLOTS];  /* [tile][units][LANES]: argmax of the last step; convolutional networks */
+    double *maps;                 /* [sample][padded map]: the layer below, for the gradient of a convolution */
+    double *gradient;             /* [rows][columns] of a convolution */
+    struct real_scratch *scratch; /* [threads] */
+};
+
+/* Where layer index k (layer k+1) of a tile begins in an array [tile][units][LANES]. */
+static inline size_t bnnep_real_at(const struct real_workspace *ws, size_t tile, size_t k) {
+    return (tile * ws->units + ws->offset[k]) * LANES;
+}
+
+static inline float *bnnep_real_state(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k) {
+    return ws->state[slot] + bnnep_real_at(ws, tile, k);
+}
+
+/* --- workspace.c ------------------------------------------------------------------------------------------ */
+
+uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned threads, size_t max_batch);
+bnnep_status bnnep_real_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads, void **out,
+                                         char *why);
+void bnnep_real_workspace_destroy(void *workspace);
+bnnep_status bnnep_real_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+bnnep_status bnnep_real_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
+bnnep_status bnnep_real_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
+
+/* --- product.c: fully connected ----------------------------------------------------------------------------- */
+
+/* out [rows][LANES] = B below; out [columns][LANES] = B^T above. */
+void bnnep_real_up(const struct cpu_kernels *kernels, const struct cpu_connection *c, const float *below, float *out,
+                   void *tables);
+void bnnep_real_down(const struct cpu_kernels *kernels, const struct cpu_connection *c, const float *above, float *out,
+                     void *tables);
+
+/* --- convolution.c ------------------------------------------------------------------------------------------ */
+
+/* Elements of the map below a convolution with its padding. */
+size_t bnnep_real_padded(const struct bnnep_link *link);
+/* Elements of scratch->sums that a convolution needs. */
+size_t bnnep_real_sums(const struct bnnep_link *link);
+/* fwd_k: below [in][LANES] -> value [out][LANES] and its argmax. */
+void bnnep_real_convolve(const struct cpu_network *net, size_t k, const float *below, float *value, int32_t *place,
+                         struct real_scratch *scratch);
+/* The same without bias, read at the given places: the adjoint of the feedback. */
+void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *place,
+                            float *value, struct real_scratch *scratch);
+/* fb_k, alpha included: above [out][LANES] -> value [in][LANES], from the given places. */
+void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
+                          float *value, struct real_scratch *scratch);
+/* One lane of a map, with its padding. */
+void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, double *map);
+/* G [columns] += weight * sum over the windows of channel o of above * what the kernel sees from its place. */
+void bnnep_real_gather(const struct cpu_network *net, size_t k, size_t o, double weight, const float *above,
+                       const int32_t *place, size_t lane, const double *map, double *G);
+
+/* --- relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
+
+/* fwd_k of a tile, bias included; in a convolution with the argmax in place. */
+void bnnep_real_forward(const struct real_workspace *ws, size_t k, const float *below, float *value, int32_t *place,
+                        struct real_scratch *scratch);
+/* From the states of a tile: fwd_k and fb_k of all connections but the first, and the argmax, into the scratch. In the
+ * feedback of a fully connected layer alpha is missing. */
+void bnnep_real_sums_of(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile,
+                        struct real_scratch *scratch);
+/* What the feedback of connection k still has to be multiplied with. */
+float bnnep_real_feedback_scale(const struct real_workspace *ws, size_t k);
+bnnep_status bnnep_real_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+
+bnnep_status bnnep_real_tape_make(struct real_tape *tape, const struct bnnep_model *model, size_t max_batch,
+                                  int32_t steps);
+void bnnep_real_tape_free(struct real_tape *tape);
+uint64_t bnnep_real_tape_bytes(const struct bnnep_model *model, size_t max_batch, int32_t steps);
+bnnep_status bnnep_real_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
+
+bnnep_status bnnep_real_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                              uint64_t *flips, char *why);
+
+#endif

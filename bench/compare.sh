@@ -1,0 +1,157 @@
+#!/bin/sh
+# How many times faster than PyTorch: bnnep-bench beside bench/peer.py, one after the other in several rounds, as a table
+# in Markdown.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+bench=${BENCH:-$here/../build/release/bench/bnnep-bench}
+peer=${PEER:-$here/peer.py}
+python=${PYTHON:-/usr/bin/python3}
+rounds=3
+fraction=1
+threads=2
+batches=5
+data=
+cifar10=
+
+usage() {
+    cat <<'USAGE'
+usage: compare.sh [OPTION...] [PRESET...]
+
+Compares all presets of the baseline, or those that are named, and prints a table in Markdown.
+
+  --rounds N      times each is run, in turn [3]
+  --fraction X    do this part of the baseline's steps in networks slower than mnist-fc1 and mnist-fc1-bin, and
+                  extrapolate; the table says where [1: all steps]
+  --threads N     threads of both [2]
+  --batches N     batches that bnnep-bench measures a round [5]
+  --data DIR      MNIST for bnnep-bench [the sample]
+  --cifar10 DIR   CIFAR-10 for bnnep-bench; without it cifar10-conv is left out
+  --help          print this and exit
+
+Environment: BENCH, the program [build/release/bench/bnnep-bench]; PEER, the baseline [bench/peer.py], another one must
+take the same words and print the same line; PYTHON, what runs it [Debian's].
+USAGE
+}
+
+complain() {
+    echo "compare.sh: $*" >&2
+    exit 2
+}
+
+while [ $# -gt 0 ]; do
+    case $1 in
+    --help)
+        usage
+        exit 0
+        ;;
+    --rounds | --fraction | --threads | --batches | --data | --cifar10)
+        [ $# -gt 1 ] || complain "$1 needs a value"
+        case $1 in
+        --rounds) rounds=$2 ;;
+        --fraction) fraction=$2 ;;
+        --threads) threads=$2 ;;
+        --batches) batches=$2 ;;
+        --data) data=$2 ;;
+        --cifar10) cifar10=$2 ;;
+        esac
+        shift 2
+        ;;
+    -*) complain "unknown option '$1'" ;;
+    *) break ;;
+    esac
+done
+[ $# -gt 0 ] || set -- mnist-fc1 mnist-fc2 mnist-conv cifar10-conv mnist-fc1-bin mnist-fc2-bin mnist-conv-bin
+[ -x "$bench" ] || complain "no program $bench: build it, or set BENCH"
+
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+
+# note PRESET WHAT SECONDS [REMARK]: a result for the table
+note() {
+    echo "$*" >>"$results"
+}
+
+run_peer() {
+    part=$fraction
+    case $1 in
+    mnist-fc1 | mnist-fc1-bin) part=1 ;;
+    esac
+    if [ "$part" = 1 ]; then set -- "$1"; else set -- "$1" "$part"; fi
+    said=$(NT=$threads "$python" "$peer" time "$@")
+    # "PRESET seconds_per_batch X (from 15+2 of 150+10 steps)"
+    note "$1" peer "$(echo "$said" | sed -n 's/.*seconds_per_batch //p')"
+}
+
+# run_ours PRESET TOLERANCE
+run_ours() {
+    case $1 in
+    cifar10-*) folder=$cifar10 ;;
+    *) folder=$data ;;
+    esac
+    said=$("$bench" --preset "$1" --threads "$threads" --settle "$2" --batches "$batches" ${folder:+--data "$folder"})
+    note "$1" "$2" "$(echo "$said" | sed -n 's/.*seconds_per_batch=\([^ ]*\).*/\1/p')"
+}
+
+left_out=
+for round in $(seq "$rounds"); do
+    for preset in "$@"; do
+        if [ "$preset" = cifar10-conv ] && [ -z "$cifar10" ]; then
+            left_out="cifar10-conv is left out: no data were given."
+            continue
+        fi
+        echo "round $round of $rounds: $preset" >&2
+        run_peer "$preset"
+        run_ours "$preset" 0
+        run_ours "$preset" 1e-6
+    done
+done
+
+awk '
+    # The median of values[1..n].
+    function median(values, n,    i, j, swap) {
+        for (i = 2; i <= n; i++)
+            for (j = i; j > 1 && values[j] < values[j - 1]; j--) {
+                swap = values[j]
+                values[j] = values[j - 1]
+                values[j - 1] = swap
+            }
+        return (values[int((n + 1) / 2)] + values[int((n + 2) / 2)]) / 2
+    }
+    function seconds(preset, what,    i, values) {
+        for (i = 1; i <= rounds[preset, what]; i++)
+            values[i] = result[preset, what, i]
+        return median(values, i - 1)
+    }
+    function ratio(preset, what,    i, values, middle) {
+        for (i = 1; i <= rounds[preset, what]; i++)
+            values[i] = result[preset, "peer", i] / result[preset, what, i]
+        middle = median(values, i - 1)
+        product[what] += log(middle)
+        return middle
+    }
+    !($1 in seen) { seen[$1] = 1; presets[++count] = $1 }
+    { result[$1, $2, ++rounds[$1, $2]] = $3 }
+    NF > 3 { remark[$1] = $0; sub(/^[^(]*/, "", remark[$1]) }
+    END {
+        if (!count)
+            exit
+        print "| preset | PyTorch | settle 0 | ratio | settle 1e-6 | ratio | |"
+        print "|---|---|---|---|---|---|---|"
+        for (p = 1; p <= count; p++)
+            printf "| %s | %.4g s | %.4g s | %.1f× | %.4g s | %.1f× | %s |\n", presets[p], seconds(presets[p], "peer"),
+                seconds(presets[p], "0"), ratio(presets[p], "0"), seconds(presets[p], "1e-6"),
+                ratio(presets[p], "1e-6"), remark[presets[p]] ? "PyTorch extrapolated " remark[presets[p]] : ""
+        printf "| geometric mean | | | %.1f× | | %.1f× | |\n", exp(product["0"] / count), exp(product["1e-6"] / count)
+    }' "$results"
+
+model=$(lscpu | sed -n 's/^Model name: *//p' | head -n 1)
+[ -z "$left_out" ] || printf '\n%s\n' "$left_out"
+cat <<END
+
+Seconds a batch of 64, $threads threads, medians of $rounds rounds in turn; a ratio is the median of the rounds' ratios.
+$model, $(date -u +%Y-%m-%d), PyTorch $("$python" -c 'import torch; print(torch.__version__)'). Commands:
+
+    NT=$threads ${peer##*/} time PRESET$([ "$fraction" = 1 ] || echo " $fraction")
+    bnnep-bench --preset PRESET --threads $threads --batches $batches --settle 0
+    bnnep-bench --preset PRESET --threads $threads --batches $batches --settle 1e-6
+END

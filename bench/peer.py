@@ -1,0 +1,186 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What a batch costs a program in PyTorch: the networks of the paper as its users write them.
+
+    peer.py time PRESET [FRACTION]
+
+Weights are dense float32 matrices, every step computes every product anew, and all steps are done. One batch of 64
+random sparse inputs: free phase, nudged phase, contrast, momentum, flips. Prints "PRESET seconds_per_batch X". With a
+FRACTION of the steps (8+4 at least), what the others would take is extrapolated, and the line says so. Threads: NT in
+the environment, 2 by default. Needs PyTorch (Debian: python3-torch).
+"""
+import os
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+BATCH = 64
+# Layers input first: units, or channels of convolutions with kernels of 5; T, Kmax and beta of the paper's commands.
+PRESETS = {
+    "mnist-fc1": dict(units=[784, 4096, 10], steps=(50, 10), beta=0.3),
+    "mnist-fc2": dict(units=[784, 4096, 4096, 10], steps=(250, 10), beta=0.3),
+    "mnist-conv": dict(channels=[1, 32, 64], edge=28, padding=2, pool=2, units=[10], steps=(150, 10), beta=0.3),
+    "cifar10-conv": dict(
+        channels=[3, 64, 128, 256, 256], edge=32, padding=2, pool=2, units=[10], steps=(150, 10), beta=0.3
+    ),
+    "mnist-fc1-bin": dict(units=[784, 8192, 100], steps=(20, 10), beta=2.0, binary=True),
+    "mnist-fc2-bin": dict(units=[784, 8192, 8192, 6000], steps=(30, 10), beta=2.0, binary=True),
+    "mnist-conv-bin": dict(
+        channels=[1, 256, 512], edge=28, padding=1, pool=3, units=[700], steps=(100, 50), beta=1.0, binary=True
+    ),
+}
+CLASSES, KERNEL, THETA, LEAK = 10, 5, 0.5, 0.5
+GAMMA = THRESHOLD = LR_BIAS = 1e-6
+
+
+class Linear:
+    """A fully connected layer: a flattened map in, units out."""
+
+    def __init__(self, inputs, units):
+        alpha = 0.5 / inputs**0.5
+        self.weight = torch.empty(units, inputs).bernoulli_().mul_(2 * alpha).sub_(alpha)
+        self.bias = torch.zeros(units)
+        self.shape = (units,)
+
+    def forward(self, below):
+        return F.linear(below.flatten(1), self.weight, self.bias), None
+
+    def feedback(self, above, pooled):
+        return above @ self.weight
+
+    def correlate(self, below, above, pooled):
+        return above.t() @ below.flatten(1), above.sum(0)
+
+
+class Convolution:
+    """A convolution and max-pooling; `pooled` is what the pooling took, and the shape before it."""
+
+    def __init__(self, inputs, channels, edge, padding, pool):
+        alpha = 0.5 / (inputs * KERNEL**2) ** 0.5
+        self.weight = torch.empty(channels, inputs, KERNEL, KERNEL).bernoulli_().mul_(2 * alpha).sub_(alpha)
+        self.bias = torch.zeros(channels)
+        self.padding, self.pool = padding, pool
+        self.edge = (edge + 2 * padding - KERNEL + 1) // pool
+        self.shape = (channels, self.edge, self.edge)
+
+    def forward(self, below):
+        maps = F.conv2d(below, self.weight, self.bias, padding=self.padding)
+        value, places = F.max_pool2d(maps, self.pool, return_indices=True)
+        return value, (places, maps.shape)
+
+    def unpool(self, above, pooled):
+        return F.max_unpool2d(above, pooled[0], self.pool, output_size=pooled[1])
+
+    def feedback(self, above, pooled):
+        return F.conv_transpose2d(self.unpool(above, pooled), self.weight, padding=self.padding)
+
+    def correlate(self, below, above, pooled):
+        maps = self.unpool(above, pooled)
+        kernel = F.conv2d(below.transpose(0, 1), maps.transpose(0, 1), padding=self.padding)
+        return kernel.transpose(0, 1), maps.sum((0, 2, 3))
+
+
+class Network:
+    def __init__(self, units, steps, beta, channels=(), edge=0, padding=0, pool=1, binary=False):
+        self.steps, self.beta, self.binary, self.convolutional = steps, beta, binary, len(channels) > 0
+        self.input = (channels[0], edge, edge) if channels else (units[0],)
+        self.layers = []
+        for inputs, outputs in zip(channels, channels[1:]):
+            self.layers.append(Convolution(inputs, outputs, edge, padding, pool))
+            edge = self.layers[-1].edge
+        widths = [channels[-1] * edge**2, *units] if channels else units
+        self.layers += [Linear(*pair) for pair in zip(widths, widths[1:])]
+        self.momenta = [torch.zeros_like(layer.weight) for layer in self.layers]
+
+    def activations(self, x, states):
+        return [x] + ([(s >= THETA).float() for s in states] if self.binary else states)
+
+    def step(self, x, states, target=None, beta=0.0, prediction=None):
+        """The states after a step, and what the poolings took in it."""
+        a = self.activations(x, states)
+        pulls = [layer.forward(below) for layer, below in zip(self.layers, a)]
+        after = []
+        for k, (state, (pull, _)) in enumerate(zip(states, pulls)):
+            output = k + 1 == len(states)
+            if not output:
+                pull = pull + self.layers[k + 1].feedback(a[k + 2], pulls[k + 1][1]).view_as(pull)
+            nudge = None
+            if output and target is not None:
+                nudge = beta * (target - (state if prediction is None else prediction))
+            after.append(self.move(state, pull, nudge))
+        return after, [pooled for _, pooled in pulls]
+
+    def move(self, state, pull, nudge):
+        if self.binary:
+            pull = pull * ((state - THETA).abs() <= 0.5)
+            pull = pull if nudge is None else pull + nudge
+            return ((1 - LEAK) * state + LEAK * pull).clamp_(0, 1)
+        state = pull.clamp_(0, 1)
+        if nudge is None:
+            return state
+        return state + nudge if self.convolutional else (state + nudge).clamp_(0, 1)
+
+    def relax(self, x, states, steps, **nudge):
+        for _ in range(steps):
+            states, pooled = self.step(x, states, **nudge)
+        return states, pooled
+
+    def correlations(self, x, states, pooled):
+        a = self.activations(x, states)
+        return [layer.correlate(a[k], a[k + 1], pooled[k]) for k, layer in enumerate(self.layers)]
+
+    def learn(self, free, nudged):
+        gain = 1 / (self.beta * BATCH)
+        beyond = torch.ge if self.convolutional else torch.gt
+        for k, layer in enumerate(self.layers):
+            (weight, bias), (weight_free, bias_free) = nudged[k], free[k]
+            self.momenta[k].mul_(1 - GAMMA).add_(weight.sub_(weight_free), alpha=GAMMA * gain)
+            layer.weight = layer.weight.where(~beyond(-layer.weight.sign() * self.momenta[k], THRESHOLD), -layer.weight)
+            layer.bias += LR_BIAS * gain * (bias - bias_free)
+
+    def train(self, x, target, free_steps, nudged_steps):
+        start = 1.0 if self.binary else 0.5 if self.convolutional else 0.0
+        states = [torch.full((BATCH, *layer.shape), start) for layer in self.layers]
+        free, pooled_free = self.relax(x, states, free_steps)
+        prediction = free[-1] if self.binary and self.convolutional else None
+        nudge = dict(target=target, beta=self.beta, prediction=prediction)
+        nudged, pooled = self.relax(x, free, nudged_steps, **nudge)
+        self.learn(self.correlations(x, free, pooled_free), self.correlations(x, nudged, pooled))
+
+
+def time_batch(name, fraction):
+    preset = PRESETS[name]
+    net = Network(**preset)
+    x = torch.rand(BATCH, *net.input) * (torch.rand(BATCH, *net.input) > 0.8)
+    target = F.one_hot(torch.arange(BATCH) % CLASSES, CLASSES).float()
+    target = target.repeat_interleave(preset["units"][-1] // CLASSES, 1)
+
+    def seconds(*steps):
+        started = time.perf_counter()
+        net.train(x, target, *steps)
+        return time.perf_counter() - started
+
+    # Enough steps for their time to show beside that of the update.
+    some = [min(steps, max(least, int(steps * fraction))) for steps, least in zip(net.steps, (8, 4))]
+    seconds(2, 2)
+    few = min(seconds(2, 2), seconds(2, 2)) if fraction < 1 else 0.0
+    taken, note = seconds(*some), ""
+    if fraction < 1:
+        taken = few + (taken - few) / (sum(some) - 4) * (sum(net.steps) - 4)
+        note = f" (from {some[0]}+{some[1]} of {net.steps[0]}+{net.steps[1]} steps)"
+    print(f"{name} seconds_per_batch {taken:.4f}{note}", flush=True)
+
+
+def main(words):
+    if len(words) not in (2, 3) or words[0] != "time" or words[1] not in PRESETS:
+        sys.exit(f"usage: peer.py time PRESET [FRACTION]\npresets: {' '.join(PRESETS)}")
+    torch.manual_seed(0)
+    torch.set_num_threads(int(os.environ.get("NT", "2")))
+    with torch.no_grad():
+        time_batch(words[1], float(words[2]) if len(words) == 3 else 1.0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,23 @@
+# The innermost loops of the cpu backend: the same files, once for each instruction set, picked at run time.
+set(_kernels momenta signed_sums states table)
+list(TRANSFORM _kernels PREPEND ${PROJECT_SOURCE_DIR}/backends/cpu/kernels/)
+list(TRANSFORM _kernels APPEND .c)
+
+function(bnnep_kernels isa)
+  add_library(bnnep_kernels_${isa} OBJECT ${_kernels})
+  target_include_directories(bnnep_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+  target_compile_definitions(bnnep_kernels_${isa} PRIVATE BNNEP_ISA=${isa})
+  # A vector of floats may be read as one of doubles or of bits.
+  target_compile_options(bnnep_kernels_${isa} PRIVATE -O3 -fno-strict-aliasing ${ARGN})
+  target_link_libraries(bnnep_kernels_${isa} PRIVATE bnnep_flags)
+  set_target_properties(bnnep_kernels_${isa} PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
+  set(bnnep_kernel_objects ${bnnep_kernel_objects} $<TARGET_OBJECTS:bnnep_kernels_${isa}> PARENT_SCOPE)
+endfunction()
+
+bnnep_kernels(generic)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  bnnep_kernels(avx2 -mavx2)
+  bnnep_kernels(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+  bnnep_kernels(neon)
+endif()

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* make_corpus FOLDER: writes files to begin with to FOLDER/idx, cifar10, network, checkpoint and picture. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zlib.h>
+
+#include "fuzz.h"
+
+static char root[1024];
+
+static const char *place(const char *name) {
+    static char path[1200];
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    return path;
+}
+
+static void put(const char *name, const void *bytes, size_t size) {
+    FILE *file = fopen(place(name), "wb");
+    PROMISE(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0);
+}
+
+static void make_data(void) {
+    static const uint8_t images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 3,  0, 0,
+                                     0, 2, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0, 255};
+    static const uint8_t vectors[] = {0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6};
+    static const uint8_t coloured[] = {0, 0, 8, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 3, 4};
+    static const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 3, 9};
+    static uint8_t records[2 * 3073];
+    put("idx/images", images, sizeof images);
+    put("idx/vectors", vectors, sizeof vectors);
+    put("idx/coloured", coloured, sizeof coloured);
+    put("idx/labels", labels, sizeof labels);
+    gzFile file = gzopen(place("idx/compressed"), "wb");
+    PROMISE(file && gzwrite(file, images, sizeof images) == (int)sizeof images && gzclose(file) == Z_OK);
+    for (size_t i = 0; i < sizeof records; i++)
+        records[i] = (uint8_t)(i % 3073 ? i % 251 : 7);
+    put("cifar10/one", records, sizeof records / 2);
+    put("cifar10/two", records, sizeof records);
+}
+
+static void make_pictures(void) {
+    static const char grey[] = "P5\n# a comment\n3 2\n255\n\1\2\3\4\5\6", colour[] = "P6 2 1 255\nabcdef";
+    put("picture/grey", grey, sizeof grey - 1);
+    put("picture/colour", colour, sizeof colour - 1);
+}
+
+static void make_networks(void) {
+    static const bnnep_connection convolutional[] = {BNNEP_CONV(2, 3, 1, 2), BNNEP_CONV(3, 2, 0, 1), BNNEP_FC(6)};
+    static const bnnep_connection connected[] = {BNNEP_FC(5), BNNEP_FC(2)};
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_network *network;
+    o.input_channels = 1;
+    o.input_height = o.input_width = 4;
+    o.classes = 3;
+    o.expand_output = 2;
+    o.connections = convolutional;
+    o.connection_count = 3;
+    PROMISE(bnnep_network_create(&o, &network) == BNNEP_OK);
+    PROMISE(bnnep_network_save(network, place("network/convolutional"), "a note") == BNNEP_OK);
+    bnnep_network_free(network);
+    o.dynamics = BNNEP_BINARY_ACTIVATIONS;
+    o.classes = 2;
+    o.expand_output = 1;
+    o.connections = connected;
+    o.connection_count = 2;
+    PROMISE(bnnep_network_create(&o, &network) == BNNEP_OK);
+    PROMISE(bnnep_network_save(network, place("network/connected"), NULL) == BNNEP_OK);
+    bnnep_network_free(network);
+}
+
+static int32_t stop(void *user, const bnnep_progress *progress) {
+    (void)user;
+    return progress->event == BNNEP_EVENT_BATCH;
+}
+
+/* In the midst of an epoch, and before any. */
+static void make_checkpoints(void) {
+    static const float inputs[10 * FUZZ_INPUTS] = {1.0f, 0.5f};
+    static const int32_t labels[10] = {1};
+    bnnep_network *network;
+    bnnep_optimizer *optimizer = fuzz_optimizer(&network);
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *data;
+    o.channels = FUZZ_INPUTS;
+    PROMISE(bnnep_checkpoint_save(optimizer, place("checkpoint/first"), "a note") == BNNEP_OK);
+    PROMISE(bnnep_dataset_from_memory(&o, inputs, labels, 10, &data) == BNNEP_OK);
+    PROMISE(bnnep_train_epoch(optimizer, data, FUZZ_BATCH, stop, NULL, NULL) == BNNEP_CANCELLED);
+    PROMISE(bnnep_checkpoint_save(optimizer, place("checkpoint/amid"), NULL) == BNNEP_OK);
+    bnnep_dataset_free(data);
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+}
+
+int main(int argc, char **argv) {
+    static const char *const folders[] = {"", "idx", "cifar10", "network", "checkpoint", "picture"};
+    PROMISE(argc == 2);
+    snprintf(root, sizeof root, "%s", argv[1]);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        PROMISE(mkdir(place(folders[i]), 0777) == 0 || errno == EEXIST);
+    make_data();
+    make_pictures();
+    make_networks();
+    make_checkpoints();
+    return 0;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Every table of kernels that this machine can run gives the bits of the generic one, on shapes that are no multiple of
+ * anything; and the generic one gives what the words say. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/cpu/kernels/kernels.h"
+#include "support.h"
+
+enum { CASES = 60, MOST_ROWS = 300 };
+
+static float number(struct stream *stream) {
+    return (float)stream_between(stream, -1000, 1000) / 777.0f;
+}
+
+static void *memory(size_t bytes) {
+    void *room = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    assert_non_null(room);
+    memset(room, 0, (bytes + 63) / 64 * 64);
+    return room;
+}
+
+static uint64_t word_of(struct stream *stream) {
+    return (uint64_t)stream_next(stream) << 32 | stream_next(stream);
+}
+
+static const struct cpu_kernels *generic(void) {
+    const struct cpu_kernels *kernels = NULL;
+    for (size_t i = 0; bnnep_runnable_kernels(i); i++)
+        kernels = bnnep_runnable_kernels(i);
+    assert_string_equal(kernels->name, "generic");
+    return kernels;
+}
+
+/* Runs `compare` on each table with random sizes. */
+static void on_each(void (*compare)(const struct cpu_kernels *kernels, struct stream *stream)) {
+    for (size_t i = 0; bnnep_runnable_kernels(i); i++) {
+        struct stream stream = {i};
+        print_message("%s\n", bnnep_runnable_kernels(i)->name);
+        for (int c = 0; c < CASES; c++)
+            compare(bnnep_runnable_kernels(i), &stream);
+    }
+}
+
+static void compare_sums(const struct cpu_kernels *kernels, struct stream *stream) {
+    const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    const size_t stride = (size_t)stream_between(stream, 1, 5);
+    float *x = memory(64 * LANES * sizeof *x), *one = memory((MOST_ROWS + 1) * LANES * sizeof *one),
+          *other = memory((MOST_ROWS + 1) * LANES * sizeof *other);
+    double *exact_x = memory(64 * LANES * sizeof *exact_x), *exact = memory((MOST_ROWS + 1) * LANES * sizeof *exact);
+    uint64_t *words = memory((MOST_ROWS + 1) * stride * sizeof *words);
+    void *tables = memory(TABLE_BYTES);
+    for (size_t v = 0; v < inputs * LANES; v++)
+        x[v] = number(stream);
+    for (size_t v = 0; v < MOST_ROWS * stride; v++)
+        words[v] = word_of(stream);
+    size_t groups = generic()->tables(x, inputs, tables);
+    generic()->add_signed(words, stride, rows, groups, tables, one);
+    memset(tables, 0x55, TABLE_BYTES);
+    groups = kernels->tables(x, inputs, tables);
+    kernels->add_signed(words, stride, rows, groups, tables, other);
+    assert_memory_equal(one, other, (MOST_ROWS + 1) * LANES * sizeof *one);
+    for (size_t half = 0; half < 2; half++) { /* 8 lanes at a time */
+        for (size_t v = 0; v < inputs * LANES / 2; v++)
+            exact_x[v] = (double)x[v / (LANES / 2) * LANES + half * LANES / 2 + v % (LANES / 2)];
+        memset(exact, 0, (MOST_ROWS + 1) * LANES * sizeof *exact);
+        groups = kernels->tables_exact(exact_x, inputs, tables);
+        kernels->add_signed_exact(words, stride, rows, groups, tables, exact);
+        for (size_t v = 0; v < rows * LANES / 2; v++) {
+            const size_t j = v / (LANES / 2);
+            double sum = 0.0;
+            for (size_t i = 0; i < inputs; i++)
+                sum += (words[j * stride] >> i & 1 ? 1.0 : -1.0) * exact_x[i * LANES / 2 + v % (LANES / 2)];
+            assert_true(fabs(exact[v] - sum) <= 1e-13);
+            assert_true(fabs((double)one[j * LANES + half * LANES / 2 + v % (LANES / 2)] - sum) <= 2e-5);
+        }
+    }
+    free(x), free(one), free(other), free(exact_x), free(exact), free(words), free(tables);
+}
+
+static void signed_sums(void **state) {
+    (void)state;
+    on_each(compare_sums);
+}
+
+static void compare_states(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { ARRAYS = 4, COUNT = 40 * 16 };
+    const size_t units = (size_t)stream_between(stream, 1, 40);
+    float *a[ARRAYS], *b[ARRAYS], moving[LANES], change_a[LANES] = {0}, change_b[LANES] = {0};
+    int32_t *place_a = memory(COUNT * sizeof *place_a), *place_b = memory(COUNT * sizeof *place_b);
+    for (int i = 0; i < ARRAYS; i++) {
+        a[i] = memory(COUNT * sizeof *a[i]);
+        b[i] = memory(COUNT * sizeof *b[i]);
+        for (size_t v = 0; v < COUNT; v++)
+            a[i][v] = b[i][v] = number(stream);
+    }
+    for (size_t l = 0; l < LANES; l++)
+        moving[l] = (float)(stream_next(stream) % 2);
+    generic()->move_hidden(a[0], a[1], a[2], 0.37f, units, moving, change_a);
+    kernels->move_hidden(b[0], b[1], b[2], 0.37f, units, moving, change_b);
+    assert_memory_equal(change_a, change_b, sizeof change_a);
+    generic()->scale_rows(a[1], 0.37f, a[2], units);
+    kernels->scale_rows(b[1], 0.37f, b[2], units);
+    for (int32_t q = 0; q < 4; q++) {
+        generic()->pool(a[q % 2], q, units, a[2], a[2] + 40, a[3], place_a);
+        kernels->pool(b[q % 2], q, units, b[2], b[2] + 40, b[3], place_b);
+    }
+    generic()->unpool(a[3], place_a, 1, a[2], units, a[0]);
+    kernels->unpool(b[3], place_b, 1, b[2], units, b[0]);
+    assert_memory_equal(place_a, place_b, COUNT * sizeof *place_a);
+    for (int i = 0; i < ARRAYS; i++) {
+        assert_memory_equal(a[i], b[i], COUNT * sizeof *a[i]);
+        free(a[i]), free(b[i]);
+    }
+    free(place_a), free(place_b);
+}
+
+static void states(void **state) {
+    (void)state;
+    on_each(compare_states);
+}
+
+static void compare_learning(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { STRIDE = 192 };
+    const size_t columns = (size_t)stream_between(stream, 1, STRIDE), count = (size_t)stream_between(stream, 1, 64);
+    const bool at_threshold = stream_next(stream) % 2;
+    const struct bnnep_rule rule = {.decay = 0.75f, .gain = 0.25f, .threshold = 0.5f};
+    const uint64_t signs = word_of(stream);
+    float above[64], below[64 * STRIDE], a[STRIDE] = {0}, b[STRIDE] = {0}, m_a[64], m_b[64];
+    double to_a[STRIDE] = {0}, to_b[STRIDE] = {0}, from[STRIDE];
+    for (size_t l = 0; l < 64; l++)
+        above[l] = stream_next(stream) % 3 ? number(stream) : 0.0f;
+    for (size_t v = 0; v < 64 * STRIDE; v++)
+        below[v] = number(stream);
+    const uint64_t samples = kernels->nonzero(above);
+    for (size_t n = 0; n < 64; n++)
+        assert_int_equal(samples >> n & 1, above[n] != 0.0f);
+    for (size_t i = 0; i + 64 <= STRIDE; i += 64) {
+        generic()->add_outer(above, samples & signs, below + i, STRIDE, a + i);
+        kernels->add_outer(above, samples & signs, below + i, STRIDE, b + i);
+    }
+    assert_memory_equal(a, b, sizeof a);
+    for (size_t v = 0; v < STRIDE; v++)
+        from[v] = (double)a[v];
+    generic()->add_scaled(to_a, from, 0.3, columns);
+    kernels->add_scaled(to_b, from, 0.3, columns);
+    assert_memory_equal(to_a, to_b, sizeof to_a);
+    /* some momenta that stand at the threshold exactly */
+    for (size_t i = 0; i < 64; i++) {
+        m_a[i] = m_b[i] = stream_next(stream) % 2 ? number(stream) : 0.5f;
+        a[i] = m_a[i] == 0.5f ? (stream_next(stream) % 2 ? 0.5f : -2.5f) : a[i];
+    }
+    const uint64_t flips = generic()->turn(m_a, a, count, &rule, at_threshold, signs);
+    assert_int_equal(flips, kernels->turn(m_b, a, count, &rule, at_threshold, signs));
+    assert_memory_equal(m_a, m_b, sizeof m_a);
+    for (size_t i = 0; i < 64; i++) {
+        const bool flip = i < count && bnnep_flips(signs >> i & 1 ? 1.0f : -1.0f, m_a[i], 0.5f, at_threshold);
+        assert_int_equal(flips >> i & 1, flip);
+    }
+}
+
+static void learning(void **state) {
+    (void)state;
+    on_each(compare_learning);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(signed_sums), cmocka_unit_test(states),
+                                       cmocka_unit_test(learning)};
+    return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
+}
