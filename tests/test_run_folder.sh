@@ -144,7 +144,7 @@ says err '--resume goes on in its own folder, not with --no-save'
 
 # one run a folder; the test pass is not lost by Ctrl-C; what a killed write left is cleared away
 # shellcheck disable=SC2086
-"$train" $small --data "$sample" --out "$work/slow" --train-limit 64 --T 3000 --settle -1 --epochs 100000 >"$work/out" \
+"$train" $small --data "$sample" --out "$work/slow" --train-limit 8 --T 8000 --settle -1 --epochs 100000 >"$work/out" \
     2>"$work/err" </dev/null &
 pid=$!
 wait_for "$work/out"
