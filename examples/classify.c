@@ -2,11 +2,11 @@
 /*
  * bnnep-classify: what a trained network takes images for.
  *
- *     bnnep-classify [--single] [--backend NAME] [--cifar10] NETWORK FILE...
+ *     bnnep-classify [--single] [--backend NAME] NETWORK FILE...
  *
  * NETWORK is a file of bnnep-train (network.safetensors, or a checkpoint). Each FILE holds images in IDX (plain or
- * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). One line an image, counted over all files: image=7 class=3
- * scores=0.01,0.00,...
+ * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). They are normalised as the note of NETWORK says that those it
+ * was trained on were. One line an image, counted over all files: image=7 class=3 scores=0.01,0.00,...
  */
 #include <getopt.h>
 #include <stdbool.h>
@@ -22,7 +22,7 @@ struct classifier {
     bnnep_network *network;
     bnnep_network_info info;
     int32_t readout;
-    bool normalise; /* as CIFAR-10 was in training */
+    float *mean, *deviation; /* [channels], or NULL */
     uint64_t images;
     float *scores;
 };
@@ -39,10 +39,9 @@ static int failed(void) {
 
 /* Classifies images [count][channels][height][width] and prints a line for each. */
 static int classify(struct classifier *c, float *inputs, size_t count) {
-    static const float mean[] = {0.4914f, 0.4822f, 0.4465f}, deviation[] = {0.247f, 0.243f, 0.261f};
-    const size_t values = (size_t)c->info.inputs;
-    for (size_t v = 0; c->normalise && v < count * values; v++)
-        inputs[v] = (inputs[v] - mean[v % values / (values / 3)]) / deviation[v % values / (values / 3)];
+    const size_t values = (size_t)c->info.inputs, pixels = values / (size_t)c->info.input_channels;
+    for (size_t v = 0; c->mean && v < count * values; v++)
+        inputs[v] = (inputs[v] - c->mean[v % values / pixels]) / c->deviation[v % values / pixels];
     for (size_t n = 0; n < count; n++) {
         int32_t class;
         if (bnnep_predict(c->network, NULL, inputs + n * values, 1, c->readout, c->scores, &class) != BNNEP_OK)
@@ -55,22 +54,69 @@ static int classify(struct classifier *c, float *inputs, size_t count) {
     return 0;
 }
 
+/* --- normalisation ----------------------------------------------------------------------------------------------- */
+
+/* The numbers after `name` in a line of text, as many as the network has channels: a new array, or NULL. */
+static float *read_floats(const struct classifier *c, const char *line, const char *name) {
+    const char *at = strstr(line, name);
+    float *values = at ? calloc((size_t)c->info.input_channels, sizeof *values) : NULL;
+    if (!values)
+        return NULL;
+    at += strlen(name);
+    for (int32_t i = 0; i < c->info.input_channels; i++) {
+        char *end;
+        values[i] = strtof(at, &end);
+        const char closes = i + 1 < c->info.input_channels ? ',' : ' ';
+        if (end == at || (*end != closes && !(closes == ' ' && *end == '\0'))) {
+            free(values);
+            return NULL;
+        }
+        at = end + (*end != '\0');
+    }
+    return values;
+}
+
+/* Reads " mean=0.49,0.48,0.45 deviation=0.25,0.24,0.26" from the first line of the network's note, if it is there. */
+static int read_normalisation(struct classifier *c, const char *path) {
+    size_t length;
+    if (bnnep_file_note(path, NULL, 0, &length) != BNNEP_OK)
+        return failed();
+    char *note = malloc(length + 1);
+    if (!note)
+        return complain(path, "out of memory");
+    int status = bnnep_file_note(path, note, length + 1, NULL) == BNNEP_OK ? 0 : failed();
+    note[status == 0 ? strcspn(note, "\n") : 0] = '\0';
+    if (status == 0 && strstr(note, " mean=")) {
+        c->mean = read_floats(c, note, " mean=");
+        c->deviation = read_floats(c, note, " deviation=");
+        if (!c->mean || !c->deviation)
+            status = complain(path, "the normalisation in its note cannot be read");
+    }
+    free(note);
+    return status;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------- */
+
+/* Does a picture of this shape fit? A network of vectors takes any with as many values. */
+static bool fits(const bnnep_network_info *info, const struct picture *p) {
+    if (info->input_height == 1 && info->input_width == 1)
+        return (uint64_t)p->channels * (uint64_t)p->width * (uint64_t)p->height == info->inputs;
+    return p->channels == info->input_channels && p->width == info->input_width && p->height == info->input_height;
+}
+
 /* An open file behind the header of a PGM or PPM. */
 static int classify_picture(struct classifier *c, const char *path, FILE *file, const struct picture *picture) {
     char what[160];
-    if (picture->channels != c->info.input_channels || picture->width != c->info.input_width ||
-        picture->height != c->info.input_height) {
+    if (!fits(&c->info, picture)) {
         snprintf(what, sizeof what, "is %d x %d x %d (channels, height, width), the network takes %d x %d x %d",
                  picture->channels, picture->height, picture->width, c->info.input_channels, c->info.input_height,
                  c->info.input_width);
         return complain(path, what);
     }
     float *inputs = malloc((size_t)c->info.inputs * sizeof *inputs);
-    int status = inputs ? 0 : complain(path, "out of memory");
-    if (status == 0 && picture_values(file, picture, inputs) != 0)
-        status = complain(path, "ends before its last pixel");
-    if (status == 0)
-        status = classify(c, inputs, 1);
+    const char *wrong = inputs ? picture_values(file, picture, inputs) : "out of memory";
+    const int status = wrong ? complain(path, wrong) : classify(c, inputs, 1);
     free(inputs);
     return status;
 }
@@ -113,15 +159,13 @@ static int classify_file(struct classifier *c, const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: bnnep-classify [--single] [--backend NAME] [--cifar10] NETWORK FILE...\n", stderr);
+    fputs("usage: bnnep-classify [--single] [--backend NAME] NETWORK FILE...\n", stderr);
     return 2;
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"single", no_argument, NULL, 's'},
-                                            {"backend", required_argument, NULL, 'b'},
-                                            {"cifar10", no_argument, NULL, 'c'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"single", no_argument, NULL, 's'}, {"backend", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0}};
     struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
     bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -129,8 +173,6 @@ int main(int argc, char **argv) {
             c.readout = BNNEP_READ_SINGLE;
         else if (o == 'b')
             like.backend = optarg;
-        else if (o == 'c')
-            c.normalise = true;
         else
             return usage();
     }
@@ -141,13 +183,15 @@ int main(int argc, char **argv) {
     bnnep_network_get_info(c.network, &c.info);
     c.scores = malloc((size_t)c.info.classes * sizeof *c.scores);
     int status = c.scores ? 0 : complain(argv[optind], "out of memory");
-    if (status == 0 && c.normalise && c.info.input_channels != 3)
-        status = complain(argv[optind], "--cifar10 is for networks with three channels");
+    if (status == 0)
+        status = read_normalisation(&c, argv[optind]);
     for (int i = optind + 1; status == 0 && i < argc; i++)
         status = classify_file(&c, argv[i]);
     if (fflush(stdout) != 0 && status == 0)
         status = complain("standard output", "cannot be written");
     free(c.scores);
+    free(c.mean);
+    free(c.deviation);
     bnnep_network_free(c.network);
     return status;
 }

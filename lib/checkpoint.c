@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints and inference files: a network, and what an optimizer has to remember, in a safetensors container. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,17 +36,18 @@ static json_t *list(const double *values, size_t count) {
     return array;
 }
 
+/* What an optimizer was made with. */
 static json_t *describe_optimizer(const bnnep_optimizer *opt) {
     const bnnep_optimizer_options *o = &opt->options;
     const size_t count = opt->network->model.connections;
-    return json_pack("{s:i, s:i, s:f, s:b, s:b, s:I, s:b, s:o, s:o, s:o}", "method", o->method, "nudged_steps",
+    return json_pack("{s:i, s:i, s:f, s:b, s:b, s:I, s:b, s:o, s:o, s:o, s:o}", "method", o->method, "nudged_steps",
                      o->nudged_steps, "beta", (double)o->beta, "random_beta", o->random_beta != 0, "shuffle",
-                     o->shuffle != 0, "seed", (json_int_t)o->seed, "learns_alpha", opt->lr_alpha != NULL, "gamma",
+                     o->shuffle != 0, "seed", (json_int_t)o->seed, "momentum_noise", o->momentum_noise != 0, "gamma",
                      list(opt->gamma, count), "threshold", list(opt->threshold, count), "lr_bias",
-                     list(opt->lr_bias, count));
+                     list(opt->lr_bias, count), "lr_alpha", list(opt->first_lr_alpha, count));
 }
 
-/* Where a run stands: counters, the sums of the epoch under way, and the learning rates that change on the way. */
+/* Where a run stands: counters, the sums of the epoch under way, and the learning rates as they are now. */
 static json_t *describe_position(const bnnep_optimizer *opt) {
     const bnnep_report *r = &opt->epoch;
     json_t *flips = json_array();
@@ -90,21 +92,19 @@ static bnnep_status fill_signs(const void *from, size_t k, void *bytes, size_t c
 
 enum { KINDS = 4 };
 
-/* The tensors of a file, floats first so that all are aligned, of a network with these connections; opt NULL: without
- * momenta. net may be NULL if no tensor will be filled. NULL if out of memory. */
-static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t connections, const bnnep_network *net,
-                                         const bnnep_optimizer *opt, size_t *count) {
+/* The tensors of a file, floats first so that all are aligned. NULL if out of memory. */
+static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t connections, bool momenta,
+                                         size_t *count) {
     struct bnnep_tensor *tensors = bnnep_array(connections * KINDS, sizeof *tensors);
     static const char *const names[KINDS] = {"momentum", "alpha", "bias", "signs"};
     *count = 0;
-    for (int kind = opt ? 0 : 1; tensors && kind < KINDS; kind++)
+    for (int kind = momenta ? 0 : 1; tensors && kind < KINDS; kind++)
         for (size_t k = 0; k < connections; k++) {
             const struct bnnep_link *link = &links[k];
             struct bnnep_tensor *t = &tensors[(*count)++];
             snprintf(t->name, sizeof t->name, "connection.%zu.%s", k, names[kind]);
             t->connection = k;
             t->is_float = kind < 3;
-            t->from = kind == 0 ? (const void *)opt : (const void *)net;
             t->rows = kind == 1 ? link->scales : link->rows;
             t->columns = kind == 0 ? link->columns : kind == 3 ? (link->columns + 7) / 8 : 0;
             t->fill = kind == 0 ? fill_momentum : kind == 1 ? fill_alpha : kind == 2 ? fill_bias : fill_signs;
@@ -115,23 +115,39 @@ static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t 
 /* --- writing ---------------------------------------------------------------------------------------------------------
  */
 
-static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, const char *note) {
-    size_t count;
-    struct bnnep_tensor *tensors = list_tensors(net->links, net->model.connections, net, opt, &count);
-    json_t *metadata = json_object();
+/* The metadata of a file. */
+static bnnep_status describe(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, json_t *note,
+                             json_t *metadata) {
+    if (opt && !isfinite(opt->epoch.loss))
+        return bnnep_fail(BNNEP_ERROR_DATA, "%s: not written: the loss of the epoch is %g", path, opt->epoch.loss);
     bool complete =
-        tensors && metadata &&
+        metadata &&
         json_object_set_new(metadata, "format", json_string(opt ? "bnnep-checkpoint" : "bnnep-network")) == 0 &&
         json_object_set_new(metadata, "format_version", json_string(FORMAT_VERSION)) == 0 &&
         json_object_set_new(metadata, "library", json_string(bnnep_version_string())) == 0 &&
-        json_object_set_new(metadata, "note", json_string(note ? note : "")) == 0 &&
-        put_json(metadata, "network", describe_network(net));
+        json_object_set(metadata, "note", note) == 0 && put_json(metadata, "network", describe_network(net));
     if (opt)
         complete = complete && put_json(metadata, "optimizer", describe_optimizer(opt)) &&
                    put_json(metadata, "position", describe_position(opt));
-    const bnnep_status status =
-        complete ? bnnep_container_write(path, metadata, tensors, count)
-                 : bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s, or a note that is not UTF-8", path);
+    return complete ? BNNEP_OK : bnnep_fail_memory(path, 0);
+}
+
+/* opt NULL: without momenta. */
+static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, const char *text) {
+    size_t count;
+    json_error_t error;
+    json_t *note = json_pack_ex(&error, 0, "s", text ? text : ""), *metadata = json_object();
+    if (!note && json_error_code(&error) == json_error_invalid_utf8) {
+        json_decref(metadata);
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: not written: the note is not UTF-8", path);
+    }
+    struct bnnep_tensor *tensors = list_tensors(net->links, net->model.connections, opt != NULL, &count);
+    bnnep_status status = tensors ? describe(net, opt, path, note, metadata) : bnnep_fail_memory(path, 0);
+    for (size_t i = 0; status == BNNEP_OK && i < count; i++)
+        tensors[i].from = tensors[i].fill == fill_momentum ? (const void *)opt : (const void *)net;
+    if (status == BNNEP_OK)
+        status = bnnep_container_write(path, metadata, tensors, count);
+    json_decref(note);
     json_decref(metadata);
     free(tensors);
     return status;
@@ -162,7 +178,7 @@ static bnnep_status open_file(const char *path, struct bnnep_container *file) {
         status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its format is %s, expected bnnep-checkpoint or bnnep-network",
                             path, format ? format : "not named");
     else if (!version || strcmp(version, FORMAT_VERSION) != 0)
-        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its format version is %s, libbnnep %s reads version %s", path,
+        status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: its format version is %s, libbnnep %s reads version %s", path,
                             version ? version : "not named", bnnep_version_string(), FORMAT_VERSION);
     if (status != BNNEP_OK)
         bnnep_container_close(file);
@@ -212,33 +228,33 @@ static bnnep_status compare(const struct bnnep_container *file, const char *what
     return status;
 }
 
-static bnnep_status find_tensors(const struct bnnep_container *file, const struct bnnep_tensor *tensors, size_t count) {
-    bnnep_status status = BNNEP_OK;
+/* The bytes of a tensor, if they can be put. */
+static bnnep_status check_tensor(const struct bnnep_container *file, const struct bnnep_tensor *tensor,
+                                 const struct bnnep_link *link) {
     const void *bytes;
-    for (size_t i = 0; status == BNNEP_OK && i < count; i++)
-        status = bnnep_container_tensor(file, &tensors[i], &bytes);
-    return status;
-}
-
-/* Does the file hold the tensors of the network that it describes? */
-static bnnep_status check_tensors(const struct bnnep_container *file, const bnnep_network_options *o) {
-    struct bnnep_link *links;
-    size_t count;
-    bnnep_status status = bnnep_network_links(o, &links);
+    char what[4096 + sizeof tensor->name];
+    const bnnep_status status = bnnep_container_tensor(file, tensor, &bytes);
     if (status != BNNEP_OK)
         return status;
-    struct bnnep_tensor *tensors = list_tensors(links, o->connection_count, NULL, NULL, &count);
-    status = tensors ? find_tensors(file, tensors, count) : bnnep_fail_memory(file->path, 0);
-    free(tensors);
-    free(links);
+    snprintf(what, sizeof what, "%s: tensor %s", file->path, tensor->name);
+    return tensor->is_float ? bnnep_check_finite(what, bytes, (size_t)bnnep_tensor_count(tensor))
+                            : bnnep_check_bits(what, bytes, link);
+}
+
+/* All that a network of these connections takes from a file, checked; freed with free(). */
+static bnnep_status find_tensors(const struct bnnep_container *file, const struct bnnep_link *links, size_t connections,
+                                 bool momenta, struct bnnep_tensor **tensors, size_t *count) {
+    *tensors = list_tensors(links, connections, momenta, count);
+    bnnep_status status = *tensors ? BNNEP_OK : bnnep_fail_memory(file->path, 0);
+    for (size_t i = 0; status == BNNEP_OK && i < *count; i++)
+        status = check_tensor(file, &(*tensors)[i], &links[(*tensors)[i].connection]);
     return status;
 }
 
-/* Finds all tensors before any is put, then puts them. opt NULL: without momenta. */
-static bnnep_status take_tensors(const struct bnnep_container *file, bnnep_network *net, bnnep_optimizer *opt) {
-    size_t count;
-    struct bnnep_tensor *tensors = list_tensors(net->links, net->model.connections, net, opt, &count);
-    bnnep_status status = tensors ? find_tensors(file, tensors, count) : bnnep_fail_memory(file->path, 0);
+/* Puts tensors that were found. */
+static bnnep_status take_tensors(const struct bnnep_container *file, const struct bnnep_tensor *tensors, size_t count,
+                                 bnnep_network *net, bnnep_optimizer *opt) {
+    bnnep_status status = BNNEP_OK;
     for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
         const struct bnnep_tensor *t = &tensors[i];
         const size_t values = (size_t)bnnep_tensor_count(t);
@@ -250,12 +266,21 @@ static bnnep_status take_tensors(const struct bnnep_container *file, bnnep_netwo
                      : t->fill == fill_bias   ? bnnep_network_set_bias(net, t->connection, bytes, values)
                                               : bnnep_network_set_sign_bits(net, t->connection, bytes, values);
     }
-    free(tensors);
     return status;
 }
 
 static bnnep_status bad_position(const struct bnnep_container *file, const char *field) {
     return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's %s cannot be read", file->path, field);
+}
+
+/* Can an optimizer stand there? Sums of an epoch under way are those of whole batches, with more to come. */
+static bool is_position(const bnnep_optimizer *at) {
+    const bnnep_report *r = &at->epoch;
+    const bool counts = at->batches <= INT64_MAX && at->epochs <= INT64_MAX && at->epoch_count <= INT64_MAX &&
+                        r->errors <= r->samples && r->errors_single <= r->samples;
+    return counts && (r->batches == 0 ||
+                      (r->samples < at->epoch_count && at->epoch_batch_size > 0 &&
+                       r->samples / at->epoch_batch_size == r->batches && r->samples % at->epoch_batch_size == 0));
 }
 
 /* The position, checked, into copies; nothing of the optimizer changes. */
@@ -295,7 +320,11 @@ static bnnep_status read_position(const struct bnnep_container *file, const bnne
         for (size_t k = 0; k < L; k++) {
             flips[k] = (uint64_t)json_integer_value(json_array_get(flip_list, k));
             lr_alpha[k] = json_number_value(json_array_get(alpha_list, k));
+            if (!(lr_alpha[k] >= 0.0 && lr_alpha[k] <= (double)FLT_MAX))
+                status = bad_position(file, "lr_alpha");
         }
+        if (status == BNNEP_OK && !is_position(to))
+            status = bad_position(file, "counters");
     }
     json_decref(p);
     return status;
@@ -311,10 +340,14 @@ static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *op
     bnnep_optimizer position = *opt;
     uint64_t *flips = bnnep_array(L, sizeof *flips);
     double *lr_alpha = bnnep_array(L, sizeof *lr_alpha);
+    struct bnnep_tensor *tensors = NULL;
+    size_t count;
     status =
         flips && lr_alpha ? read_position(file, opt, &position, flips, lr_alpha) : bnnep_fail_memory(file->path, 0);
     if (status == BNNEP_OK)
-        status = take_tensors(file, opt->network, opt);
+        status = find_tensors(file, opt->network->links, L, true, &tensors, &count);
+    if (status == BNNEP_OK)
+        status = take_tensors(file, tensors, count, opt->network, opt);
     if (status == BNNEP_OK) {
         *opt = position;
         for (size_t k = 0; k < L; k++) {
@@ -323,6 +356,7 @@ static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *op
                 opt->lr_alpha[k] = lr_alpha[k];
         }
     }
+    free(tensors);
     free(flips);
     free(lr_alpha);
     return status;
@@ -376,6 +410,29 @@ static bnnep_status read_network(const struct bnnep_container *file, bnnep_netwo
     return status;
 }
 
+/* Makes a network once the file is known to hold what it takes: a file can claim any size. */
+static bnnep_status load_network(const struct bnnep_container *file, const bnnep_network_options *o,
+                                 bnnep_network **out) {
+    struct bnnep_link *links;
+    struct bnnep_tensor *tensors;
+    size_t count;
+    bnnep_status status = bnnep_network_links(o, &links);
+    if (status != BNNEP_OK)
+        return status;
+    status = find_tensors(file, links, o->connection_count, false, &tensors, &count);
+    if (status == BNNEP_OK)
+        status = bnnep_network_make(o, false, out);
+    if (status == BNNEP_OK)
+        status = take_tensors(file, tensors, count, *out, NULL);
+    if (status != BNNEP_OK) {
+        bnnep_network_free(*out);
+        *out = NULL;
+    }
+    free(tensors);
+    free(links);
+    return status;
+}
+
 bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *like, bnnep_network **out) {
     enum { ROOM = 1024 };
     if (out)
@@ -392,17 +449,8 @@ bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *l
     bnnep_connection *connections = bnnep_array(ROOM, sizeof *connections);
     status =
         connections ? read_network(&file, &o, connections, ROOM) : bnnep_fail_memory(path, ROOM * sizeof *connections);
-    if (status == BNNEP_OK) /* before memory is taken in proportion to what the header claims */
-        status = check_tensors(&file, &o);
     if (status == BNNEP_OK)
-        status = bnnep_network_create(&o, out);
-    if (status == BNNEP_OK) {
-        status = take_tensors(&file, *out, NULL);
-        if (status != BNNEP_OK) {
-            bnnep_network_free(*out);
-            *out = NULL;
-        }
-    }
+        status = load_network(&file, &o, out);
     free(connections);
     bnnep_container_close(&file);
     return status;

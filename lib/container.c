@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -82,6 +83,21 @@ static bool write_all(int file, const void *bytes, uint64_t count) {
     return true;
 }
 
+static bnnep_status cannot_write(const char *path) {
+    return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+}
+
+/* A tensor's bytes into a buffer of their size. What could not be loaded again is not written. */
+static bnnep_status fill(const char *path, const struct bnnep_tensor *tensor, void *buffer) {
+    const size_t count = (size_t)bnnep_tensor_count(tensor);
+    char what[4096 + sizeof tensor->name];
+    const bnnep_status status = tensor->fill(tensor->from, tensor->connection, buffer, count);
+    if (status != BNNEP_OK || !tensor->is_float)
+        return status;
+    snprintf(what, sizeof what, "%s: not written: tensor %s", path, tensor->name);
+    return bnnep_check_finite(what, buffer, count);
+}
+
 /* Header, tensors, and then the digest in its place. */
 static bnnep_status write_parts(int file, const char *path, char *header, const struct bnnep_tensor *tensors,
                                 size_t count) {
@@ -100,8 +116,7 @@ static bnnep_status write_parts(int file, const char *path, char *header, const 
             break;
         }
         buffer = larger;
-        status =
-            tensors[i].fill(tensors[i].from, tensors[i].connection, buffer, (size_t)bnnep_tensor_count(&tensors[i]));
+        status = fill(path, &tensors[i], buffer);
         digest = add_to_digest(digest, buffer, bytes);
         written = status != BNNEP_OK || write_all(file, buffer, bytes);
     }
@@ -113,7 +128,7 @@ static bnnep_status write_parts(int file, const char *path, char *header, const 
     const char *at = strstr(header, digest_key);
     const off_t place = (off_t)(8 + (at - header) + (long)sizeof digest_key - 1);
     written = written && pwrite(file, text, 8, place) == 8 && fsync(file) == 0;
-    return written ? BNNEP_OK : bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+    return written ? BNNEP_OK : cannot_write(path);
 }
 
 /* So that a renamed file is found after a crash of the machine. */
@@ -130,31 +145,48 @@ static void sync_folder(const char *path) {
     }
 }
 
+/* Opens the file to write before it gets its name. Its own name is fixed, so that the next write takes up what a killed
+ * one left behind; a lock keeps two writers apart. */
+static bnnep_status open_temporary(const char *temporary, const char *path, int *out) {
+    struct stat opened, named;
+    const int file = open(temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (file < 0)
+        return cannot_write(path);
+    bnnep_status status = BNNEP_OK;
+    /* the one who had the lock may have given the file its name since it was opened here */
+    if (flock(file, LOCK_EX | LOCK_NB) != 0 || fstat(file, &opened) != 0 || stat(temporary, &named) != 0 ||
+        opened.st_ino != named.st_ino)
+        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: somebody else is writing it", path);
+    else if (ftruncate(file, 0) != 0)
+        status = cannot_write(path);
+    if (status != BNNEP_OK)
+        close(file);
+    *out = file;
+    return status;
+}
+
 bnnep_status bnnep_container_write(const char *path, const json_t *metadata, const struct bnnep_tensor *tensors,
                                    size_t count) {
     char temporary[4096];
-    const int length = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
+    int file = -1;
+    const int length = snprintf(temporary, sizeof temporary, "%s.part", path);
     if (length < 0 || (size_t)length >= sizeof temporary)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the path is longer than %zu bytes", sizeof temporary - 8);
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the path is longer than %zu bytes", sizeof temporary - 6);
     char *header = make_header(metadata, tensors, count);
     if (!header)
         return bnnep_fail_memory("a file's header", 0);
-    const int file = mkstemp(temporary);
-    if (file < 0) {
-        free(header);
-        return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
+    bnnep_status status = open_temporary(temporary, path, &file);
+    if (status == BNNEP_OK) {
+        status = write_parts(file, path, header, tensors, count);
+        if (status == BNNEP_OK && rename(temporary, path) != 0)
+            status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be renamed into place: %s", path, strerror(errno));
+        if (status != BNNEP_OK)
+            unlink(temporary);
+        else
+            sync_folder(path);
+        close(file); /* and gives up the lock; what was written is synced */
     }
-    (void)fchmod(file, 0644);
-    bnnep_status status = write_parts(file, path, header, tensors, count);
     free(header);
-    if (close(file) != 0 && status == BNNEP_OK)
-        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
-    if (status == BNNEP_OK && rename(temporary, path) != 0)
-        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be renamed into place: %s", path, strerror(errno));
-    if (status != BNNEP_OK)
-        unlink(temporary);
-    else
-        sync_folder(path);
     return status;
 }
 

@@ -414,8 +414,15 @@ bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_
     if (!dataset || !info)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_get_info: %s is NULL", dataset ? "info" : "dataset");
     const bnnep_dataset_options *o = &dataset->source->options;
-    const bnnep_dataset_info told = {sizeof told, dataset->count, o->channels,
-                                     o->height,   o->width,       dataset->source->classes};
+    const bnnep_dataset_info told = {
+        .count = dataset->count,
+        .channels = o->channels,
+        .height = o->height,
+        .width = o->width,
+        .classes = dataset->source->classes,
+        .mean = dataset->mean,
+        .deviation = dataset->mean ? dataset->mean + o->channels : NULL,
+    };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_dataset_info");
 }
 

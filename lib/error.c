@@ -67,7 +67,7 @@ bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes) {
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #type " ends in padding")
 ENDS_WITH(bnnep_backend_info, reserved);
 ENDS_WITH(bnnep_dataset_options, copy);
-ENDS_WITH(bnnep_dataset_info, classes);
+ENDS_WITH(bnnep_dataset_info, deviation);
 ENDS_WITH(bnnep_transform, crop);
 ENDS_WITH(bnnep_connection, reserved);
 ENDS_WITH(bnnep_network_options, log_user);

@@ -92,6 +92,7 @@ struct bnnep_optimizer {
     void *device;                                   /* the backend's learner */
     bnnep_optimizer_options options;                /* the four arrays: those below */
     double *gamma, *threshold, *lr_bias, *lr_alpha; /* one allocation; lr_alpha NULL if not learnt */
+    double *first_lr_alpha;                         /* those it was made with; NULL likewise */
     struct bnnep_rule *rules;                       /* [connections] */
     int32_t tape;                                   /* steps that BPTT remembers; 0: equilibrium propagation */
     const bnnep_workspace *taped;                   /* whose batch was back-propagated, and which one */
@@ -108,9 +109,16 @@ struct bnnep_optimizer {
 /* network.c */
 /* Checks a description without making the network; the shapes of its connections are a new array. */
 bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
+/* bnnep_network_create; without initial values if they are to be put at once. */
+bnnep_status bnnep_network_make(const bnnep_network_options *options, bool drawn, bnnep_network **out);
 void bnnep_network_retain(bnnep_network *network);
 /* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
 bnnep_status bnnep_pick_workspace(const bnnep_network *network, bnnep_workspace *given, bnnep_workspace **out);
+
+/* parameters.c: messages begin with `what` */
+bnnep_status bnnep_check_finite(const char *what, const float *values, size_t count);
+/* Are the bits beyond the last column 0? */
+bnnep_status bnnep_check_bits(const char *what, const uint8_t *bits, const struct bnnep_link *link);
 
 /* workspace.c */
 bnnep_status bnnep_workspace_make(bnnep_network *network, size_t max_batch, int32_t threads, bool owns_reference,

@@ -287,7 +287,7 @@ static bnnep_status initialise(bnnep_network *net) {
 /* --- lifetime ------------------------------------------------------------------------------------------------------
  */
 
-static bnnep_status build(bnnep_network *net, const struct bnnep_choice *choice) {
+static bnnep_status build(bnnep_network *net, const struct bnnep_choice *choice, bool drawn) {
     char why[BNNEP_WHY] = "";
     net->backend = choice->backend;
     net->model = model_of(&net->options, net->links);
@@ -298,16 +298,20 @@ static bnnep_status build(bnnep_network *net, const struct bnnep_choice *choice)
         return bnnep_fail_memory("a network", net->backend->network_bytes(&net->model));
     if (status != BNNEP_OK)
         return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
-    const bnnep_status initialised = initialise(net);
+    const bnnep_status initialised = drawn ? initialise(net) : BNNEP_OK;
     if (initialised != BNNEP_OK)
         return initialised;
     return bnnep_workspace_make(net, (size_t)net->options.max_batch, 0, false, &net->workspace);
 }
 
-bnnep_status bnnep_network_create(const bnnep_network_options *theirs, bnnep_network **out) {
+bnnep_status bnnep_network_create(const bnnep_network_options *options, bnnep_network **out) {
     if (!out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_create: out is NULL");
     *out = NULL;
+    return bnnep_network_make(options, true, out);
+}
+
+bnnep_status bnnep_network_make(const bnnep_network_options *theirs, bool drawn, bnnep_network **out) {
     bnnep_network_options options;
     struct bnnep_link *links;
     struct bnnep_choice choice;
@@ -324,7 +328,7 @@ bnnep_status bnnep_network_create(const bnnep_network_options *theirs, bnnep_net
     net->options.connections = NULL;
     net->options.backend = NULL;
     net->links = links;
-    status = build(net, &choice);
+    status = build(net, &choice, drawn);
     if (status != BNNEP_OK) {
         bnnep_network_free(net);
         return status;

@@ -65,22 +65,23 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
 /* Takes copies of the caller's arrays. */
 static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t connections) {
     bnnep_optimizer_options *o = &opt->options;
-    opt->gamma = bnnep_array((uint64_t)4 * connections, sizeof(double));
+    opt->gamma = bnnep_array((uint64_t)5 * connections, sizeof(double));
     opt->rules = bnnep_array(connections, sizeof *opt->rules);
     opt->flips = bnnep_array(connections, sizeof *opt->flips);
     opt->epoch_flips = bnnep_array(connections, sizeof *opt->epoch_flips);
     opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
     if (!opt->gamma || !opt->rules || !opt->flips || !opt->epoch_flips)
-        return bnnep_fail_memory("an optimizer", connections * (4 * sizeof(double) + sizeof *opt->rules));
+        return bnnep_fail_memory("an optimizer", connections * (5 * sizeof(double) + sizeof *opt->rules));
     opt->threshold = opt->gamma + connections;
     opt->lr_bias = opt->gamma + 2 * connections;
     opt->lr_alpha = o->lr_alpha ? opt->gamma + 3 * connections : NULL;
+    opt->first_lr_alpha = o->lr_alpha ? opt->gamma + 4 * connections : NULL;
     for (size_t k = 0; k < connections; k++) {
         opt->gamma[k] = o->gamma[k];
         opt->threshold[k] = o->threshold[k];
         opt->lr_bias[k] = o->lr_bias[k];
         if (opt->lr_alpha)
-            opt->lr_alpha[k] = o->lr_alpha[k];
+            opt->lr_alpha[k] = opt->first_lr_alpha[k] = o->lr_alpha[k];
     }
     o->gamma = opt->gamma;
     o->threshold = opt->threshold;

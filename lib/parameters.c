@@ -37,10 +37,20 @@ static uint64_t rows_of(const struct bnnep_link *link) {
     return link->rows;
 }
 
-static bnnep_status check_finite(const char *what, const float *values, size_t count) {
+bnnep_status bnnep_check_finite(const char *what, const float *values, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (!isfinite(values[i]))
             return bnnep_fail(BNNEP_ERROR_DATA, "%s: element %zu is %g", what, i, (double)values[i]);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_check_bits(const char *what, const uint8_t *bits, const struct bnnep_link *link) {
+    const size_t stride = (link->columns + 7) / 8;
+    const uint8_t tail = (uint8_t)(link->columns % 8 ? 0xffu << (link->columns % 8) : 0u);
+    for (size_t j = 0; j < link->rows; j++)
+        if (bits[j * stride + stride - 1] & tail)
+            return bnnep_fail(BNNEP_ERROR_DATA, "%s: row %zu has bits set beyond its %zu columns", what, j,
+                              link->columns);
     return BNNEP_OK;
 }
 
@@ -64,16 +74,9 @@ bnnep_status bnnep_network_get_sign_bits(const bnnep_network *net, size_t connec
 
 bnnep_status bnnep_network_set_sign_bits(bnnep_network *net, size_t connection, const uint8_t *bits, size_t count) {
     bnnep_status status = check("sign bits", net, connection, bits, count, bytes_of);
-    if (status != BNNEP_OK)
-        return status;
-    const struct bnnep_link *link = &net->links[connection];
-    const size_t stride = (link->columns + 7) / 8;
-    const uint8_t tail = (uint8_t)(link->columns % 8 ? 0xffu << (link->columns % 8) : 0u);
-    for (size_t j = 0; j < link->rows; j++)
-        if (bits[j * stride + stride - 1] & tail)
-            return bnnep_fail(BNNEP_ERROR_DATA, "sign bits: row %zu has bits set beyond its %zu columns", j,
-                              link->columns);
-    return put(net, connection, &(struct bnnep_parameters){.bits = bits});
+    if (status == BNNEP_OK)
+        status = bnnep_check_bits("sign bits", bits, &net->links[connection]);
+    return status == BNNEP_OK ? put(net, connection, &(struct bnnep_parameters){.bits = bits}) : status;
 }
 
 bnnep_status bnnep_network_get_signs(const bnnep_network *net, size_t connection, int8_t *signs, size_t count) {
@@ -127,14 +130,14 @@ bnnep_status bnnep_network_get_bias(const bnnep_network *net, size_t connection,
 bnnep_status bnnep_network_set_alpha(bnnep_network *net, size_t connection, const float *alpha, size_t count) {
     bnnep_status status = check("alpha", net, connection, alpha, count, scales_of);
     if (status == BNNEP_OK)
-        status = check_finite("alpha", alpha, count);
+        status = bnnep_check_finite("alpha", alpha, count);
     return status == BNNEP_OK ? put(net, connection, &(struct bnnep_parameters){.scale = alpha}) : status;
 }
 
 bnnep_status bnnep_network_set_bias(bnnep_network *net, size_t connection, const float *bias, size_t count) {
     bnnep_status status = check("bias", net, connection, bias, count, rows_of);
     if (status == BNNEP_OK)
-        status = check_finite("bias", bias, count);
+        status = bnnep_check_finite("bias", bias, count);
     return status == BNNEP_OK ? put(net, connection, &(struct bnnep_parameters){.bias = bias}) : status;
 }
 
@@ -154,7 +157,7 @@ bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t con
     const bnnep_network *net = optimizer ? optimizer->network : NULL;
     bnnep_status status = check("momentum", net, connection, momentum, count, weights_of);
     if (status == BNNEP_OK)
-        status = check_finite("momentum", momentum, count);
+        status = bnnep_check_finite("momentum", momentum, count);
     if (status != BNNEP_OK)
         return status;
     char why[BNNEP_WHY] = "";

@@ -60,6 +60,12 @@ struct net net_make(const struct shape *shape, const char *backend) {
     }
     o.dynamics = shape->dynamics;
     o.input_channels = shape->units[0];
+    if (shape->height) {
+        o.input_channels = 1;
+        o.input_height = shape->height;
+        o.input_width = shape->width;
+        connections[0] = (bnnep_connection)BNNEP_CONV(shape->units[1], 3, 1, 2);
+    }
     o.expand_output = shape->expand_output ? shape->expand_output : 1;
     o.classes = shape->units[shape->connections] / o.expand_output;
     o.connections = connections;
@@ -85,6 +91,7 @@ struct net net_make(const struct shape *shape, const char *backend) {
     p.threshold = threshold;
     p.lr_bias = rate;
     p.lr_alpha = shape->learn_alpha ? lr_alpha : NULL;
+    p.momentum_noise = shape->momentum_noise;
     p.random_beta = shape->random_beta;
     p.shuffle = shape->shuffle;
     p.seed = shape->seed;
@@ -98,13 +105,18 @@ void net_free(struct net *net) {
 }
 
 float *net_memory(const struct net *net, size_t *count) {
+    bnnep_connection_info info[MOST_LAYERS];
     *count = 0;
-    for (size_t k = 0; k < net->shape->connections; k++)
-        *count += (size_t)net->shape->units[k + 1] * (size_t)(2 * net->shape->units[k] + 1) + 1;
+    for (size_t k = 0; k < net->shape->connections; k++) {
+        info[k] = (bnnep_connection_info)BNNEP_CONNECTION_INFO_INIT;
+        assert_ok(bnnep_network_get_connection(net->network, k, &info[k]));
+        *count += (size_t)(info[k].rows * (2 * info[k].columns + 1) + info[k].scales);
+    }
     float *memory = malloc(*count * sizeof *memory), *to = memory;
     assert_non_null(memory);
     for (size_t k = 0; k < net->shape->connections; k++) {
-        const size_t rows = (size_t)net->shape->units[k + 1], weights = rows * (size_t)net->shape->units[k];
+        const size_t rows = (size_t)info[k].rows, weights = rows * (size_t)info[k].columns;
+        const size_t scales = (size_t)info[k].scales;
         int8_t *signs = malloc(weights);
         assert_non_null(signs);
         assert_ok(bnnep_network_get_signs(net->network, k, signs, weights));
@@ -115,7 +127,8 @@ float *net_memory(const struct net *net, size_t *count) {
         to += weights;
         assert_ok(bnnep_network_get_bias(net->network, k, to, rows));
         to += rows;
-        assert_ok(bnnep_network_get_alpha(net->network, k, to++, 1));
+        assert_ok(bnnep_network_get_alpha(net->network, k, to, scales));
+        to += scales;
     }
     return memory;
 }

@@ -31,16 +31,18 @@ uint32_t stream_next(struct stream *stream);
 int32_t stream_between(struct stream *stream, int32_t low, int32_t high); /* both included */
 float stream_uniform(struct stream *stream);                              /* [0, 1) */
 
-/* A fully connected network for tests, with an optimizer. */
+/* A network for tests, with an optimizer. */
 enum { MOST_LAYERS = 8 };
 struct shape {
     int32_t dynamics;
     size_t connections;
     int32_t units[MOST_LAYERS]; /* units[0]: inputs */
+    int32_t height, width;      /* not 0: an input is one such map, and the first connection a convolution to units[1]
+                                   channels, kernel 3, padding 1, pooling 2 */
     int32_t expand_output;      /* 0 means 1 */
     int32_t free_steps, nudged_steps, max_batch;
     float settle_tolerance;
-    bool learn_alpha, shuffle, random_beta;
+    bool learn_alpha, shuffle, random_beta, momentum_noise;
     float beta; /* 0 means 0.5 */
     double gamma, threshold;
     double lr_alpha; /* 0 means as the biases */

@@ -5,13 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "support.h"
 
-enum { IMAGES = 120, VALUES = 37, BATCH = 16, BATCHES = 8 };
+enum { IMAGES = 120, VALUES = 35, BATCH = 16, BATCHES = 8 };
 
 static char folder[64], path[96];
 
@@ -48,6 +50,15 @@ static struct shape shape_of(int32_t dynamics) {
     };
 }
 
+/* The same with a convolution in front. */
+static struct shape convolutional(int32_t dynamics) {
+    struct shape shape = shape_of(dynamics);
+    shape.height = 5;
+    shape.width = 7;
+    shape.units[1] = 6;
+    return shape;
+}
+
 static bnnep_dataset *data(void) {
     struct stream stream = {1};
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
@@ -77,8 +88,8 @@ static void same_report(const bnnep_report *a, const bnnep_report *b, const uint
 static void resumes(void **state) {
     (void)state;
     bnnep_dataset *dataset = data();
-    for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
-        const struct shape shape = shape_of(dynamics);
+    for (int32_t kind = 0; kind < 4; kind++) {
+        const struct shape shape = kind < 2 ? shape_of(kind) : convolutional(kind - 2);
         struct net whole = net_make(&shape, "cpu:threads=2");
         uint64_t flips[2], flips_resumed[2];
         bnnep_report report = BNNEP_REPORT_INIT, resumed = BNNEP_REPORT_INIT;
@@ -235,13 +246,17 @@ static void other_runs(void **state) {
                   {shape, "network's free_steps is 15, here it is 16"},
                   {shape, "optimizer's gamma is"},
                   {shape, "optimizer's seed is 4, here it is 5"},
-                  {shape, "optimizer's learns_alpha is true"}};
+                  {shape, "here it is []"},
+                  {shape, "optimizer's lr_alpha is"},
+                  {shape, "optimizer's momentum_noise is false, here it is true"}};
     others[0].shape.units[1] = 30;
     others[1].shape.dynamics = 1;
     others[2].shape.free_steps = 16;
     others[3].shape.gamma = 0.11;
     others[4].shape.seed = 5;
     others[5].shape.learn_alpha = false;
+    others[6].shape.lr_alpha = 0.02;
+    others[7].shape.momentum_noise = true;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         struct net net = net_make(&others[i].shape, "cpu"), untouched = net_make(&others[i].shape, "cpu");
         assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_ARGUMENT, others[i].says);
@@ -259,19 +274,18 @@ static void other_runs(void **state) {
 }
 
 static uint8_t *find_text(uint8_t *bytes, size_t size, const char *text) {
-    for (size_t at = 0; at + strlen(text) <= size; at++)
-        if (memcmp(bytes + at, text, strlen(text)) == 0)
-            return bytes + at;
-    fail_msg("the file does not hold %s", text);
-    return NULL;
+    size_t at = 0;
+    while (at + strlen(text) <= size && memcmp(bytes + at, text, strlen(text)) != 0)
+        at++;
+    assert_true(at + strlen(text) <= size);
+    return bytes + at;
 }
 
-/* A whole file with something else in its header: its digest is made anew. */
-static void rewrite(uint8_t *bytes, size_t size, const char *from, const char *to) {
+/* Makes the digest of changed bytes anew. */
+static void seal(uint8_t *bytes, size_t size) {
     static const char key[] = "\"digest\":\"";
     char digest[9];
     uint8_t *const place = find_text(bytes, size, key) + sizeof key - 1;
-    memcpy(find_text(bytes, size, from), to, strlen(to));
     memcpy(place, "00000000", 8);
     snprintf(digest, sizeof digest, "%08lx", crc32(0, bytes + 8, (uInt)(size - 8)));
     memcpy(place, digest, 8);
@@ -287,9 +301,11 @@ static void foreign(void **state) {
         {"\"format_version\":\"1\"", "\"format_version\":\"2\"", "its format version is 2, libbnnep"},
         {"bnnep-checkpoint", "bnnep-checkpoinT", "its format is bnnep-checkpoinT"},
         {"connection.1.alpha", "connection.9.alpha", "has no tensor connection.1.alpha"},
-        {"\"dtype\":\"F32\"", "\"dtype\":\"F64\"", "connection.0.momentum is F64 [29, 37], expected F32 [29, 37]"},
+        {"\"dtype\":\"F32\"", "\"dtype\":\"F64\"", "connection.0.momentum is F64 [29, 35], expected F32 [29, 35]"},
         {"\"data_offsets\":[0,", "\"data_offsets\":[4,", "connection.0.momentum lies at 4 to"},
         {"\\\"batches\\\"", "\\\"bAtches\\\"", "its position's counters cannot be read"},
+        {"\\\"epochs\\\":0", "\\\"epochs\\\":-", "hold no position"},
+        {"\\\"errors\\\":0", "\\\"errors\\\":9", "its position's counters cannot be read"},
     };
     const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
@@ -298,13 +314,101 @@ static void foreign(void **state) {
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
         uint8_t *bytes = read_file(&size);
-        rewrite(bytes, size, changes[i].from, changes[i].to);
-        assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_FORMAT, changes[i].says);
+        memcpy(find_text(bytes, size, changes[i].from), changes[i].to, strlen(changes[i].to));
+        seal(bytes, size);
+        assert_refused(bnnep_checkpoint_load(net.optimizer, path),
+                       i == 0 ? BNNEP_ERROR_UNSUPPORTED : BNNEP_ERROR_FORMAT, changes[i].says);
         assert_same_network(&net, &untouched);
     }
     net_free(&saved);
     net_free(&net);
     net_free(&untouched);
+}
+
+/* Values that cannot be, in a file that is otherwise whole: found before any of them is put. */
+static void impossible_values(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const uint32_t nan = 0x7fc00000;
+    const size_t momenta = 29 * 35 + 20 * 29, floats = momenta + 2 + 29 + 20; /* then 5 bytes of signs a row */
+    struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
+    size_t size;
+    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+    uint8_t *bytes = read_file(&size), *const tensors = bytes + size - (4 * floats + 29 * 5 + 20 * 4);
+    memcpy(tensors + 4 * (momenta + 1), &nan, 4);
+    seal(bytes, size);
+    assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_DATA,
+                   "run.safetensors: tensor connection.1.alpha: element 0 is nan");
+    assert_same_network(&net, &untouched);
+    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+    read_file(&size);
+    tensors[4 * floats + 4] |= 8; /* column 35 of row 0 */
+    seal(bytes, size);
+    assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_DATA,
+                   "run.safetensors: tensor connection.0.signs: row 0 has bits set beyond its 35 columns");
+    assert_same_network(&net, &untouched);
+    net_free(&saved);
+    net_free(&net);
+    net_free(&untouched);
+}
+
+/* A run that has diverged writes nothing: what was there before stays. */
+static void diverged(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct net net = net_make(&shape, "cpu");
+    bnnep_workspace *ws = bnnep_network_workspace(net.network);
+    float huge[29];
+    for (size_t i = 0; i < 29; i++)
+        huge[i] = 1e38f;
+    assert_ok(bnnep_checkpoint_save(net.optimizer, path, "good"));
+    assert_ok(bnnep_stage(ws, (const float[VALUES]){1.0f}, (const float[20]){1.0f}, 1));
+    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
+    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 1, 0.5f, NULL));
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_NUDGED, 1, huge, 29));
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_NUDGED, 2, huge, 20));
+    assert_ok(bnnep_learn(net.optimizer, ws, 0.5f, NULL));
+    assert_refused(bnnep_checkpoint_save(net.optimizer, path, "bad"), BNNEP_ERROR_DATA,
+                   "run.safetensors: not written: tensor connection.1.momentum: element 0 is inf");
+    char note[8];
+    assert_ok(bnnep_file_note(path, note, sizeof note, NULL));
+    assert_string_equal(note, "good");
+    net_free(&net);
+}
+
+static mode_t mode_under(mode_t mask, const struct net *net) {
+    struct stat about;
+    unlink(path);
+    const mode_t before = umask(mask);
+    assert_ok(bnnep_checkpoint_save(net->optimizer, path, NULL));
+    umask(before);
+    assert_int_equal(stat(path, &about), 0);
+    return about.st_mode & 0777;
+}
+
+/* Files are made as others are, by the umask; what a killed write left is used up; two writers are kept apart. */
+static void writing(void **state) {
+    (void)state;
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct net net = net_make(&shape, "cpu");
+    char part[sizeof path + 8];
+    snprintf(part, sizeof part, "%s.part", path);
+    assert_int_equal(mode_under(077, &net), 0600);
+    assert_int_equal(mode_under(022, &net), 0644);
+    FILE *left = fopen(part, "w");
+    assert_non_null(left);
+    assert_int_equal(flock(fileno(left), LOCK_EX), 0);
+    for (int i = 0; i < 30000; i++)
+        fputc('x', left);
+    fflush(left);
+    assert_refused(bnnep_checkpoint_save(net.optimizer, path, NULL), BNNEP_ERROR_FILE, "somebody else is writing it");
+    fclose(left);
+    assert_ok(bnnep_checkpoint_save(net.optimizer, path, NULL));
+    assert_int_equal(access(part, F_OK), -1);
+    assert_ok(bnnep_checkpoint_load(net.optimizer, path));
+    assert_refused(bnnep_checkpoint_save(net.optimizer, path, "\xff"), BNNEP_ERROR_ARGUMENT, "the note is not UTF-8");
+    net_free(&net);
 }
 
 /* An inference file makes the same network, convolutions included, on any backend. */
@@ -363,16 +467,25 @@ static void claims(void **state) {
     bnnep_network_free(network);
     uint8_t *bytes = read_file(&size);
     assert_int_equal(sizeof from, sizeof to);
-    rewrite(bytes, size, from, to);
+    memcpy(find_text(bytes, size, from), to, strlen(to));
+    seal(bytes, size);
     assert_refused(bnnep_network_load(path, NULL, &network), BNNEP_ERROR_FORMAT,
                    "connection.0.signs is U8 [5, 3], expected U8 [5, 19125000]");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resumes),   cmocka_unit_test(whole_report), cmocka_unit_test(changed_on_the_way),
-        cmocka_unit_test(damage),    cmocka_unit_test(other_runs),   cmocka_unit_test(foreign),
-        cmocka_unit_test(inference), cmocka_unit_test(claims),
+        cmocka_unit_test(resumes),
+        cmocka_unit_test(whole_report),
+        cmocka_unit_test(changed_on_the_way),
+        cmocka_unit_test(damage),
+        cmocka_unit_test(other_runs),
+        cmocka_unit_test(foreign),
+        cmocka_unit_test(inference),
+        cmocka_unit_test(claims),
+        cmocka_unit_test(writing),
+        cmocka_unit_test(impossible_values),
+        cmocka_unit_test(diverged),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);
 }

@@ -220,6 +220,11 @@ class Checkpoints(unittest.TestCase):
         shapes = ((2, 1, 5, 5), (3, 2, 5, 5), (10, 3 * 7 * 7))
         self.there_and_back(shapes, ("--preset", "mnist-conv", "--convList", 3, 2, 1), ("--padding", 2))
 
+    def test_normalisation(self):
+        save(self.checkpoint, draw(7, (12, 3 * 32 * 32), (10, 12)))
+        self.convert("--dataset", "cifar10")
+        self.assertRegex(self.read(self.network)[1]["note"], r" mean=0.4914,0.4822,0.4465 deviation=0.247,0.243,0.261$")
+
     def test_there_and_back_binary_activations(self):
         small = ("--preset", "mnist-fc1-bin", "--layersList", 784, 33, 100, "--rho_threshold", 0.3)
         options = ("--binary_settings", "bin_W_N", "--expand_output", 10, "--rho_threshold", 0.3)

@@ -26,6 +26,15 @@ static struct shape shape_of(int32_t dynamics, uint64_t seed) {
     };
 }
 
+/* The same with a convolution in front. */
+static struct shape convolutional(int32_t dynamics) {
+    struct shape shape = shape_of(dynamics, 1);
+    shape.height = 7;
+    shape.width = 11;
+    shape.units[1] = 9;
+    return shape;
+}
+
 /* Two shuffled epochs. */
 static struct net train(const struct shape *shape, const char *backend) {
     struct stream stream = {1};
@@ -47,8 +56,8 @@ static struct net train(const struct shape *shape, const char *backend) {
 
 static void threads(void **state) {
     (void)state;
-    for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
-        const struct shape shape = shape_of(dynamics, 1);
+    for (int32_t kind = 0; kind < 4; kind++) {
+        const struct shape shape = kind < 2 ? shape_of(kind, 1) : convolutional(kind - 2);
         struct net one = train(&shape, "cpu:threads=1"), two = train(&shape, "cpu:threads=2");
         struct net five = train(&shape, "cpu:threads=5");
         assert_same_network(&one, &two);
@@ -61,11 +70,13 @@ static void threads(void **state) {
 
 static void backends(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_BINARY_ACTIVATIONS, 1);
-    struct net ref = train(&shape, "ref"), cpu = train(&shape, "cpu");
-    assert_same_network(&ref, &cpu);
-    net_free(&ref);
-    net_free(&cpu);
+    const struct shape shapes[] = {shape_of(BNNEP_BINARY_ACTIVATIONS, 1), convolutional(BNNEP_BINARY_ACTIVATIONS)};
+    for (int i = 0; i < 2; i++) {
+        struct net ref = train(&shapes[i], "ref"), cpu = train(&shapes[i], "cpu");
+        assert_same_network(&ref, &cpu);
+        net_free(&ref);
+        net_free(&cpu);
+    }
 }
 
 static void seeds(void **state) {

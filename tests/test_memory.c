@@ -4,8 +4,11 @@
  * The linker sends this program's and the library's allocations through here (--wrap). Also: the forecast of
  * bnnep_network_memory() against what is really taken, and that training allocates nothing in the batch loop.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include <zlib.h>
 
 #include "support.h"
 
@@ -45,8 +48,10 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
 }
 
 static const bnnep_connection connections[] = {BNNEP_FC(30), BNNEP_FC(10)};
+static const bnnep_connection convolutional[] = {BNNEP_CONV(4, 3, 1, 2), BNNEP_FC(10)};
 static const double rates[] = {0.1, 0.1};
 static const char *const backends[] = {"ref", "cpu:threads=2"};
+static const char *const file = "memory-test.safetensors";
 
 /* One of the calls below, as often as there are allocations in it. Success ends the row. */
 typedef bnnep_status (*attempt)(void *arg);
@@ -135,11 +140,32 @@ static bnnep_status train(void *arg) {
     return bnnep_train_epoch(t->optimizer, t->dataset, 2, NULL, NULL, NULL);
 }
 
+static size_t weights_of(const struct things *t) {
+    bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+    bnnep_network_get_connection(t->network, 1, &info);
+    return (size_t)(info.rows * info.columns);
+}
+
 static bnnep_status copy_signs(void *arg) {
     struct things *t = arg;
     int8_t signs[300];
-    const bnnep_status status = bnnep_network_get_signs(t->network, 1, signs, 300);
-    return status == BNNEP_OK ? bnnep_network_set_signs(t->network, 1, signs, 300) : status;
+    const bnnep_status status = bnnep_network_get_signs(t->network, 1, signs, weights_of(t));
+    return status == BNNEP_OK ? bnnep_network_set_signs(t->network, 1, signs, weights_of(t)) : status;
+}
+
+static bnnep_status save(void *arg) {
+    return bnnep_checkpoint_save(((struct things *)arg)->optimizer, file, "note");
+}
+
+static bnnep_status load(void *arg) {
+    return bnnep_checkpoint_load(((struct things *)arg)->optimizer, file);
+}
+
+static bnnep_status load_network(void *arg) {
+    bnnep_network *network;
+    const bnnep_status status = bnnep_network_load(file, &((struct things *)arg)->options, &network);
+    bnnep_network_free(network);
+    return status;
 }
 
 static struct things things_for(const char *backend) {
@@ -152,39 +178,84 @@ static struct things things_for(const char *backend) {
     return t;
 }
 
+/* A call that fails half-way leaves the signs and the position as they were. */
+static void fail_training(struct things *t) {
+    int8_t before[300], after[300];
+    uint64_t batches = 1;
+    const size_t weights = weights_of(t);
+    assert_ok(bnnep_network_get_signs(t->network, 1, before, weights));
+    left = 0; /* the order of the epoch cannot be allocated */
+    const bnnep_status failed = train(t);
+    left = -1;
+    assert_int_equal(failed, BNNEP_ERROR_MEMORY);
+    assert_ok(bnnep_network_get_signs(t->network, 1, after, weights));
+    assert_memory_equal(before, after, weights);
+    assert_ok(bnnep_optimizer_get_position(t->optimizer, &batches, NULL));
+    assert_int_equal(batches, 0);
+    fail_each(train, t);
+    assert_ok(bnnep_network_get_signs(t->network, 1, before, weights));
+    fail_each(copy_signs, t);
+    fail_each(save, t);
+    fail_each(load, t);
+    fail_each(load_network, t);
+    assert_ok(bnnep_network_get_signs(t->network, 1, after, weights));
+    assert_memory_equal(before, after, weights);
+    unlink(file);
+}
+
 static void every_allocation(void **state) {
     (void)state;
     fail_each(read_files, NULL);
-    for (size_t b = 0; b < 2; b++) {
-        struct things t = things_for(backends[b]);
+    for (size_t b = 0; b < 4; b++) {
+        struct things t = things_for(backends[b % 2]);
+        if (b >= 2) {
+            t.options.connections = convolutional;
+            t.options.input_channels = 1;
+            t.options.input_height = 4;
+            t.options.input_width = 5;
+        }
         fail_each(make_network, &t);
         fail_each(make_optimizer, &t);
         fail_each(make_workspace, &t);
         fail_each(make_dataset, &t);
         fail_each(shuffle, &t);
         fail_each(subset_of_shuffled, &t);
-        int8_t before[300], after[300];
-        uint64_t batches = 1;
-        assert_ok(bnnep_network_get_signs(t.network, 1, before, 300));
-        left = 0; /* the order of the epoch cannot be allocated */
-        const bnnep_status failed = train(&t);
-        left = -1;
-        assert_int_equal(failed, BNNEP_ERROR_MEMORY);
-        assert_ok(bnnep_network_get_signs(t.network, 1, after, 300));
-        assert_memory_equal(before, after, sizeof before);
-        assert_ok(bnnep_optimizer_get_position(t.optimizer, &batches, NULL));
-        assert_int_equal(batches, 0);
-        fail_each(train, &t);
-        assert_ok(bnnep_network_get_signs(t.network, 1, before, 300));
-        fail_each(copy_signs, &t);
-        assert_ok(bnnep_network_get_signs(t.network, 1, after, 300));
-        assert_memory_equal(before, after, sizeof before);
+        fail_training(&t);
         bnnep_dataset_free(t.other);
         bnnep_dataset_free(t.dataset);
         bnnep_workspace_free(t.workspace);
         bnnep_optimizer_free(t.optimizer);
         bnnep_network_free(t.network);
     }
+}
+
+/* A small file that claims a large network: noticed before there is memory for it. */
+static void large_claims(void **state) {
+    (void)state;
+    char header[1024], digest[9];
+    bnnep_network *network;
+    const int length = snprintf(
+        header, sizeof header, "%s%-600s",
+        "{\"__metadata__\":{\"format\":\"bnnep-network\",\"format_version\":\"1\",\"digest\":\"00000000\",\"network\":"
+        "\"{\\\"dynamics\\\":0,\\\"input\\\":[60000,1,1],\\\"classes\\\":10,\\\"expand_output\\\":6000,\\\"theta\\\":0.5,"
+        "\\\"gamma_neur\\\":0.5,\\\"free_steps\\\":5,\\\"settle_tolerance\\\":0.0,\\\"connections\\\":[{\\\"kind\\\":0,",
+        "\\\"outputs\\\":60000,\\\"kernel\\\":0,\\\"padding\\\":0,\\\"pool\\\":0}]}\"},\"connection.0.alpha\":"
+        "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}");
+    const unsigned padded = (unsigned)(length + 7) / 8 * 8;
+    memset(header + length, ' ', padded - (unsigned)length);
+    snprintf(digest, sizeof digest, "%08lx",
+             crc32(crc32(0, (const Bytef *)header, padded), (const Bytef *)"\0\0\0\0", 4));
+    memcpy(strstr(header, "00000000"), digest, 8);
+    const unsigned char prefix[8] = {(unsigned char)padded, (unsigned char)(padded >> 8)};
+    FILE *to = fopen(file, "wb");
+    assert_non_null(to);
+    assert_int_equal(fwrite(prefix, 1, 8, to) + fwrite(header, 1, padded, to) + fwrite("\0\0\0\0", 1, 4, to),
+                     12 + padded);
+    fclose(to);
+    requested = 0;
+    assert_refused(bnnep_network_load(file, NULL, &network), BNNEP_ERROR_FORMAT, "has no tensor connection.0.bias");
+    assert_true(requested < 1 << 20);
+    unlink(file);
 }
 
 /* Within 2 %. */
@@ -235,6 +306,6 @@ static void batch_loop(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation), cmocka_unit_test(forecast),
-                                       cmocka_unit_test(batch_loop)};
+                                       cmocka_unit_test(batch_loop), cmocka_unit_test(large_claims)};
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
 }

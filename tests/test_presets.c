@@ -112,6 +112,29 @@ static void overriding(void **state) {
     assert_int_equal(o.learn_alpha, 1);
 }
 
+/* Options that are written as text and read again are the same, whatever is in the words. */
+static void written(void **state) {
+    (void)state;
+    char odd[] = "a b\n%41\377", again[] = "--preset cifar10-conv-alpha --gamma_neur 0.1";
+    struct options o = parse_line(again);
+    o.data = odd;
+    o.beta = 1.0 / 3.0;
+    o.no_shuffle = true;
+    o.seed = 1234567890123;
+    char *text = options_write(&o), **words = NULL;
+    assert_non_null(text);
+    assert_null(strstr(text, "gamma_neur")); /* does not apply */
+    struct options read;
+    const int count = options_split(text, &words);
+    assert_int_equal(options_read(&read, count, words), -1);
+    assert_string_equal(read.data, odd);
+    assert_true(read.no_shuffle && read.seed == o.seed);
+    o.gamma_neur = 0.5;
+    assert_same(&o, &read);
+    free(text);
+    free(words);
+}
+
 static void nearest_name(void **state) {
     (void)state;
     const char *const names[] = {"gamma", "gamma_neur", "beta", "epochs"};
@@ -123,6 +146,6 @@ static void nearest_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(presets_are_commands), cmocka_unit_test(overriding),
-                                       cmocka_unit_test(nearest_name)};
+                                       cmocka_unit_test(nearest_name), cmocka_unit_test(written)};
     return cmocka_run_group_tests_name("presets", tests, NULL, NULL);
 }

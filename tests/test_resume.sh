@@ -22,18 +22,23 @@ data() {
     tail -c +$((9 + length)) "$1"
 }
 
+# start: begins the run that is going to be killed, and waits for its first checkpoint
+start() {
+    # shellcheck disable=SC2086
+    "$train" $options --out "$work/killed" --checkpoint-minutes 0.0005 >"$work/killed.out" 2>"$work/killed.err" &
+    pid=$!
+    folder=
+    until [ -n "$folder" ] && [ -e "$folder/checkpoint.safetensors" ]; do
+        folder=$(dirname "$(find "$work/killed" -name results.csv 2>/dev/null)")
+        kill -0 $pid 2>/dev/null || break
+    done
+}
+
 # shellcheck disable=SC2086
 "$train" $options --out "$work/whole" >"$work/whole.out" 2>"$work/whole.err" || fail "the run that is not killed"
 whole=$(dirname "$(find "$work/whole" -name results.csv)")
 
-# shellcheck disable=SC2086
-"$train" $options --out "$work/killed" --checkpoint-minutes 0.0005 >"$work/killed.out" 2>"$work/killed.err" &
-pid=$!
-folder=
-until [ -n "$folder" ] && [ -e "$folder/checkpoint.safetensors" ]; do
-    folder=$(dirname "$(find "$work/killed" -name results.csv 2>/dev/null)")
-    kill -0 $pid 2>/dev/null || break
-done
+start
 seed=12345
 killed=0
 resumed=0
@@ -45,14 +50,7 @@ while [ $killed -lt "$kills" ]; do
     status=$?
     if [ $status -eq 0 ]; then # it came to its end: start over from a copy of the beginning
         rm -rf "$work/killed"
-        # shellcheck disable=SC2086
-        "$train" $options --out "$work/killed" --checkpoint-minutes 0.0005 >"$work/killed.out" 2>"$work/killed.err" &
-        pid=$!
-        folder=
-        until [ -n "$folder" ] && [ -e "$folder/checkpoint.safetensors" ]; do
-            folder=$(dirname "$(find "$work/killed" -name results.csv 2>/dev/null)")
-            kill -0 $pid 2>/dev/null || break
-        done
+        start
         continue
     fi
     [ $status -eq 137 ] || fail "a resumed run ended with status $status"

@@ -46,10 +46,16 @@ static double train(struct net *net) {
 static void exact(void **state) {
     (void)state;
     for (size_t b = 0; b < BACKENDS; b++)
-        for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
-            struct shape early = shape_of(dynamics, 0.0f), never = shape_of(dynamics, -1.0f);
+        for (int32_t kind = 0; kind < 4; kind++) {
+            struct shape early = shape_of(kind % 2, 0.0f), never = shape_of(kind % 2, -1.0f);
             early.connections = never.connections = 2; /* deeper ones flutter in the last bit */
             early.units[2] = never.units[2] = 10;
+            if (kind >= 2) { /* a convolution in front */
+                early.units[0] = never.units[0] = 54;
+                early.units[1] = never.units[1] = 8;
+                early.height = never.height = 6;
+                early.width = never.width = 9;
+            }
             struct net a = net_make(&early, backends[b]), c = net_make(&never, backends[b]);
             const double steps = train(&a);
             assert_true(steps < 79.0); /* else nothing ended early */
@@ -63,9 +69,16 @@ static void exact(void **state) {
 /* A sample's states must not depend on the others in its batch, settled or not. */
 static void by_sample(void **state) {
     (void)state;
-    for (size_t b = 0; b < BACKENDS; b++) {
-        const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1e-3f);
-        struct net net = net_make(&shape, backends[b]);
+    for (size_t b = 0; b < 2 * BACKENDS; b++) {
+        struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1e-3f);
+        if (b >= BACKENDS) { /* a convolution in front */
+            shape.units[0] = 54;
+            shape.units[1] = 8;
+            shape.height = 6;
+            shape.width = 9;
+        }
+        const size_t values = (size_t)shape.units[0];
+        struct net net = net_make(&shape, backends[b % BACKENDS]);
         struct stream stream = {8};
         float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
         float together[SAMPLES][10], alone[10];
@@ -76,7 +89,7 @@ static void by_sample(void **state) {
         assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &all));
         assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, together[0], SAMPLES * 10));
         for (size_t n = 0; n < SAMPLES; n++) {
-            assert_ok(bnnep_stage(ws, x + n * 53, NULL, 1));
+            assert_ok(bnnep_stage(ws, x + n * values, NULL, 1));
             assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &one));
             assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, alone, 10));
             assert_memory_equal(together[n], alone, sizeof alone);

@@ -19,19 +19,32 @@
 
 enum { SAMPLES = 90, VALUES = 64, THREADS = 4 };
 
-static const struct shape shape = {
-    .connections = 2,
-    .units = {VALUES, 130, 10},
-    .free_steps = 15,
-    .nudged_steps = 5,
-    .max_batch = 40,
-    .gamma = 0.1,
-    .threshold = 0.001,
-    .seed = 3,
-};
+static const struct shape shapes[] = {{
+                                          .connections = 2,
+                                          .units = {VALUES, 130, 10},
+                                          .free_steps = 15,
+                                          .nudged_steps = 5,
+                                          .max_batch = 40,
+                                          .gamma = 0.1,
+                                          .threshold = 0.001,
+                                          .seed = 3,
+                                      },
+                                      {
+                                          .connections = 2,
+                                          .units = {VALUES, 12, 10},
+                                          .height = 8,
+                                          .width = 8,
+                                          .free_steps = 15,
+                                          .nudged_steps = 5,
+                                          .max_batch = 40,
+                                          .gamma = 0.1,
+                                          .threshold = 0.001,
+                                          .seed = 3,
+                                      }};
 
 struct job {
     pthread_t thread;
+    const struct shape *shape;
     const bnnep_network *network; /* shared */
     const float *x;
     const int32_t *labels;
@@ -55,24 +68,23 @@ static void *predict(void *arg) {
 
 static void *train(void *arg) {
     struct job *job = arg;
-    struct net net = net_make(&shape, "cpu:threads=2");
+    struct net net = net_make(job->shape, "cpu:threads=2");
     for (int i = 0; i < 3; i++)
         job->status = bnnep_train_batch(net.optimizer, job->x, job->labels, 40, NULL);
     net_free(&net);
     return NULL;
 }
 
-static void together(void **state) {
-    (void)state;
+static void work_together(const struct shape *shape) {
     static struct job jobs[2 * THREADS];
     static float wanted[SAMPLES * 10];
     struct stream stream = {1};
     float *x = random_pixels(&stream, SAMPLES, VALUES);
     int32_t *labels = random_labels(&stream, SAMPLES, 10);
-    struct net net = net_make(&shape, "cpu:threads=2");
+    struct net net = net_make(shape, "cpu:threads=2");
     assert_ok(bnnep_predict(net.network, NULL, x, SAMPLES, BNNEP_READ_AVERAGE, wanted, NULL));
     for (int i = 0; i < 2 * THREADS; i++) {
-        jobs[i] = (struct job){.network = net.network, .x = x, .labels = labels, .threads = 1 + i % 3};
+        jobs[i] = (struct job){.shape = shape, .network = net.network, .x = x, .labels = labels, .threads = 1 + i % 3};
         assert_int_equal(pthread_create(&jobs[i].thread, NULL, i < THREADS ? predict : train, &jobs[i]), 0);
     }
     for (int i = 0; i < 2 * THREADS; i++)
@@ -85,6 +97,12 @@ static void together(void **state) {
     free(x);
     free(labels);
     net_free(&net);
+}
+
+static void together(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        work_together(&shapes[i]);
 }
 
 /* Errors are the thread's own. */
@@ -114,7 +132,7 @@ static void forked(void **state) {
     struct stream stream = {1};
     float *x = random_pixels(&stream, 40, VALUES);
     int32_t *labels = random_labels(&stream, 40, 10);
-    struct net net = net_make(&shape, "cpu:threads=3");
+    struct net net = net_make(&shapes[0], "cpu:threads=3");
     assert_ok(bnnep_train_batch(net.optimizer, x, labels, 40, NULL)); /* the pool's threads exist now */
     size_t count;
     int channel[2];

@@ -1,42 +1,13 @@
 #!/bin/sh
 # bnnep-train as a user meets it: test_train_program.sh PROGRAM SAMPLE_FOLDER
 set -u
-unset BNNEP_DATA
-train=$1
-sample=$2
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-failed=0
-passed=0
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
 
-ok() {
-    passed=$((passed + 1))
-}
-wrong() {
-    failed=$((failed + 1))
-    echo "FAILED: $*"
-    sed 's/^/  stdout: /' "$work/out"
-    sed 's/^/  stderr: /' "$work/err"
-}
-# run STATUS ARGUMENT...: runs the program, expects the exit status
-run() {
-    expected=$1
-    shift
-    (cd "$work" && "$train" "$@") >"$work/out" 2>"$work/err" </dev/null
-    status=$?
-    if [ "$status" -eq "$expected" ]; then ok; else wrong "status $status, expected $expected: $*"; fi
-}
-# says FILE PATTERN: the output (out or err) holds a line that matches
-says() {
-    if grep -Eq -e "$2" "$work/$1"; then ok; else wrong "std$1 does not say: $2"; fi
-}
 # like_first yes|no WHAT: is the last run's output, but for the time, that in the file "first"?
 like_first() {
     if sed 's/ seconds.*//' "$work/out" | cmp -s - "$work/first"; then is=yes; else is=no; fi
     if [ $is = "$1" ]; then ok; else wrong "$2"; fi
-}
-silent() {
-    if [ -s "$work/$1" ]; then wrong "std$1 is not empty"; else ok; fi
 }
 small="--layersList 784 40 10 --gamma 1e-3 1e-3 --gradThreshold 1e-5 1e-5 --lrBias 0.025 0.05 --T 20 --data $sample"
 few="--train-limit 200 --test-limit 100 --epochs 2"
@@ -61,6 +32,29 @@ like_first no "--seed 1 gives the run of seed 0"
 # shellcheck disable=SC2086
 run 0 $small $few --no-shuffle
 like_first no "--no-shuffle changes nothing"
+
+# lrAlpha is divided from its epoch on, counted from 1, by decayLrAlpha
+alpha="--learnAlpha 1 --lrAlpha 0.5 0.5"
+# shellcheck disable=SC2086
+run 0 $small $few $alpha
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+cp "$work/first" "$work/undecayed"
+# shellcheck disable=SC2086
+run 0 $small $few $alpha --decayLrAlpha 4 --epochDecayLrAlpha 3
+like_first yes "lrAlpha decays before its epoch"
+# shellcheck disable=SC2086
+run 0 $small $few $alpha --decayLrAlpha 4 --epochDecayLrAlpha 2
+like_first no "lrAlpha does not decay in its epoch"
+if [ "$(sed 's/ seconds.*//;q' "$work/out")" = "$(head -n 1 "$work/undecayed")" ]; then ok; else wrong "lrAlpha decays too early"; fi
+# shellcheck disable=SC2086
+run 0 $small $few --learnAlpha 1 --lrAlpha 0.125 0.125
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+# shellcheck disable=SC2086
+run 0 $small $few $alpha --decayLrAlpha 4 --epochDecayLrAlpha 1
+like_first yes "lrAlpha is not divided by decayLrAlpha"
+# shellcheck disable=SC2086
+run 0 $small $few $alpha --decayLrAlpha 4 --epochDecayLrAlpha 1 --test_batchSize 7
+like_first yes "--test_batchSize changes results"
 
 # lists of the command line are output first: flips are input first
 # shellcheck disable=SC2086
@@ -165,17 +159,6 @@ for each in "$work"/together/*/*/S-*; do
     run 0 --resume "$each" --epochs 3 # it reads checkpoint.safetensors
 done
 
-# the trained network, read again
-classify=$(dirname "$train")/bnnep-classify
-"$classify" "$folder/network.safetensors" "$sample/t10k-images-idx3-ubyte.gz" >"$work/out" 2>"$work/err" || wrong "bnnep-classify"
-if [ "$(grep -Ec '^image=[0-9]+ class=[0-9] scores=([0-9.]+,){9}[0-9.]+$' "$work/out")" -eq 1000 ]; then ok; else wrong "classes"; fi
-gzip -dc "$sample/t10k-images-idx3-ubyte.gz" >"$work/images"
-{ printf 'P5\n# a digit\n28 28\n255\n'; tail -c +801 "$work/images" | head -c 784; } >"$work/digit.pgm"
-"$classify" "$folder/network.safetensors" "$work/digit.pgm" >"$work/one" 2>"$work/err" || wrong "bnnep-classify digit.pgm"
-if [ "$(sed 's/image=0/image=1/' "$work/one")" = "$(sed -n 2p "$work/out")" ]; then ok; else wrong "PGM and IDX differ"; fi
-"$classify" "$folder/results.csv" "$work/digit.pgm" >"$work/out" 2>"$work/err" && wrong "results.csv is no network"
-says err 'results.csv: '
-
 # wrong usage: status 2, words on standard error, nothing on standard output
 run 2
 silent out
@@ -217,6 +200,13 @@ says err '--layersList begins with 700 units, but an image has 784 values'
 # shellcheck disable=SC2086
 run 2 $small --layersList 784 40 11
 says err 'the last layer has 11 units'
+conv="--archi conv --layersList 10 --kernelSize 5 --Fpool 2 --classi_gamma 1e-3 --classi_threshold 1e-5 --lrBias 0.1 0.1 0.1"
+# shellcheck disable=SC2086
+run 2 $conv --data "$sample" --convList 4 4 3 --conv_gamma 1e-3 1e-3 --conv_threshold 1e-5 1e-5
+says err '--convList ends with 3 channels, but an image has 1'
+# shellcheck disable=SC2086
+run 2 $conv --data "$sample" --convList 4 4 1 --conv_gamma 1e-3 --conv_threshold 1e-5 1e-5
+says err '--conv_gamma has 1 values, the network has 2 convolutions'
 # shellcheck disable=SC2086
 run 2 $small --activationFun heaviside
 says err 'bin_W goes with --activationFun hardsigm'
@@ -253,5 +243,4 @@ if [ $status -eq 0 ]; then ok; else wrong "Ctrl-C: status $status"; fi
 says err 'interrupted'
 if grep -Evq '^epoch=.* seconds=[0-9.]+$' "$work/out"; then wrong "Ctrl-C: a torn line"; else ok; fi
 
-echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ]
+finish

@@ -212,6 +212,44 @@ static void parameters(void **state) {
     net_free(&b);
 }
 
+/* Momenta start from 2 gamma N(0, 1) if asked to: once, so that the first update leaves (1-gamma) of it, and later ones
+ * no more than the momentum forgets. Nothing flips here, so that two networks see the same gradients. */
+static void momentum_noise(void **state) {
+    (void)state;
+    enum { WEIGHTS = 64 * VALUES };
+    static float x[BATCH * VALUES], noise[WEIGHTS], with[WEIGHTS], without[WEIGHTS];
+    int32_t y[BATCH];
+    bnnep_dataset *data = sample(BNNEP_TRAINING_SET, BATCH);
+    struct shape plain = shape;
+    plain.gamma = 0.125;
+    plain.threshold = 1e30;
+    struct shape noisy = plain;
+    noisy.momentum_noise = true;
+    struct net a = net_make(&plain, "cpu"), b = net_make(&noisy, "cpu");
+    double mean = 0.0, square = 0.0;
+    assert_ok(bnnep_optimizer_get_momentum(a.optimizer, 0, without, WEIGHTS));
+    assert_ok(bnnep_optimizer_get_momentum(b.optimizer, 0, noise, WEIGHTS));
+    for (size_t i = 0; i < WEIGHTS; i++) {
+        assert_true(without[i] == 0.0f);
+        mean += (double)noise[i] / WEIGHTS;
+        square += (double)noise[i] * (double)noise[i] / WEIGHTS;
+    }
+    assert_true(fabs(mean) < 5e-3); /* 4.5 sigma of 50176 draws */
+    assert_true(fabs(sqrt(square) - 2 * 0.125) < 3e-3);
+    assert_ok(bnnep_dataset_read(data, 0, BATCH, x, y));
+    for (int batch = 0; batch < 3; batch++) {
+        assert_ok(bnnep_train_batch(a.optimizer, x, y, BATCH, NULL));
+        assert_ok(bnnep_train_batch(b.optimizer, x, y, BATCH, NULL));
+    }
+    assert_ok(bnnep_optimizer_get_momentum(a.optimizer, 0, without, WEIGHTS));
+    assert_ok(bnnep_optimizer_get_momentum(b.optimizer, 0, with, WEIGHTS));
+    for (size_t i = 0; i < WEIGHTS; i++) /* (1 - 1/8)^3 of the noise */
+        assert_true(fabs((double)with[i] - (double)without[i] - 0.669921875 * (double)noise[i]) < 1e-6);
+    bnnep_dataset_free(data);
+    net_free(&a);
+    net_free(&b);
+}
+
 /* Bits beyond the last column must be 0. */
 static void tail_bits(void **state) {
     (void)state;
@@ -420,6 +458,7 @@ int main(void) {
         cmocka_unit_test(ties),
         cmocka_unit_test(steps_of_bptt),
         cmocka_unit_test(learns),
+        cmocka_unit_test(momentum_noise),
     };
     return cmocka_run_group_tests_name("training", tests, NULL, NULL);
 }

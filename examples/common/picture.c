@@ -2,7 +2,6 @@
 #include "picture.h"
 
 #include <ctype.h>
-#include <stdlib.h>
 
 /* The next number of the header, after white space and comments; -1 if there is none. */
 static int header_number(FILE *file) {
@@ -24,16 +23,20 @@ int picture_header(FILE *file, struct picture *picture) {
     picture->channels = second == '5' ? 1 : 3;
     picture->width = header_number(file);
     picture->height = header_number(file);
-    return picture->width > 0 && picture->height > 0 && header_number(file) == 255 ? 1 : -1;
+    picture->largest = header_number(file);
+    return picture->width > 0 && picture->height > 0 && picture->largest > 0 && picture->largest < 256 ? 1 : -1;
 }
 
-int picture_values(FILE *file, const struct picture *picture, float *values) {
+const char *picture_values(FILE *file, const struct picture *picture, float *values) {
     const size_t channels = (size_t)picture->channels;
     const size_t pixels = (size_t)picture->height * (size_t)picture->width;
-    unsigned char *bytes = malloc(channels * pixels);
-    const int status = bytes && fread(bytes, 1, channels * pixels, file) == channels * pixels ? 0 : -1;
-    for (size_t v = 0; status == 0 && v < channels * pixels; v++) /* from interleaved to planar */
-        values[v] = (float)bytes[v % pixels * channels + v / pixels] / 255.0f;
-    free(bytes);
-    return status;
+    for (size_t v = 0; v < channels * pixels; v++) { /* from interleaved to planar */
+        const int byte = fgetc(file);
+        if (byte == EOF)
+            return "ends before its last pixel";
+        if (byte > picture->largest)
+            return "has a pixel above the largest value that its header tells";
+        values[v % channels * pixels + v / channels] = (float)byte / (float)picture->largest;
+    }
+    return fgetc(file) == EOF ? NULL : "goes on after its last pixel";
 }

@@ -22,6 +22,8 @@ import numpy as np
 import torch_file
 
 INPUTS = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+# what bnnep-classify applies to the images, from the note; as bnnep-train writes it
+NORMALISATION = {"mnist": "", "cifar10": " mean=0.4914,0.4822,0.4465 deviation=0.247,0.243,0.261"}
 CLASSES = 10
 FULLY_CONNECTED, CONVOLUTION = 0, 1
 
@@ -233,7 +235,7 @@ def main():
         "format": "bnnep-network",
         "format_version": "1",
         "library": "convert_checkpoint.py",
-        "note": note,
+        "note": note + NORMALISATION[options.dataset],
         "network": compact(describe(layers, options)),
     }
     write(options.network, pack(metadata, list_tensors(layers)))

@@ -2,50 +2,69 @@
 #include "folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+static const char checkpoint[] = "checkpoint.safetensors", previous[] = "checkpoint-previous.safetensors",
+                  next[] = "checkpoint-next.safetensors", best[] = "checkpoint-best.safetensors",
+                  network[] = "network.safetensors", results[] = "results.csv",
+                  hyperparameters[] = "Hyperparameters.txt";
 
 static int complain(const char *path) {
     fprintf(stderr, "bnnep-train: %s: %s\n", path, strerror(errno));
     return 1;
 }
 
-static const char *inside(const struct folder *folder, const char *name, char path[4096]) {
+static char *inside(const struct folder *folder, const char *name, char path[4096]) {
     snprintf(path, 4096, "%s/%s", folder->path, name);
     return path;
 }
 
-/* --- the note: "best=<error>", then the words of the command line, one a line ------------------------------------- */
+static int lock(struct folder *folder) {
+    const int file = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return complain(folder->path);
+    folder->lock = file;
+    if (flock(file, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno != EWOULDBLOCK)
+        return complain(folder->path);
+    fprintf(stderr, "bnnep-train: %s: another bnnep-train is at work in this folder\n", folder->path);
+    return 1;
+}
 
-static char *make_note(const struct options *options, int argc, char **argv) {
-    char *data = options->data ? realpath(options->data, NULL) : NULL; /* the run may go on from elsewhere */
-    size_t length = 16 + (data ? strlen(data) : 0);
-    for (int i = 1; i < argc; i++)
-        length += strlen(argv[i]) + 1;
-    char *note = malloc(length), *to = note;
-    for (int i = 1; note && i < argc; i++)
-        to += sprintf(to, "%s\n", argv[i]);
-    if (note && data)
-        to += sprintf(to, "--data\n%s\n", data);
+/* --- the note ---------------------------------------------------------------------------------------------------- */
+
+static char *make_note(const struct folder *folder) {
+    const size_t room = strlen(folder->data) + strlen(folder->options) + 64;
+    char *note = malloc(room);
     if (note)
-        *to = '\0';
-    free(data);
+        snprintf(note, room, "best=%.17g %s\n%s", folder->best, folder->data, folder->options);
     return note;
 }
 
-static char *with_best(const struct folder *folder) {
-    char *text = malloc(strlen(folder->note) + 64);
-    if (text)
-        sprintf(text, "best=%.17g\n%s", folder->best, folder->note);
-    return text;
+/* Takes a note apart. */
+static int read_note(struct folder *folder, const char *note) {
+    int head = 0;
+    const size_t line = strcspn(note, "\n");
+    if (sscanf(note, "best=%lf %n", &folder->best, &head) != 1 || head == 0 || (size_t)head > line ||
+        note[line] == '\0') {
+        fprintf(stderr, "bnnep-train: %s: its checkpoint was not written by this program\n", folder->path);
+        return 1;
+    }
+    folder->data = strndup(note + head, line - (size_t)head);
+    folder->options = strdup(note + line + 1);
+    return folder->data && folder->options ? 0 : complain(folder->path);
 }
 
-static char *read_note(const char *path, bnnep_status *status) {
+static char *note_of(const char *path, bnnep_status *status) {
     size_t length = 0;
     *status = bnnep_file_note(path, NULL, 0, &length);
     char *note = *status == BNNEP_OK ? malloc(length + 1) : NULL;
@@ -54,41 +73,33 @@ static char *read_note(const char *path, bnnep_status *status) {
     return note;
 }
 
-/* The checkpoint to go on from, or the one before it. Its note, or NULL after a message. */
-static char *find_checkpoint(const char *folder, char path[4096]) {
-    static const char *const names[] = {"checkpoint.safetensors", "checkpoint-previous.safetensors"};
-    bnnep_status status;
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, 4096, "%s/%s", folder, names[i]);
-        char *note = read_note(path, &status);
-        if (note)
-            return note;
+int folder_find(struct folder *folder, const char *from, bool work) {
+    const char *const names[] = {checkpoint, previous};
+    char path[4096];
+    *folder = (struct folder){.open = work, .saved_at = progress_now()};
+    snprintf(folder->path, sizeof folder->path, "%s", from);
+    int status = work ? lock(folder) : 0;
+    for (int i = 0; status == 0 && i < 2; i++) {
+        bnnep_status read;
+        char *note = note_of(inside(folder, names[i], path), &read);
+        if (note) {
+            folder->whole = i == 0;
+            status = read_note(folder, note);
+            free(note);
+            return status;
+        }
         fprintf(stderr, "bnnep-train: %s\n", bnnep_last_error());
+        /* another checkpoint helps only against what is missing or damaged */
+        if (read != BNNEP_ERROR_FORMAT && access(path, F_OK) == 0)
+            return 1;
     }
-    return NULL;
+    return 1;
 }
 
-int folder_arguments(const char *folder, int *argc, char ***argv) {
-    char path[4096], *note = find_checkpoint(folder, path);
-    if (!note)
-        return 1;
-    size_t lines = 0;
-    for (const char *at = note; *at; at++)
-        lines += *at == '\n';
-    /* one block: the words' addresses, then the words */
-    char **words = malloc((lines + 2) * sizeof *words + strlen(note) + 1);
-    if (!words) {
-        free(note);
-        return complain(folder);
-    }
-    char *text = strcpy((char *)(words + lines + 2), note), *rest = NULL;
-    *argc = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        words[(*argc)++] = line; /* "best=..." stands where the program's name does */
-    words[*argc] = NULL;
-    *argv = words;
-    free(note);
-    return 0;
+/* Closes a file that was written; false if not all of it is on the disk. */
+static bool close_synced(FILE *file) {
+    const bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
+    return fclose(file) == 0 && written;
 }
 
 /* --- making ---------------------------------------------------------------------------------------------------- */
@@ -141,7 +152,7 @@ static void suffix_of(const struct setup *setup, size_t k, char suffix[32]) {
 
 static int write_header(const struct folder *folder, const struct setup *setup) {
     char path[4096], suffix[32];
-    FILE *file = fopen(inside(folder, "results.csv", path), "w");
+    FILE *file = fopen(inside(folder, results, path), "w");
     if (!file)
         return complain(path);
     fputs("Ave_Train_Error,Ave_Test_Error,Single_Train_Error,Single_Test_Error,Train_Loss,Test_Loss", file);
@@ -150,84 +161,115 @@ static int write_header(const struct folder *folder, const struct setup *setup) 
         fprintf(file, ",Nb_Change_Weights%s,Threshold%s,Gamma%s,Alpha%s", suffix, suffix, suffix, suffix);
     }
     fputs(",Seconds,Steps_Free,Steps_Nudged\n", file);
-    return fclose(file) == 0 ? 0 : complain(path);
+    return close_synced(file) ? 0 : complain(path);
 }
 
-int folder_create(struct folder *folder, const struct setup *setup, const struct options *options, int argc,
-                  char **argv) {
+static int write_options(const struct folder *folder, const struct options *options) {
     char path[4096];
-    *folder = (struct folder){.open = !options->no_save, .best = 101.0, .saved_at = progress_now()};
-    if (!folder->open)
-        return 0;
-    folder->note = make_note(options, argc, argv);
-    int status = folder->note ? make_folders(folder, options) : complain("options");
-    if (status)
-        return status;
-    FILE *file = fopen(inside(folder, "Hyperparameters.txt", path), "w");
+    FILE *file = fopen(inside(folder, hyperparameters, path), "w");
     if (!file)
         return complain(path);
     options_print(options, file);
-    if (fclose(file) != 0)
-        return complain(path);
-    status = write_header(folder, setup);
+    return close_synced(file) ? 0 : complain(path);
+}
+
+int folder_create(struct folder *folder, const struct setup *setup, const struct options *options) {
+    *folder = (struct folder){.open = !options->no_save, .best = 101.0, .saved_at = progress_now()};
+    if (!folder->open)
+        return 0;
+    folder->data = setup_describe_data(setup);
+    folder->options = options_write(options);
+    int status = folder->data && folder->options ? make_folders(folder, options) : complain("options");
+    if (status == 0)
+        status = lock(folder);
+    if (status == 0)
+        status = write_options(folder, options);
+    if (status == 0)
+        status = write_header(folder, setup);
     return status ? status : folder_save(folder, setup);
 }
 
 /* --- going on ---------------------------------------------------------------------------------------------------- */
 
-/* Keeps the header and the first `rows` rows of the results. */
-static int cut_results(const struct folder *folder, uint64_t rows) {
+/* Keeps the header and the first `rows` rows of the results; with no rows to keep, they are begun anew. */
+static int cut_results(const struct folder *folder, const struct setup *setup, uint64_t rows) {
     char path[4096];
-    FILE *file = fopen(inside(folder, "results.csv", path), "r");
-    if (!file)
-        return complain(path);
+    if (rows == 0)
+        return write_header(folder, setup);
+    FILE *file = fopen(inside(folder, results, path), "r");
     uint64_t lines = 0;
-    for (int c; lines <= rows && (c = fgetc(file)) != EOF;)
+    for (int c; file && lines <= rows && (c = fgetc(file)) != EOF;)
         lines += c == '\n';
-    const long length = ftell(file);
-    fclose(file);
-    if (lines <= rows) {
-        fprintf(stderr, "bnnep-train: %s: has %llu rows, the checkpoint stands after epoch %llu\n", path,
-                (unsigned long long)(lines ? lines - 1 : 0), (unsigned long long)rows);
-        return 1;
+    const long length = file ? ftell(file) : 0;
+    if (file)
+        fclose(file);
+    if (lines > rows)
+        return truncate(path, length) == 0 ? 0 : complain(path);
+    fprintf(stderr, "bnnep-train: %s: has %llu rows, the checkpoint stands after epoch %llu\n", path,
+            (unsigned long long)(lines ? lines - 1 : 0), (unsigned long long)rows);
+    return 1;
+}
+
+/* What a killed write left. */
+static void remove_parts(const struct folder *folder) {
+    const char *const names[] = {next, best, network};
+    char path[4096 + 8];
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        strcat(inside(folder, names[i], path), ".part");
+        unlink(path);
     }
-    return truncate(path, length) == 0 ? 0 : complain(path);
+    unlink(inside(folder, next, path));
 }
 
-int folder_resume(struct folder *folder, struct setup *setup, const char *from) {
-    char path[4096];
-    *folder = (struct folder){.open = true, .best = 101.0, .saved_at = progress_now()};
-    snprintf(folder->path, sizeof folder->path, "%s", from);
-    char *note = find_checkpoint(from, path);
-    if (!note)
+int folder_load(const struct folder *folder, struct setup *setup) {
+    char path[4096], *data = setup_describe_data(setup);
+    const bool same = data && strcmp(data, folder->data) == 0;
+    if (!data)
+        return complain(folder->path);
+    if (!same)
+        fprintf(stderr, "bnnep-train: %s: its run has other data: %s, here %s\n", folder->path, folder->data, data);
+    free(data);
+    if (!same)
         return 1;
-    char *words = strchr(note, '\n');
-    folder->best = strtod(note + strlen("best="), NULL);
-    folder->note = strdup(words ? words + 1 : "");
-    free(note);
-    const bnnep_status status = folder->note ? bnnep_checkpoint_load(setup->optimizer, path) : BNNEP_ERROR_MEMORY;
-    uint64_t epochs = 0;
-    if (status != BNNEP_OK)
-        return setup_failed(status);
-    bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
-    return cut_results(folder, epochs);
+    const bnnep_status status =
+        bnnep_checkpoint_load(setup->optimizer, inside(folder, folder->whole ? checkpoint : previous, path));
+    return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
-/* --- writing -------------------------------------------------------------------------------------------------------
- */
+int folder_go_on(struct folder *folder, const struct setup *setup, const struct options *options) {
+    uint64_t epochs = 0;
+    char *words = options_write(options);
+    if (!words)
+        return complain(folder->path);
+    const bool others = strcmp(words, folder->options) != 0;
+    free(folder->options);
+    folder->options = words;
+    remove_parts(folder);
+    bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
+    int status = cut_results(folder, setup, epochs);
+    if (status == 0 && others)
+        status = write_options(folder, options);
+    return status == 0 && others ? folder_save(folder, setup) : status;
+}
 
+/* --- writing ----------------------------------------------------------------------------------------------------- */
+
+/* The new checkpoint is whole before the old ones change their places. */
 int folder_save(struct folder *folder, const struct setup *setup) {
-    char path[4096], previous[4096];
+    char from[4096], to[4096];
     if (!folder->open)
         return 0;
-    inside(folder, "checkpoint.safetensors", path);
-    if (rename(path, inside(folder, "checkpoint-previous.safetensors", previous)) != 0 && errno != ENOENT)
-        return complain(path);
-    char *note = with_best(folder);
-    const bnnep_status status = note ? bnnep_checkpoint_save(setup->optimizer, path, note) : BNNEP_ERROR_MEMORY;
+    char *note = make_note(folder);
+    const bnnep_status status =
+        note ? bnnep_checkpoint_save(setup->optimizer, inside(folder, next, from), note) : BNNEP_ERROR_MEMORY;
     free(note);
     folder->saved_at = progress_now();
-    return status == BNNEP_OK ? 0 : setup_failed(status);
+    if (status != BNNEP_OK)
+        return setup_failed(status);
+    if (folder->whole && rename(inside(folder, checkpoint, from), inside(folder, previous, to)) != 0)
+        return complain(from);
+    folder->whole = rename(inside(folder, next, from), inside(folder, checkpoint, to)) == 0;
+    return folder->whole && fsync(folder->lock) == 0 ? 0 : complain(to);
 }
 
 static double mean_alpha(const struct setup *setup, size_t k, uint64_t scales) {
@@ -247,7 +289,7 @@ static double percent(uint64_t part, uint64_t whole) {
 static int add_row(const struct folder *folder, const struct setup *setup, const bnnep_report *train,
                    const bnnep_report *test) {
     char path[4096];
-    FILE *file = fopen(inside(folder, "results.csv", path), "a");
+    FILE *file = fopen(inside(folder, results, path), "a");
     if (!file)
         return complain(path);
     fprintf(file, "%.6g,%.6g,%.6g,%.6g,%.9g,%.9g", percent(train->errors, train->samples),
@@ -261,8 +303,7 @@ static int add_row(const struct folder *folder, const struct setup *setup, const
                 setup->gamma[k], mean_alpha(setup, k, info.scales));
     }
     fprintf(file, ",%.3f,%.3f,%.3f\n", train->seconds, train->steps_free, train->steps_nudged);
-    const bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
-    return fclose(file) == 0 && written ? 0 : complain(path);
+    return close_synced(file) ? 0 : complain(path);
 }
 
 int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_report *train,
@@ -276,12 +317,11 @@ int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_r
         return status;
     if (error < folder->best) {
         folder->best = error;
-        char *note = with_best(folder);
+        char *note = make_note(folder);
         bnnep_status saved =
-            note ? bnnep_checkpoint_save(setup->optimizer, inside(folder, "checkpoint-best.safetensors", path), note)
-                 : BNNEP_ERROR_MEMORY;
+            note ? bnnep_checkpoint_save(setup->optimizer, inside(folder, best, path), note) : BNNEP_ERROR_MEMORY;
         if (saved == BNNEP_OK)
-            saved = bnnep_network_save(setup->network, inside(folder, "network.safetensors", path), note);
+            saved = bnnep_network_save(setup->network, inside(folder, network, path), note);
         free(note);
         if (saved != BNNEP_OK)
             return setup_failed(saved);
@@ -290,5 +330,8 @@ int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_r
 }
 
 void folder_close(struct folder *folder) {
-    free(folder->note);
+    free(folder->data);
+    free(folder->options);
+    if (folder->lock > 0)
+        close(folder->lock);
 }

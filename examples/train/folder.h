@@ -4,6 +4,7 @@
  *         Hyperparameters.txt    the options of the run, one a line
  *         results.csv            a row an epoch
  *         checkpoint.safetensors, checkpoint-previous.safetensors, checkpoint-best.safetensors
+ *             their notes: "best=<lowest test error> data=...", then the options as a command line
  *         network.safetensors    the best network, for inference
  */
 #ifndef BNNEP_TRAIN_FOLDER_H
@@ -13,20 +14,25 @@
 
 struct folder {
     char path[3072];
-    bool open;       /* false: --no-save */
-    double best;     /* lowest test error in percent, 101 before there is one */
-    double saved_at; /* when the last checkpoint was written */
-    char *note;      /* the options, which go into the checkpoint */
+    bool open;            /* false: nothing is kept */
+    int lock;             /* the folder, locked while a run is at work in it; 0: not open */
+    bool whole;           /* checkpoint.safetensors is good: it may become the previous one */
+    char *data, *options; /* of the note */
+    double best;          /* lowest test error in percent, 101 before there is one */
+    double saved_at;      /* when the last checkpoint was written */
 };
 
-/* Makes the folder of a new run and writes its options. Prints what is wrong; returns the exit status, or 0. */
-int folder_create(struct folder *folder, const struct setup *setup, const struct options *options, int argc,
-                  char **argv);
-/* Opens that of an earlier run: loads its checkpoint, or the one before if that is damaged, and cuts the results back
- * to it. */
-int folder_resume(struct folder *folder, struct setup *setup, const char *path);
-/* Reads the options of an earlier run from its checkpoint: argument words in a new array, freed with free(). */
-int folder_arguments(const char *path, int *argc, char ***argv);
+/* What is wrong is printed; the functions return the exit status, or 0. */
+
+/* Makes the folder of a new run and writes its options. */
+int folder_create(struct folder *folder, const struct setup *setup, const struct options *options);
+/* Finds the checkpoint of an earlier run, or the one before if that is missing or damaged, and reads its note. `work`:
+ * the run will be gone on with, by nobody else at the same time. */
+int folder_find(struct folder *folder, const char *path, bool work);
+/* Brings the setup, whose options are those of the note, to where the checkpoint stands. */
+int folder_load(const struct folder *folder, struct setup *setup);
+/* Goes on with the run that was loaded: cuts the results back to it and keeps the options. */
+int folder_go_on(struct folder *folder, const struct setup *setup, const struct options *options);
 /* Writes a checkpoint, keeping the one before. */
 int folder_save(struct folder *folder, const struct setup *setup);
 /* Adds a row to the results, keeps the network if it is the best so far, and saves. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/sample.h"
 #include "folder.h"
 #include "train.h"
 
@@ -15,7 +16,8 @@ static void interrupt(int signal_number) {
     interrupted = 1;
 }
 
-/* The first Ctrl-C ends the run after the batch; the second one kills, as ever. */
+/* The first Ctrl-C ends the run after the batch, or after the test that an epoch ends with; the second one kills, as
+ * ever. */
 static void catch_interrupt(void) {
     struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
@@ -98,18 +100,37 @@ static int train_epoch(struct setup *setup, const struct options *options, struc
     return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
-static int test_epoch(struct setup *setup, bnnep_report *report, bool *done) {
-    struct watch watch = {.save_after = 0.0};
-    progress_open(&watch.bar, "test");
-    const bnnep_status status = bnnep_evaluate(setup->network, NULL, setup->test, on_progress, &watch, report);
-    progress_clear(&watch.bar);
-    *done = status == BNNEP_OK;
-    return status == BNNEP_OK || status == BNNEP_CANCELLED ? 0 : setup_failed(status);
+/* Ctrl-C does not stop the test: the epoch that was trained would be lost. */
+static int32_t on_test(void *user, const bnnep_progress *event) {
+    if (event->event == BNNEP_EVENT_BATCH)
+        progress_draw(user, event);
+    return 0;
+}
+
+/* Tests are made in batches of their own size. */
+static bnnep_status open_tester(const struct setup *setup, const struct options *options, bnnep_workspace **tester) {
+    bnnep_workspace_options o = BNNEP_WORKSPACE_OPTIONS_INIT;
+    bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
+    bnnep_dataset_get_info(setup->test, &data);
+    o.max_batch = options->test_batch_size;
+    if (data.count < (uint64_t)o.max_batch)
+        o.max_batch = (int32_t)data.count;
+    return bnnep_workspace_create(setup->network, &o, tester);
+}
+
+static int test_epoch(const struct setup *setup, bnnep_workspace *tester, bnnep_report *report) {
+    struct progress bar;
+    progress_open(&bar, "test");
+    const bnnep_status status = bnnep_evaluate(setup->network, tester, setup->test, on_test, &bar, report);
+    progress_clear(&bar);
+    return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
 static int run(struct setup *setup, const struct options *options, struct folder *folder) {
     uint64_t flips[MOST_VALUES], epochs = 0;
-    int status = 0;
+    bnnep_workspace *tester;
+    const bnnep_status opened = open_tester(setup, options, &tester);
+    int status = opened == BNNEP_OK ? 0 : setup_failed(opened);
     bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
     for (int epoch = (int)epochs + 1; status == 0 && epoch <= options->epochs && !interrupted; epoch++) {
         bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
@@ -117,60 +138,74 @@ static int run(struct setup *setup, const struct options *options, struct folder
         train.flips = flips;
         train.flips_count = MOST_VALUES;
         status = train_epoch(setup, options, folder, epoch, &train, &done);
-        if (status == 0 && done)
-            status = test_epoch(setup, &test, &done);
         if (status || !done)
             break;
-        status = print_epoch(epoch, &train, &test, setup->connections);
+        status = test_epoch(setup, tester, &test);
+        if (status == 0)
+            status = print_epoch(epoch, &train, &test, setup->connections);
         if (status == 0)
             status = folder_epoch(folder, setup, &train, &test);
     }
+    bnnep_workspace_free(tester);
     if (interrupted)
-        fputs("bnnep-train: interrupted, ended after the batch\n", stderr);
+        fputs("bnnep-train: interrupted\n", stderr);
     return status;
 }
 
 /* The options of the run that is gone on with, and over them those of this command line. They point into *words, which
  * is freed when they are not needed any more. */
-static int read_resumed(struct options *options, int argc, char **argv, char ***words) {
-    int old_argc;
-    char from[4096];
-    snprintf(from, sizeof from, "%s", options->resume);
-    int status = folder_arguments(from, &old_argc, words);
+static int read_resumed(struct options *options, struct folder *folder, int argc, char **argv, char ***words) {
+    if (options->no_save || options->out) {
+        fprintf(stderr, "bnnep-train: --resume goes on in its own folder, not with --%s\n",
+                options->no_save ? "no-save" : "out");
+        return 2;
+    }
+    int status = folder_find(folder, options->resume, !options->compare_gradients);
     if (status)
         return status;
-    status = options_read(options, old_argc, *words);
+    const int count = options_split(folder->options, words);
+    if (count < 0) {
+        perror("bnnep-train");
+        return 1;
+    }
+    status = options_read(options, count, *words);
     return status < 0 ? options_add(options, argc, argv) : status;
 }
 
 /* Trains, or compares gradients, as the options say. */
-static int work(const struct options *options, int argc, char **argv) {
+static int work(const struct options *options, struct folder *folder) {
     struct setup setup;
-    struct folder folder = {.open = false};
     int status = setup_open(&setup, options);
+    if (status == 0 && options->resume)
+        status = folder_load(folder, &setup);
     if (status == 0 && options->compare_gradients)
         status = compare_gradients(&setup, options);
     else if (status == 0) {
-        status = options->resume ? folder_resume(&folder, &setup, options->resume)
-                                 : folder_create(&folder, &setup, options, argc, argv);
+        status = options->resume ? folder_go_on(folder, &setup, options) : folder_create(folder, &setup, options);
         if (status == 0) {
             catch_interrupt();
-            status = run(&setup, options, &folder);
+            status = run(&setup, options, folder);
         }
     }
-    folder_close(&folder);
     setup_close(&setup);
     return status;
 }
 
 int main(int argc, char **argv) {
     struct options options;
-    char **words = NULL;
+    struct folder folder = {.open = false};
+    char **words = NULL, *data = NULL;
     int status = options_read(&options, argc, argv);
     if (status < 0 && options.resume)
-        status = read_resumed(&options, argc, argv, &words);
-    if (status < 0)
-        status = work(&options, argc, argv);
+        status = read_resumed(&options, &folder, argc, argv, &words);
+    if (status < 0) {
+        options.data = options.data ? options.data : sample_folder();
+        data = realpath(options.data, NULL); /* a run may be gone on with from elsewhere */
+        options.data = data ? data : options.data;
+        status = work(&options, &folder);
+    }
+    folder_close(&folder);
     free(words);
+    free(data);
     return status;
 }

@@ -84,7 +84,7 @@ static const struct known table[] = {
     {"conv_threshold", "X...", "conv: thresholds of the convolutions, output first", LIST, AT(conv_threshold), 0, 1e30,
      NULL},
     {"batchSize", "N", "images a batch [64]", INTEGER, AT(batch_size), 1, 65536, NULL},
-    {"test_batchSize", "N", "images tested at once, results do not depend on it [512]", INTEGER, AT(test_batch_size), 1,
+    {"test_batchSize", "N", "images tested at once, which changes no result [512]", INTEGER, AT(test_batch_size), 1,
      65536, NULL},
     {"epochs", "N", "times through the data [50]", INTEGER, AT(epochs), 1, 1e9, NULL},
     {"device", "N", "-1: cpu; N >= 0: --backend cuda:N [-1]", INTEGER, AT(device), -1, 1024, NULL},
@@ -117,7 +117,8 @@ static int help(void) {
         snprintf(left, sizeof left, "--%s %s", table[i].name, table[i].argument ? table[i].argument : "");
         printf("  %-26s %s\n", left, table[i].help);
     }
-    puts("\nExit status: 0, also after Ctrl-C, which ends the run after the batch; 1 failed; 2 wrong usage.");
+    puts(
+        "\nExit status: 0, also after Ctrl-C, which ends the run after the batch, or after the test that\nan epoch ends with; 1 failed; 2 wrong usage.");
     return 0;
 }
 
@@ -317,42 +318,155 @@ int options_read(struct options *options, int argc, char **argv) {
     return -1;
 }
 
-void options_print(const struct options *options, FILE *file) {
+/* --- options as text --------------------------------------------------------------------------------------------- */
+
+/* Does an option matter to the run, the others being what they are? */
+static bool applies(const struct options *o, const char *name) {
+    const bool conv = strcmp(o->archi, "conv") == 0, binary = strcmp(o->binary_settings, "bin_W_N") == 0;
+    const bool nudged = strcmp(o->optim, "ep") == 0, learnt = o->learn_alpha != 0;
+    const struct {
+        const char *name;
+        bool applies;
+    } some[] = {
+        {"gamma", !conv},
+        {"gradThreshold", !conv},
+        {"convList", conv},
+        {"padding", conv},
+        {"kernelSize", conv},
+        {"Fpool", conv},
+        {"classi_gamma", conv},
+        {"conv_gamma", conv},
+        {"classi_threshold", conv},
+        {"conv_threshold", conv},
+        {"gamma_neur", binary},
+        {"rho_threshold", binary},
+        {"beta", nudged},
+        {"random_beta", nudged},
+        {"lrAlpha", learnt},
+        {"decayLrAlpha", learnt},
+        {"epochDecayLrAlpha", learnt},
+        {"device", !o->backend},
+        /* where a run is kept, and what is done with it once */
+        {"out", false},
+        {"no-save", false},
+        {"resume", false},
+        {"compare-gradients", false},
+    };
+    for (size_t i = 0; i < sizeof some / sizeof some[0]; i++)
+        if (strcmp(some[i].name, name) == 0)
+            return some[i].applies;
+    return true;
+}
+
+static bool is_set(const struct known *option, const void *field) {
+    switch (option->kind) {
+    case TEXT:
+        return *(const char *const *)field != NULL;
+    case INTEGER: /* 0 where it is not allowed: nobody said */
+        return *(const int *)field != 0 || option->min <= 0.0;
+    case LONG:
+        return *(const int64_t *)field != 0 || option->min <= 0.0;
+    case NUMBER:
+        return true;
+    case FLAG:
+        return *(const bool *)field;
+    case LIST:
+    case COUNTS:
+        return ((const struct list *)field)->count > 0;
+    default:
+        return false;
+    }
+}
+
+/* The shortest text that is read as the same number. */
+static void print_number(FILE *file, double value) {
+    char text[32];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    fprintf(file, " %s", text);
+}
+
+/* A word in which white space, what is not ASCII and '%' are written %XX. */
+static void print_word(FILE *file, const char *word) {
+    fputc(' ', file);
+    for (; *word; word++) {
+        const unsigned char c = (unsigned char)*word;
+        fprintf(file, c > ' ' && c < 127 && c != '%' ? "%c" : "%%%02X", c);
+    }
+}
+
+/* The values of an option, each after a space. */
+static void print_values(const struct known *option, const void *field, bool words, FILE *file) {
+    const struct list *list = field;
+    if (option->kind == TEXT && words)
+        print_word(file, *(const char *const *)field);
+    else if (option->kind == TEXT)
+        fprintf(file, " %s", *(const char *const *)field);
+    else if (option->kind == INTEGER)
+        fprintf(file, " %d", *(const int *)field);
+    else if (option->kind == LONG)
+        fprintf(file, " %lld", (long long)*(const int64_t *)field);
+    else if (option->kind == NUMBER)
+        print_number(file, *(const double *)field);
+    else if (option->kind == FLAG && !words)
+        fputs(" 1", file);
+    for (size_t v = 0; (option->kind == LIST || option->kind == COUNTS) && v < list->count; v++)
+        print_number(file, list->value[v]);
+}
+
+static void print_all(const struct options *options, bool words, FILE *file) {
     for (size_t i = 0; i < KNOWN; i++) {
         const struct known *option = &table[i];
         const void *field = (const char *)options + option->at;
-        const struct list *list = field;
-        switch (option->kind) {
-        case TEXT:
-            if (*(const char *const *)field)
-                fprintf(file, "%s = %s\n", option->name, *(const char *const *)field);
-            break;
-        case INTEGER:
-            fprintf(file, "%s = %d\n", option->name, *(const int *)field);
-            break;
-        case LONG:
-            fprintf(file, "%s = %lld\n", option->name, (long long)*(const int64_t *)field);
-            break;
-        case NUMBER:
-            fprintf(file, "%s = %g\n", option->name, *(const double *)field);
-            break;
-        case FLAG:
-            fprintf(file, "%s = %d\n", option->name, *(const bool *)field);
-            break;
-        case LIST:
-        case COUNTS:
-            if (list->count == 0)
-                break;
-            fprintf(file, "%s =", option->name);
-            for (size_t v = 0; v < list->count; v++)
-                fprintf(file, " %g", list->value[v]);
-            fputc('\n', file);
-            break;
-        case PRESET:
-        case LIST_PRESETS:
-        case HELP:
-        case VERSION:
-            break;
-        }
+        if (!is_set(option, field) || !applies(options, option->name))
+            continue;
+        fprintf(file, words ? "--%s" : "%s =", option->name);
+        print_values(option, field, words, file);
+        fputc('\n', file);
     }
+}
+
+void options_print(const struct options *options, FILE *file) {
+    print_all(options, false, file);
+}
+
+char *options_write(const struct options *options) {
+    char *text = NULL;
+    size_t length;
+    FILE *file = open_memstream(&text, &length);
+    if (!file)
+        return NULL;
+    print_all(options, true, file);
+    if (fclose(file) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
+int options_split(const char *text, char ***argv) {
+    /* one block: the words' addresses, then the words */
+    const size_t most = strlen(text) / 2 + 3;
+    char **words = malloc(most * sizeof *words + strlen(text) + sizeof "bnnep-train" + 1);
+    if (!words)
+        return -1;
+    char *copy = strcpy((char *)(words + most), "bnnep-train"), *rest = NULL;
+    int count = 0;
+    words[count++] = copy;
+    copy = strcpy(copy + sizeof "bnnep-train", text);
+    for (char *word = strtok_r(copy, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+        words[count++] = word;
+        char *to = word;
+        for (const char *from = word; *from; from++) {
+            const char code[] = {from[0] == '%' ? from[1] : '\0', from[0] == '%' && from[1] ? from[2] : '\0', '\0'};
+            *to++ = code[1] ? (char)strtol(code, NULL, 16) : *from;
+            from += code[1] ? 2 : 0;
+        }
+        *to = '\0';
+    }
+    words[count] = NULL;
+    *argv = words;
+    return count;
 }

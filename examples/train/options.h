@@ -48,8 +48,13 @@ struct options {
 int options_read(struct options *options, int argc, char **argv);
 /* Reads more options over those that are there; -1, or the exit status as above. */
 int options_add(struct options *options, int argc, char **argv);
-/* Writes the options that apply, one a line. */
+/* Writes the options that apply, one a line, for people. */
 void options_print(const struct options *options, FILE *file);
+/* The same as a command line in ASCII, whatever the words hold; free with free(). NULL if out of memory. */
+char *options_write(const struct options *options);
+/* The words of such a text, in one block to be freed with free(), after "bnnep-train"; their number, or -1 if out of
+ * memory. */
+int options_split(const char *text, char ***argv);
 
 /* --- presets.c ------------------------------------------------------------------------------------------------ */
 

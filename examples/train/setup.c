@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* From the paper's options to the library's: lists output first become arrays input first. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "common/sample.h"
 #include "train.h"
@@ -45,6 +47,57 @@ static int open_data(struct setup *setup, const struct options *o) {
     return status ? status : open_part(o, folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
 }
 
+/* CRC-32 of all inputs and labels. */
+static bnnep_status take_digest(const bnnep_dataset *data, uLong *digest) {
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    bnnep_dataset_get_info(data, &info);
+    const size_t bytes = (size_t)info.channels * (size_t)info.height * (size_t)info.width * sizeof(float);
+    float *inputs = malloc(bytes);
+    bnnep_status status = inputs ? BNNEP_OK : BNNEP_ERROR_MEMORY;
+    *digest = 0;
+    for (uint64_t n = 0; status == BNNEP_OK && n < info.count; n++) {
+        int32_t label;
+        status = bnnep_dataset_read(data, n, 1, inputs, &label);
+        *digest = crc32(*digest, (const Bytef *)inputs, (uInt)bytes);
+        *digest = crc32(*digest, (const Bytef *)&label, sizeof label);
+    }
+    free(inputs);
+    return status;
+}
+
+/* Each as the shortest text that is read as the same number. */
+static void print_floats(FILE *to, const char *name, const float *values, int32_t count) {
+    for (int32_t c = 0; values && c < count; c++) {
+        char text[32];
+        for (int digits = 6; digits <= 9; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, (double)values[c]);
+            if (strtof(text, NULL) == values[c])
+                break;
+        }
+        fprintf(to, "%s%s", c ? "," : name, text);
+    }
+}
+
+char *setup_describe_data(const struct setup *setup) {
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    uLong train, test;
+    char *text = NULL;
+    size_t length;
+    FILE *to = take_digest(setup->train, &train) == BNNEP_OK && take_digest(setup->test, &test) == BNNEP_OK
+                   ? open_memstream(&text, &length)
+                   : NULL;
+    if (!to)
+        return NULL;
+    bnnep_dataset_get_info(setup->test, &info);
+    fprintf(to, "data=%08lx,%08lx", train, test);
+    print_floats(to, " mean=", info.mean, info.channels);
+    print_floats(to, " deviation=", info.deviation, info.channels);
+    if (fclose(to) == 0)
+        return text;
+    free(text);
+    return NULL;
+}
+
 /* --- network ----------------------------------------------------------------------------------------------------- */
 
 static int wrong(const char *what) {
@@ -69,7 +122,7 @@ static int list_connections(const struct options *o, bnnep_connection *connectio
         return wrong("--layersList needs at least two layers, input first");
     for (size_t k = conv ? 0 : 1; k < o->layers.count; k++)
         connections[(*count)++] = (bnnep_connection)BNNEP_FC(unit_count(o->layers.value[k]));
-    return 0;
+    return *count <= MOST_VALUES ? 0 : wrong("--convList and --layersList make more than 64 connections");
 }
 
 static int choose_backend(const struct options *o, char resource[128]) {
@@ -106,6 +159,11 @@ static int open_network(struct setup *setup, const struct options *o) {
                 o->layers.value[0], inputs);
         return 2;
     }
+    if (strcmp(o->archi, "conv") == 0 && o->conv.value[o->conv.count - 1] != data.channels) {
+        fprintf(stderr, "%s: --convList ends with %.0f channels, but an image has %d\n", program_name,
+                o->conv.value[o->conv.count - 1], data.channels);
+        return 2;
+    }
     n.dynamics = binary ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS;
     n.input_channels = data.channels;
     n.input_height = data.height;
@@ -127,41 +185,46 @@ static int open_network(struct setup *setup, const struct options *o) {
 
 /* --- optimizer --------------------------------------------------------------------------------------------------- */
 
+static int wrong_count(const char *name, const struct list *list, size_t count, const char *of_what) {
+    fprintf(stderr, "%s: --%s has %zu values, the network has %zu %s\n", program_name, name, list->count, count,
+            of_what);
+    return 2;
+}
+
 /* Turns one list of the command line, output first, into an array input first. */
 static int turn(const char *name, const struct list *list, size_t connections, double *to) {
-    if (list->count != connections) {
-        fprintf(stderr, "%s: --%s has %zu values, the network has %zu connections\n", program_name, name, list->count,
-                connections);
-        return 2;
-    }
+    if (list->count != connections)
+        return wrong_count(name, list, connections, "connections");
     for (size_t k = 0; k < connections; k++)
         to[k] = list->value[connections - 1 - k];
     return 0;
 }
 
 /* In a convolutional network the classifier's value comes apart, once for all its connections. */
-static struct list with_classifier(const struct options *o, double classifier, const struct list *conv) {
-    struct list all = {.count = 0};
-    for (size_t k = 0; k < o->layers.count; k++)
-        all.value[all.count++] = classifier;
-    for (size_t k = 0; k < conv->count && all.count < MOST_VALUES; k++)
-        all.value[all.count++] = conv->value[k];
-    return all;
+static int turn_apart(const struct options *o, const char *name, double classifier, const struct list *conv,
+                      size_t connections, double *to) {
+    const size_t convolutions = o->conv.count - 1;
+    if (conv->count != convolutions)
+        return wrong_count(name, conv, convolutions, "convolutions");
+    for (size_t k = 0; k < connections; k++)
+        to[k] = k < convolutions ? conv->value[convolutions - 1 - k] : classifier;
+    return 0;
 }
 
 static int open_optimizer(struct setup *setup, const struct options *o) {
     const bool conv = strcmp(o->archi, "conv") == 0;
-    const struct list gamma = conv ? with_classifier(o, o->classi_gamma, &o->conv_gamma) : o->gamma;
-    const struct list threshold = conv ? with_classifier(o, o->classi_threshold, &o->conv_threshold) : o->threshold;
+    const size_t L = setup->connections;
     double lr_bias[MOST_VALUES];
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    int status = turn(conv ? "conv_gamma" : "gamma", &gamma, setup->connections, setup->gamma);
+    int status = conv ? turn_apart(o, "conv_gamma", o->classi_gamma, &o->conv_gamma, L, setup->gamma)
+                      : turn("gamma", &o->gamma, L, setup->gamma);
     if (status == 0)
-        status = turn(conv ? "conv_threshold" : "gradThreshold", &threshold, setup->connections, setup->threshold);
+        status = conv ? turn_apart(o, "conv_threshold", o->classi_threshold, &o->conv_threshold, L, setup->threshold)
+                      : turn("gradThreshold", &o->threshold, L, setup->threshold);
     if (status == 0)
-        status = turn("lrBias", &o->lr_bias, setup->connections, lr_bias);
+        status = turn("lrBias", &o->lr_bias, L, lr_bias);
     if (status == 0 && o->learn_alpha)
-        status = turn("lrAlpha", &o->lr_alpha, setup->connections, setup->lr_alpha);
+        status = turn("lrAlpha", &o->lr_alpha, L, setup->lr_alpha);
     if (status)
         return status;
     p.method = strcmp(o->optim, "bptt") == 0 ? BNNEP_BPTT : BNNEP_EQUILIBRIUM_PROPAGATION;

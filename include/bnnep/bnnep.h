@@ -197,9 +197,11 @@ typedef struct bnnep_dataset_info {
     uint64_t count;                  /**< number of inputs */
     int32_t channels, height, width; /**< shape of one */
     int32_t classes;                 /**< as declared; else largest label + 1; 0 if not known (callback) */
+    const float *mean, *deviation;   /**< [channels], how inputs are normalised, see bnnep_transform; NULL: they are
+                                          not. Valid as long as the data set */
 } bnnep_dataset_info;
 #define BNNEP_DATASET_INFO_INIT                                                                                        \
-    { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0 }
+    { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0, NULL, NULL }
 
 BNNEP_API bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_info *info);
 
@@ -276,7 +278,9 @@ typedef struct bnnep_network_options {
 BNNEP_API bnnep_status bnnep_network_create(const bnnep_network_options *options, bnnep_network **out);
 
 /** How many bytes a network of this description will take, with its workspace and, if @p trained is not 0,
- * an optimizer. Nothing is allocated. Device and host memory together; data sets not counted. */
+ * an optimizer for equilibrium propagation. Nothing is allocated. Device and host memory together. Not counted are data
+ * sets, and the steps that an optimizer with BNNEP_BPTT remembers: some values a unit, sample of max_batch and step,
+ * which can be many times the rest. */
 BNNEP_API bnnep_status bnnep_network_memory(const bnnep_network_options *options, int32_t trained, uint64_t *bytes);
 
 BNNEP_API void bnnep_network_free(bnnep_network *network);
@@ -457,9 +461,11 @@ BNNEP_API bnnep_status bnnep_predict(const bnnep_network *network, bnnep_workspa
 /* ---------------------------------------------------------------------------------------------------------
  * Files
  *
- * The safetensors format, which many programs read; what lies where is in docs/format.md. Files are written under
- * another name, synced and renamed: whatever goes wrong, the file that was there before stays whole. Paths are the
- * system's, notes are the caller's UTF-8 text, kept as it is.
+ * The safetensors format, which many programs read; what lies where is in docs/format.md. Files are written as
+ * PATH.part, synced and renamed: whatever goes wrong, the file that was there before stays whole. Two writers of one
+ * path at a time are an error for one of them. Values that are not finite, as those of a run that diverged, are not
+ * written: BNNEP_ERROR_DATA. Paths are the system's, notes are the caller's UTF-8 text, kept as it is. A file that is
+ * cut or damaged is BNNEP_ERROR_FORMAT, one that is newer than the library BNNEP_ERROR_UNSUPPORTED.
  * ------------------------------------------------------------------------------------------------------ */
 
 /** Writes all that a run has to remember: network, momenta, position (also in the midst of an epoch), options. @p note
@@ -467,9 +473,10 @@ BNNEP_API bnnep_status bnnep_predict(const bnnep_network *network, bnnep_workspa
 BNNEP_API bnnep_status bnnep_checkpoint_save(const bnnep_optimizer *optimizer, const char *path, const char *note);
 
 /** Brings an optimizer and its network to where a checkpoint stands; going on from there gives bit for bit the run that
- * was not interrupted. Network and optimizer must have been made with the same options as those of the checkpoint (but
- * for backend, log, max_batch and the seed of the network); if not, or if the file is cut, damaged or newer than the
- * library, nothing changes and the message names the file and the field. */
+ * was not interrupted. Network and optimizer must have been made with the same options as those of the checkpoint, but
+ * for backend, log, max_batch and the seed of the network; learning rates set by bnnep_optimizer_set_lr_alpha() are
+ * part of the checkpoint. If they were not (BNNEP_ERROR_ARGUMENT), or if the file is not whole or holds what cannot be,
+ * nothing changes and the message names the file and the field. */
 BNNEP_API bnnep_status bnnep_checkpoint_load(bnnep_optimizer *optimizer, const char *path);
 
 /** Writes a network for inference: signs, scaling factors, biases. @p note may be NULL. */
@@ -575,9 +582,9 @@ BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int
  * is [connections], or NULL. */
 BNNEP_API bnnep_status bnnep_learn(bnnep_optimizer *optimizer, bnnep_workspace *workspace, float beta, uint64_t *flips);
 
-/** For an optimizer with BNNEP_BPTT: goes on for @p steps free steps (1 to nudged_steps + 1) from the free states,
- * which end up there, and back-propagates the gradient through them. bnnep_learn() then takes it in place of the
- * contrast. The batch must have been staged with targets. */
+/** For an optimizer with BNNEP_BPTT: goes on for @p steps free steps (1 to nudged_steps + 1; convolutional networks: 1
+ * to nudged_steps) from the free states, which end up there, and back-propagates the gradient through them.
+ * bnnep_learn() then takes it in place of the contrast. The batch must have been staged with targets. */
 BNNEP_API bnnep_status bnnep_backpropagate(bnnep_optimizer *optimizer, bnnep_workspace *workspace, int32_t steps);
 
 #ifdef __cplusplus

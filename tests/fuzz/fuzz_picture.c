@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     if (picture_header(file, &picture) == 1) {
         const double count = (double)picture.channels * picture.height * picture.width;
         PROMISE(count >= 1.0);
-        if (count <= MOST && picture_values(file, &picture, values) == 0)
+        if (count <= MOST && !picture_values(file, &picture, values))
             for (int v = 0; v < (int)count; v++)
                 PROMISE(values[v] >= 0.0f && values[v] <= 1.0f);
     }

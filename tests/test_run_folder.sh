@@ -1,0 +1,164 @@
+#!/bin/sh
+# The folder of a run, and what can happen to it: test_run_folder.sh PROGRAM SAMPLE_FOLDER
+set -u
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+small="--layersList 784 40 10 --gamma 1e-3 1e-3 --gradThreshold 1e-5 1e-5 --lrBias 0.025 0.05 --T 20"
+few="--train-limit 200 --test-limit 100"
+runs=0
+
+# new_run ARGUMENT...: a run in a folder of its own, $folder
+new_run() {
+    runs=$((runs + 1))
+    # shellcheck disable=SC2086
+    run 0 $small --out "runs-$runs" "$@"
+    folder=$(dirname "$(find "$work/runs-$runs" -name results.csv)")
+}
+# wait_for PATTERN: until there is a file of this name that is not empty, $found; half a minute at most
+wait_for() {
+    tries=0
+    found=
+    until [ -s "$found" ] || [ $tries -gt 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+        for found in $1; do :; done
+    done
+}
+damage() {
+    printf 'x' | dd of="$1" bs=1 seek=3000 conv=notrunc 2>/dev/null
+}
+# keeps NAME PATTERN: the file's bytes hold the pattern
+keeps() {
+    if grep -aEq -e "$2" "$folder/$1"; then ok; else wrong "$1 does not hold: $2"; fi
+}
+same() {
+    if cmp "$1" "$2"; then ok; else wrong "$1 and $2 differ"; fi
+}
+
+# a damaged checkpoint: the one before serves, and stays until there is a new one, whatever happens to that
+# shellcheck disable=SC2086
+new_run $few --epochs 3 --data "$sample"
+cp -r "$folder" "$work/copy"
+damage "$folder/checkpoint.safetensors"
+mkdir "$folder/checkpoint-next.safetensors.part" # nothing can be written now
+run 1 --resume "$folder" --epochs 4
+says err 'checkpoint.safetensors: is damaged'
+same "$work/copy/checkpoint-previous.safetensors" "$folder/checkpoint-previous.safetensors"
+rmdir "$folder/checkpoint-next.safetensors.part"
+run 0 --resume "$folder"
+says out '^epoch=3 '
+same "$work/copy/checkpoint-previous.safetensors" "$folder/checkpoint-previous.safetensors"
+run 0 --resume "$folder" --epochs 4
+rm "$folder/checkpoint.safetensors"
+run 0 --resume "$folder" --epochs 4
+says err 'checkpoint.safetensors: cannot be opened'
+
+# one of a newer library is not passed over
+cp -r "$work/copy" "$work/newer"
+printf '{"__metadata__":{"format":"bnnep-checkpoint","format_version":"2","digest":"00000000"}}%s' '  ' >"$work/header"
+digest=$(gzip -c "$work/header" | tail -c 8 | od -An -t x4 -N 4 | tr -d ' ')
+{
+    printf '\130\0\0\0\0\0\0\0'
+    sed "s/00000000/$digest/" "$work/header"
+} >"$work/newer/checkpoint.safetensors"
+run 1 --resume "$work/newer"
+says err 'checkpoint.safetensors: its format version is 2'
+same "$work/copy/checkpoint-previous.safetensors" "$work/newer/checkpoint-previous.safetensors"
+
+# the data: the folder that was used, and no other
+cp -r "$sample" "$work/data"
+export BNNEP_DATA=data
+# shellcheck disable=SC2086
+new_run $few --epochs 1
+unset BNNEP_DATA
+keeps Hyperparameters.txt "^data = $work/data\$"
+run 0 --resume "$folder" --epochs 2
+mv "$work/data" "$work/moved"
+run 1 --resume "$folder" --epochs 3
+run 0 --resume "$folder" --epochs 3 --data moved
+run 1 --resume "$folder" --epochs 4 --train-limit 199
+says err 'its run has other data: data=[0-9a-f]{8},[0-9a-f]{8}, here data=[0-9a-f]{8},[0-9a-f]{8}$'
+labels=$work/moved/t10k-labels-idx1-ubyte
+gzip -d "$labels.gz"
+printf '\1\2\3' | dd of="$labels" bs=1 seek=8 conv=notrunc 2>/dev/null # the first three labels
+run 1 --resume "$folder" --epochs 4
+says err 'its run has other data'
+
+# options given when a run is gone on with are kept
+# shellcheck disable=SC2086
+new_run $few --epochs 1 --data "$sample"
+run 0 --resume "$folder" --epochs 3 --checkpoint-minutes 7
+run 0 --resume "$folder"
+silent out
+keeps Hyperparameters.txt '^epochs = 3$'
+keeps Hyperparameters.txt '^checkpoint-minutes = 7$'
+keeps Hyperparameters.txt '^gradThreshold = 1e-05 1e-05$'
+if grep -Eq '^(conv_gamma|gamma_neur|lrAlpha|padding|resume|out|threads) ' "$folder/Hyperparameters.txt"; then
+    wrong "Hyperparameters.txt lists what does not apply"
+else
+    ok
+fi
+
+# a folder whose name is no text, and has a line end in it
+odd=$(printf 'odd %%41\n\377')
+cp -r "$sample" "$work/$odd"
+# shellcheck disable=SC2086
+new_run $few --epochs 1 --data "$odd" --gradThreshold 1.2345678901e-5 1e-5
+run 0 --resume "$folder" --epochs 2
+says out '^epoch=2 '
+keeps Hyperparameters.txt '^gradThreshold = 1.2345678901e-05 1e-05$'
+
+# results.csv that is gone: begun anew if it held nothing
+# shellcheck disable=SC2086
+new_run $few --epochs 1 --data "$sample"
+rm "$folder/results.csv"
+run 1 --resume "$folder" --epochs 2
+says err 'results.csv: has 0 rows, the checkpoint stands after epoch 1'
+
+# shellcheck disable=SC2086
+"$train" $small --data "$sample" --out "$work/early" --T 30000 --settle -1 >"$work/out" 2>"$work/err" </dev/null &
+pid=$!
+wait_for "$work/early/*/*/S-1/checkpoint.safetensors"
+kill -KILL $pid
+wait $pid 2>/dev/null
+folder=$(dirname "$found")
+rm "$folder/results.csv"
+"$train" --resume "$folder" >"$work/out" 2>"$work/err" </dev/null &
+pid=$!
+wait_for "$folder/results.csv"
+kill -KILL $pid
+wait $pid 2>/dev/null
+if [ -e "$folder/results.csv" ]; then ok; else wrong "results.csv is not begun anew"; fi
+
+# --compare-gradients looks at the run's network, and changes nothing
+cp -r "$work/copy" "$work/compared"
+run 0 --resume "$work/compared" --compare-gradients --Kmax 10 --batchSize 8
+cp "$work/out" "$work/trained"
+if diff -r "$work/copy" "$work/compared"; then ok; else wrong "--compare-gradients writes"; fi
+# shellcheck disable=SC2086
+run 0 $small $few --data "$sample" --batchSize 8 --compare-gradients
+if cmp -s "$work/out" "$work/trained"; then wrong "--compare-gradients passes over the checkpoint"; else ok; fi
+
+run 2 --resume "$folder" --no-save
+says err '--resume goes on in its own folder, not with --no-save'
+
+# one run a folder; the test pass is not lost by Ctrl-C; what a killed write left is cleared away
+# shellcheck disable=SC2086
+"$train" $small --data "$sample" --out "$work/slow" --train-limit 8 --T 8000 --settle -1 --epochs 100000 >"$work/out" \
+    2>"$work/err" </dev/null &
+pid=$!
+wait_for "$work/out"
+folder=$(dirname "$(find "$work/slow" -name results.csv)")
+if "$train" --resume "$folder" >"$work/second" 2>&1; then wrong "two runs in one folder"; else ok; fi
+if grep -q 'another bnnep-train is at work in this folder' "$work/second"; then ok; else wrong "no word of the other run"; fi
+sleep 0.5 # into the test, which takes most of the time
+rows=$(wc -l <"$folder/results.csv")
+kill -INT $pid
+wait $pid
+if [ "$(wc -l <"$folder/results.csv")" -gt "$rows" ]; then ok; else wrong "Ctrl-C in the test loses the epoch"; fi
+if [ "$(wc -l <"$work/out")" -eq "$(($(wc -l <"$folder/results.csv") - 1))" ]; then ok; else wrong "printed and kept epochs"; fi
+touch "$folder/network.safetensors.part"
+run 0 --resume "$folder" --epochs 1
+if find "$folder" -name '*.part' | grep -q .; then wrong "a killed write's file stays"; else ok; fi
+
+finish
