@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/cpu/kernels/kernels.h"
+#include "kernel_list.h"
 #include "support.h"
 
 enum { WORDS = 4, OUTPUTS = 256, NEURONS = 1100 };
@@ -47,7 +47,7 @@ static void counts(void **state) {
     enum { COUNT = sizeof numbers / sizeof numbers[0] };
     uint64_t *panel = aligned_alloc(64, NEURONS * WORDS * sizeof *panel);
     const struct cpu_kernels *kernels;
-    for (size_t k = 0; (kernels = bnnep_runnable_kernels(k)); k++)
+    for (size_t k = 0; (kernels = tested_kernels(k)); k++)
         for (int which = 0; which < 3; which++) {
             struct stream stream = {(uint64_t)which};
             fill(&stream, which, panel);

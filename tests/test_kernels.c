@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/cpu/kernels/kernels.h"
+#include "kernel_list.h"
 #include "support.h"
 
 enum { CASES = 60, MOST_ROWS = 300 };
@@ -27,19 +27,19 @@ static uint64_t word_of(struct stream *stream) {
 
 static const struct cpu_kernels *generic(void) {
     const struct cpu_kernels *kernels = NULL;
-    for (size_t i = 0; bnnep_runnable_kernels(i); i++)
-        kernels = bnnep_runnable_kernels(i);
+    for (size_t i = 0; tested_kernels(i); i++)
+        kernels = tested_kernels(i);
     assert_string_equal(kernels->name, "generic");
     return kernels;
 }
 
 /* Runs `compare` on each table with random sizes. */
 static void on_each(void (*compare)(const struct cpu_kernels *kernels, struct stream *stream)) {
-    for (size_t i = 0; bnnep_runnable_kernels(i); i++) {
+    for (size_t i = 0; tested_kernels(i); i++) {
         struct stream stream = {i};
-        print_message("%s\n", bnnep_runnable_kernels(i)->name);
+        print_message("%s\n", tested_kernels(i)->name);
         for (int c = 0; c < CASES; c++)
-            compare(bnnep_runnable_kernels(i), &stream);
+            compare(tested_kernels(i), &stream);
     }
 }
 

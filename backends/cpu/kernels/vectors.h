@@ -5,7 +5,9 @@
 
 #include "backends/cpu/kernels/kernels.h"
 
-#if defined(__AVX512F__)
+#if defined(BNNEP_VECTOR_BYTES)
+#define VECTOR_BYTES BNNEP_VECTOR_BYTES /* given by a test */
+#elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
@@ -14,9 +16,9 @@
 #endif
 
 /* Keeps a vector's operations in the order in which they are written, where it matters to the cache. */
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(BNNEP_VECTOR_BYTES)
 #define IN_ORDER(vector) __asm__ volatile("" : "+x"(vector))
-#elif defined(__GNUC__) && defined(__aarch64__)
+#elif defined(__GNUC__) && defined(__aarch64__) && !defined(BNNEP_VECTOR_BYTES)
 #define IN_ORDER(vector) __asm__ volatile("" : "+w"(vector))
 #else
 #define IN_ORDER(vector) ((void)0)
