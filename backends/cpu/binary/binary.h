@@ -85,7 +85,7 @@ struct binary_scratch {
 /* Output channels of a convolution by their scaling factor: those that share one are counted together. */
 struct binary_groups {
     size_t count;
-    float *alpha;       /* [count] */
+    float *alpha; /* [count] */
     uint32_t *of; /* [rows]: the group of a channel */
 };
 
@@ -96,15 +96,15 @@ struct binary_workspace {
     size_t max_batch, count;
     struct binary_layout layout;
     struct binary_layer *layer;
-    struct binary_groups *groups; /* [connection] */
-    float *x;                     /* [sample][in] */
-    float *target;                /* [sample][outputs, padded] */
-    float *drive;                 /* [sample][units of layer 1]: B x, or fwd_0(x) of a convolution */
-    uint16_t *drive_place;        /* the same: its argmax */
-    uint64_t *packed;             /* [word of columns][rows]: signs of a first convolution */
-    char *start;                  /* the record that every free phase starts from */
-    char *record[BNNEP_SLOTS];    /* [sample] */
-    uint64_t *active[BNNEP_SLOTS]; /* [sample][layer offset + unit]: bits of the activations after the phases */
+    struct binary_groups *groups;   /* [connection] */
+    float *x;                       /* [sample][in] */
+    float *target;                  /* [sample][outputs, padded] */
+    float *drive;                   /* [sample][units of layer 1]: B x, or fwd_0(x) of a convolution */
+    uint16_t *drive_place;          /* the same: its argmax */
+    uint64_t *packed;               /* [word of columns][rows]: signs of a first convolution */
+    char *start;                    /* the record that every free phase starts from */
+    char *record[BNNEP_SLOTS];      /* [sample] */
+    uint64_t *active[BNNEP_SLOTS];  /* [sample][layer offset + unit]: bits of the activations after the phases */
     uint64_t *differs;              /* [panel of a layer][word of samples]: the phases differ there */
     uint64_t *maps;                 /* [slot][sample][pixel, padded][panel]: bits of the layer below a convolution */
     double *dot;                    /* [scaling factor of all connections][sample]: its contrast */

@@ -14,7 +14,7 @@ void KERNEL(pool)(const float *sums, int32_t q, size_t rows, const float *alpha,
 void KERNEL(unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
 uint64_t KERNEL(nonzero)(const float *x);
 void KERNEL(add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
-void KERNEL(add_scaled)(double *to, const double *from, double factor, size_t count);
+void KERNEL(gather)(const float *factor, const uint32_t *from, size_t events, const float *map, float *G);
 uint64_t KERNEL(turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                       uint64_t signs);
 void KERNEL(counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,

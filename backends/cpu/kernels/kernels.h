@@ -59,8 +59,8 @@ struct cpu_kernels {
     uint64_t (*nonzero)(const float *x);
     /* 64 columns: G[i] += sum over the samples n, bits of a word, of above[n] * below[n * stride + i]. */
     void (*add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
-    /* to += factor * from */
-    void (*add_scaled)(double *to, const double *from, double factor, size_t count);
+    /* 64 columns: G[i] += sum over the events e of factor[e] * map[from[e] + i]. */
+    void (*gather)(const float *factor, const uint32_t *from, size_t events, const float *map, float *G);
     /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */
     uint64_t (*turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                      uint64_t signs);

@@ -39,9 +39,19 @@ void KERNEL(add_outer)(const float *restrict above, uint64_t samples, const floa
         __builtin_memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
-void KERNEL(add_scaled)(double *restrict to, const double *restrict from, double factor, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        to[i] += factor * from[i];
+void KERNEL(gather)(const float *restrict factor, const uint32_t *restrict from, size_t events,
+                    const float *restrict map, float *restrict G) {
+    floats sum[BLOCK];
+    for (size_t b = 0; b < BLOCK; b++)
+        __builtin_memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
+    for (size_t e = 0; e < events; e++)
+        for (size_t b = 0; b < BLOCK; b++) {
+            floats x;
+            __builtin_memcpy(&x, map + from[e] + b * WIDTH, sizeof x);
+            sum[b] += factor[e] * x;
+        }
+    for (size_t b = 0; b < BLOCK; b++)
+        __builtin_memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
 /* One by one. Bit i of `signs` tells the sign of W. */

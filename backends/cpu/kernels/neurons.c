@@ -42,7 +42,7 @@ void KERNEL(add_feedback_exact)(size_t units, const float *forward, const double
 }
 
 void KERNEL(pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
-                        float *value, uint16_t *place) {
+                       float *value, uint16_t *place) {
     for (size_t o = 0; o < channels; o++) {
         const float here = bnnep_forward(alpha[o], (float)sums[o], bias[o]);
         const bool better = q == 0 || here > value[o]; /* the first maximum */
@@ -83,8 +83,8 @@ static inline __attribute__((always_inline)) float move(struct bnnep_neuron neur
     neuron.binary = true;
     neuron.output = output;
     for (size_t i = 0; i < units; i += WORD)
-        active[i / WORD] = move_word(&neuron, pre + i, output ? target + i : NULL, output ? prediction + i : NULL,
-                                     state + i, change);
+        active[i / WORD] =
+            move_word(&neuron, pre + i, output ? target + i : NULL, output ? prediction + i : NULL, state + i, change);
     if (units % WORD) /* no activation where there is no neuron */
         active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
     for (size_t l = 0; l < 16; l++)

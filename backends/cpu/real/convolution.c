@@ -127,27 +127,30 @@ void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *
             }
 }
 
-void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, double *map) {
+void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map) {
     const size_t H = link->from.height, W = link->from.width, C = link->from.channels, P = link->padding;
     memset(map, 0, bnnep_real_padded(link) * sizeof *map);
     for (size_t y = 0; y < H; y++)
         for (size_t v = 0; v < W * C; v++)
-            map[((y + P) * (W + 2 * P) + P) * C + v] = (double)below[(y * W * C + v) * LANES + lane];
+            map[((y + P) * (W + 2 * P) + P) * C + v] = below[(y * W * C + v) * LANES + lane];
 }
 
-void bnnep_real_gather(const struct cpu_network *net, size_t k, size_t o, double weight, const float *above,
-                       const int32_t *place, size_t lane, const double *map, double *G) {
+size_t bnnep_real_kernel_row(const struct bnnep_link *link) {
+    return (link->kernel * link->from.channels + 63) / 64 * 64;
+}
+
+size_t bnnep_real_view(const struct bnnep_link *link, size_t window, int32_t place) {
+    const size_t F = link->pool, width = link->from.width + 2 * link->padding, q = (size_t)place;
+    const size_t y = window / link->to.width * F + q / F, x = window % link->to.width * F + q % F;
+    return (y * width + x) * link->from.channels;
+}
+
+void bnnep_real_gather(const struct cpu_network *net, size_t k, const struct real_views *views, const float *maps,
+                       float *G) {
     const struct bnnep_link *link = &net->model->links[k];
-    const size_t C = link->from.channels, K = link->kernel, F = link->pool;
-    const size_t width = link->from.width + 2 * link->padding;
-    for (size_t u = 0; u < link->to.height * link->to.width; u++) {
-        const size_t v = (u * link->rows + o) * LANES + lane;
-        if (above[v] == 0.0f)
-            continue;
-        const size_t q = (size_t)place[v];
-        const size_t y = u / link->to.width * F + q / F, x = u % link->to.width * F + q % F;
-        for (size_t row = 0; row < K; row++)
-            net->kernels->add_scaled(G + row * K * C, map + ((y + row) * width + x) * C, weight * (double)above[v],
-                                     K * C);
-    }
+    const size_t row = bnnep_real_kernel_row(link), width = link->from.width + 2 * link->padding;
+    for (size_t y = 0; y < link->kernel; y++)
+        for (size_t i = 0; i < row; i += 64)
+            net->kernels->gather(views->factor, views->from, views->count, maps + y * width * link->from.channels + i,
+                                 G + y * row + i);
 }

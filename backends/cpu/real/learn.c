@@ -6,7 +6,7 @@
  *     a_out^b a_in^b - a_out^* a_in^* = da_out a_in^b + a_out^* da_in
  * which is free of the cancellation of the left side and, since the input is clamped, one product for
  * connection 0. Back-propagation through time gives a list of such products, two for each step. The gradient of a
- * convolution is gathered, in double, from the places that the pooling took.
+ * convolution is gathered from the places that the pooling took.
  */
 #include <cblas.h>
 #include <stdatomic.h>
@@ -14,12 +14,11 @@
 
 #include "backends/cpu/real/real.h"
 
-/* A term of the gradient: the sum over the batch of weight * above below^T, each an array [tile][units][LANES] of all
- * layers. below is NULL for the input. */
+/* A term of the gradient: the sum over the batch of above below^T, each an array [tile][units][LANES] of all layers.
+ * below is NULL for the input. */
 struct term {
     const float *above, *below;
-    double weight;
-    const int32_t *place; /* convolutions: the argmax that goes with it */
+    const int32_t *place; /* convolutions in back-propagation: the argmax that goes with it */
 };
 
 struct update {
@@ -112,27 +111,20 @@ static void scale_contrast(struct update *update) {
 /* How many terms there are, and number i of them. */
 static size_t term_count(const struct update *update) {
     const size_t pairs = update->k > 0 ? 2 : 1; /* nothing goes back to the input */
-    if (update->learner->tape.room > 0)
-        return pairs * (size_t)update->learner->tape.steps;
-    return bnnep_cpu_is_convolution(link_of(update)) ? 2 : pairs;
+    return update->learner->tape.room > 0 ? pairs * (size_t)update->learner->tape.steps : pairs;
 }
 
 static struct term term_of(const struct update *update, size_t i) {
     const struct real_workspace *ws = update->ws;
     const struct real_tape *tape = &update->learner->tape;
     const bool hidden = update->k > 0;
-    const float *free = ws->state[BNNEP_SLOT_FREE], *nudged = ws->state[BNNEP_SLOT_NUDGED];
     if (tape->room > 0) {
         const size_t t = hidden ? i / 2 : i;
-        return hidden && i % 2 ? (struct term){tape->state[t], tape->delta[t], 1.0, tape->place[t]}
-                               : (struct term){tape->delta[t], hidden ? tape->state[t] : NULL, 1.0, tape->place[t]};
+        return hidden && i % 2 ? (struct term){tape->state[t], tape->delta[t], tape->place[t]}
+                               : (struct term){tape->delta[t], hidden ? tape->state[t] : NULL, tape->place[t]};
     }
-    if (bnnep_cpu_is_convolution(link_of(update))) {
-        const int slot = i == 0 ? BNNEP_SLOT_NUDGED : BNNEP_SLOT_FREE;
-        return (struct term){ws->state[slot], hidden ? ws->state[slot] : NULL, i == 0 ? 1.0 : -1.0, ws->place[slot]};
-    }
-    return i == 0 ? (struct term){ws->delta, hidden ? nudged : NULL, 1.0, NULL}
-                  : (struct term){free, ws->delta, 1.0, NULL};
+    return i == 0 ? (struct term){ws->delta, hidden ? ws->state[BNNEP_SLOT_NUDGED] : NULL, NULL}
+                  : (struct term){ws->state[BNNEP_SLOT_FREE], ws->delta, NULL};
 }
 
 /* The layer below connection k in one of a term's arrays. */
@@ -271,28 +263,77 @@ static void update_block(void *arg, size_t task, unsigned worker) {
 
 /* --- convolutions -------------------------------------------------------------------------------------------- */
 
-/* The map below, of each sample of a tile. */
-static void pad_tile(void *arg, size_t tile, unsigned worker) {
-    struct update *update = arg;
-    struct real_workspace *ws = update->ws;
-    const struct bnnep_link *link = link_of(update);
-    const float *below = below_of(update, &update->term, tile);
-    (void)worker;
-    for (size_t n = tile * LANES; n < ws->count && n < (tile + 1) * LANES; n++)
-        bnnep_real_pad(link, below, n % LANES, ws->maps + n * bnnep_real_padded(link));
+/* Where the maps of a tile are, [MAPS][LANES][padded]. */
+static float *maps_of(const struct update *update, size_t tile) {
+    return update->ws->maps + tile * MAPS * LANES * bnnep_real_padded(link_of(update));
 }
 
-/* One term, added to the gradient of one output channel. */
+/* The maps that the gradient is gathered from: the layer below and, between two phases, its change. */
+static void pad_tile(void *arg, size_t tile, unsigned worker) {
+    struct update *update = arg;
+    const struct real_workspace *ws = update->ws;
+    const struct bnnep_link *link = link_of(update);
+    const size_t padded = bnnep_real_padded(link);
+    (void)worker;
+    for (size_t l = 0; l < LANES && tile * LANES + l < ws->count; l++) {
+        bnnep_real_pad(link, below_of(update, &update->term, tile), l, maps_of(update, tile) + l * padded);
+        if (update->term.place == NULL && update->k > 0)
+            bnnep_real_pad(link, ws->delta + bnnep_real_at(ws, tile, update->k - 1), l,
+                           maps_of(update, tile) + (LANES + l) * padded);
+    }
+}
+
+static void add_view(struct real_views *views, float factor, size_t from) {
+    views->factor[views->count] = factor;
+    views->from[views->count] = (uint32_t)from;
+    views->count += factor != 0.0f; /* units at rest take no work */
+}
+
+/* The term of a gradient. */
+static void list_term(const struct update *update, size_t tile, size_t o, size_t l, struct real_views *views) {
+    const struct bnnep_link *link = link_of(update);
+    const size_t at = bnnep_real_at(update->ws, tile, update->k), map = l * bnnep_real_padded(link);
+    for (size_t u = 0; u < link->to.height * link->to.width; u++) {
+        const size_t v = at + (u * link->rows + o) * LANES + l;
+        add_view(views, update->term.above[v], map + bnnep_real_view(link, u, update->term.place[v]));
+    }
+}
+
+/* The contrast, with A the map below in the nudged phase and dA its change, as seen from the places of the phases:
+ * a^b A^b(place^b) - a^* A^*(place^*) = a^b A^b(place^b) - a^* A^b(place^*) + a^* dA(place^*), in which the first two
+ * are da A^b(place) where the places agree. */
+static void list_contrast(const struct update *update, size_t tile, size_t o, size_t l, struct real_views *views) {
+    const struct real_workspace *ws = update->ws;
+    const struct bnnep_link *link = link_of(update);
+    const size_t at = bnnep_real_at(ws, tile, update->k), padded = bnnep_real_padded(link);
+    for (size_t u = 0; u < link->to.height * link->to.width; u++) {
+        const size_t v = at + (u * link->rows + o) * LANES + l;
+        const float free = ws->state[BNNEP_SLOT_FREE][v], nudged = ws->state[BNNEP_SLOT_NUDGED][v];
+        const int32_t place = ws->place[BNNEP_SLOT_FREE][v], moved_to = ws->place[BNNEP_SLOT_NUDGED][v];
+        const size_t was = l * padded + bnnep_real_view(link, u, place);
+        if (place == moved_to)
+            add_view(views, ws->delta[v], was);
+        else {
+            add_view(views, nudged, l * padded + bnnep_real_view(link, u, moved_to));
+            add_view(views, -free, was);
+        }
+        if (update->k > 0)
+            add_view(views, free, LANES * padded + was);
+    }
+}
+
+/* Adds the term, or the contrast, to the gradient of one output channel. */
 static void gather_channel(void *arg, size_t o, unsigned worker) {
     struct update *update = arg;
     struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
-    const struct term *term = &update->term;
-    (void)worker;
-    for (size_t n = 0; n < ws->count; n++) {
-        const size_t at = bnnep_real_at(ws, n / LANES, update->k);
-        bnnep_real_gather(ws->network, update->k, o, term->weight, term->above + at, term->place + at, n % LANES,
-                          ws->maps + n * bnnep_real_padded(link), ws->gradient + o * link->columns);
+    struct real_views *views = &ws->scratch[worker].views;
+    for (size_t tile = 0; tile < ws->tiles; tile++) {
+        views->count = 0;
+        for (size_t l = 0; l < LANES && tile * LANES + l < ws->count; l++)
+            (update->term.place ? list_term : list_contrast)(update, tile, o, l, views);
+        bnnep_real_gather(ws->network, update->k, views, maps_of(update, tile),
+                          ws->gradient + o * link->kernel * bnnep_real_kernel_row(link));
     }
 }
 
@@ -300,17 +341,14 @@ static void gather_channel(void *arg, size_t o, unsigned worker) {
 static void update_channels(void *arg, size_t task, unsigned worker) {
     struct update *update = arg;
     struct cpu_connection *c = &update->learner->network->connection[update->k];
-    float *contrast = update->ws->scratch[worker].contrast;
+    const struct bnnep_link *link = link_of(update);
+    (void)worker;
     uint64_t flips = 0;
     for (size_t o = task * LEARN_ROWS; o < c->rows && o < (task + 1) * LEARN_ROWS; o++) {
-        const double *G = update->ws->gradient + o * c->columns;
+        const float *G = update->ws->gradient + o * link->kernel * bnnep_real_kernel_row(link);
         for (size_t part = 0; part < c->parts; part++)
-            for (size_t i = 0; i < c->inner; i += LEARN_COLUMNS) {
-                const size_t some = c->inner - i < LEARN_COLUMNS ? c->inner - i : LEARN_COLUMNS;
-                for (size_t v = 0; v < some; v++)
-                    contrast[v] = (float)G[part * c->inner + i + v];
-                flips += turn(update, o, part, i, some, contrast);
-            }
+            flips += turn(update, o, part, 0, c->inner,
+                          G + part / link->kernel * bnnep_real_kernel_row(link) + part % link->kernel * c->inner);
         c->bias[o] += update->rule.bias_gain * (float)bias_gradient(update, o);
     }
     atomic_fetch_add(&update->flips, flips);
@@ -319,8 +357,9 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
 static void update_convolution(struct update *update) {
     struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
-    memset(ws->gradient, 0, link->rows * link->columns * sizeof *ws->gradient);
-    for (size_t i = 0; i < term_count(update); i++) {
+    memset(ws->gradient, 0, link->rows * link->kernel * bnnep_real_kernel_row(link) * sizeof *ws->gradient);
+    const size_t terms = update->learner->tape.room > 0 ? term_count(update) : 1;
+    for (size_t i = 0; i < terms; i++) {
         update->term = term_of(update, i);
         bnnep_pool_run(ws->pool, ws->tiles, pad_tile, update);
         bnnep_pool_run(ws->pool, link->rows, gather_channel, update);

@@ -21,6 +21,18 @@
 /* Columns whose contrast is worked out at a time. */
 #define LEARN_COLUMNS ((size_t)128)
 
+/* What the gradient of a convolution's channel is gathered from: factors, and where each looks in the maps. At most
+ * MOST_VIEWS for each unit of a tile. */
+#define MOST_VIEWS ((size_t)3)
+struct real_views {
+    size_t count;
+    float *factor;
+    uint32_t *from;
+};
+
+/* Maps that a sample is looked at in, at most. */
+#define MAPS ((size_t)2)
+
 /* What one thread needs for itself. */
 struct real_scratch {
     void *tables;              /* TABLE_BYTES */
@@ -30,27 +42,28 @@ struct real_scratch {
     float *below;              /* [LEARN_SAMPLES][LEARN_COLUMNS] */
     float *contrast;           /* [LEARN_ROWS][LEARN_COLUMNS] */
     /* convolutional networks */
-    int32_t *pooled; /* [units of all layers][LANES]: argmax of this step */
-    float *sums;     /* [a row of pooling windows][channel][LANES] */
-    float *unpooled; /* [64 channels][LANES] */
+    int32_t *pooled;         /* [units of all layers][LANES]: argmax of this step */
+    float *sums;             /* [a row of pooling windows][channel][LANES] */
+    float *unpooled;         /* [64 channels][LANES] */
+    struct real_views views; /* [MOST_VIEWS][LANES][windows] */
 };
 
 struct real_workspace {
     const struct cpu_network *network;
     struct pool *pool;
     unsigned threads;
-    size_t count, tiles;          /* samples staged, tiles of them */
-    size_t units;                 /* of layers 1 ... L together */
-    size_t *offset;               /* [layer index]: units of the layers before */
-    float *input;                 /* [tile][in][LANES] */
-    float *target;                /* [tile][out][LANES] */
-    float *drive;                 /* [tile][units of layer 1][LANES]: fwd_0(x) */
-    float *state[BNNEP_SLOTS];    /* [tile][units][LANES] */
-    float *delta;                 /* [tile][units][LANES]: change of state from the free to the nudged phase */
-    double *dot[BNNEP_SLOTS];     /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
-    int32_t *place[BNNEP_SLOTS];  /* [tile][units][LANES]: argmax of the last step; convolutional networks */
-    double *maps;                 /* [sample][padded map]: the layer below, for the gradient of a convolution */
-    double *gradient;             /* [rows][columns] of a convolution */
+    size_t count, tiles;         /* samples staged, tiles of them */
+    size_t units;                /* of layers 1 ... L together */
+    size_t *offset;              /* [layer index]: units of the layers before */
+    float *input;                /* [tile][in][LANES] */
+    float *target;               /* [tile][out][LANES] */
+    float *drive;                /* [tile][units of layer 1][LANES]: fwd_0(x) */
+    float *state[BNNEP_SLOTS];   /* [tile][units][LANES] */
+    float *delta;                /* [tile][units][LANES]: change of state from the free to the nudged phase */
+    double *dot[BNNEP_SLOTS];    /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
+    int32_t *place[BNNEP_SLOTS]; /* [tile][units][LANES]: argmax of the last step; convolutional networks */
+    float *maps;     /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
+    float *gradient; /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
     struct real_scratch *scratch; /* [threads] */
 };
 
@@ -97,10 +110,14 @@ void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float
 void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
                           float *value, struct real_scratch *scratch);
 /* One lane of a map, with its padding. */
-void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, double *map);
-/* G [columns] += weight * sum over the windows of channel o of above * what the kernel sees from its place. */
-void bnnep_real_gather(const struct cpu_network *net, size_t k, size_t o, double weight, const float *above,
-                       const int32_t *place, size_t lane, const double *map, double *G);
+void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map);
+/* Columns of a kernel's row, [column][channel], rounded up to 64s. */
+size_t bnnep_real_kernel_row(const struct bnnep_link *link);
+/* Where the kernel of a unit looks at a padded map, given its window and its place in it. */
+size_t bnnep_real_view(const struct bnnep_link *link, size_t window, int32_t place);
+/* G [kernel row][bnnep_real_kernel_row] += sum over the views of factor * what the kernel sees from there. */
+void bnnep_real_gather(const struct cpu_network *net, size_t k, const struct real_views *views, const float *maps,
+                       float *G);
 
 /* --- relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
 

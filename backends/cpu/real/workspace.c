@@ -17,7 +17,7 @@ static size_t larger(size_t a, size_t b) {
 /* The largest sizes among the connections, from which the buffers follow. */
 struct extent {
     size_t units, scales;
-    size_t sums, padded, gradient; /* of convolutions; 0 if there are none */
+    size_t sums, padded, gradient, windows; /* of convolutions; 0 if there are none */
 };
 
 static struct extent extent_of(const struct bnnep_model *model) {
@@ -29,7 +29,8 @@ static struct extent extent_of(const struct bnnep_model *model) {
             continue;
         e.sums = larger(e.sums, bnnep_real_sums(link));
         e.padded = larger(e.padded, bnnep_real_padded(link));
-        e.gradient = larger(e.gradient, link->rows * link->columns);
+        e.gradient = larger(e.gradient, link->rows * link->kernel * bnnep_real_kernel_row(link));
+        e.windows = larger(e.windows, link->to.height * link->to.width);
     }
     return e;
 }
@@ -44,14 +45,15 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
     const uint64_t a_thread =
         TABLE_BYTES + ((LEARN_SAMPLES + LEARN_ROWS) * LEARN_COLUMNS + LEARN_ROWS * LEARN_SAMPLES) * sizeof(float) +
         e.units * LANES * (3 * sizeof(float) + places) +
-        (model->convolutional ? e.sums + 64 * LANES : 0) * sizeof(float);
-    return sizeof(struct real_workspace) + lanes * a_lane + (max_batch * e.padded + e.gradient) * sizeof(double) +
+        (model->convolutional ? e.sums + (64 + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float);
+    return sizeof(struct real_workspace) + lanes * a_lane +
+           (MAPS * lanes * e.padded + 64 + e.gradient) * sizeof(float) +
            threads * (a_thread + sizeof(struct real_scratch)) + model->connections * sizeof(size_t);
 }
 
 static void scratch_free(struct real_scratch *s) {
-    void *const parts[] = {s->tables, s->forward,  s->feedback, s->gradient, s->above,
-                           s->below,  s->contrast, s->pooled,   s->sums,     s->unpooled};
+    void *const parts[] = {s->tables,   s->forward, s->feedback, s->gradient, s->above,        s->below,
+                           s->contrast, s->pooled,  s->sums,     s->unpooled, s->views.factor, s->views.from};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
 }
@@ -69,7 +71,9 @@ static bool scratch_make(struct real_scratch *s, const struct extent *e, bool co
         s->pooled = bnnep_cpu_alloc(e->units * LANES, sizeof(int32_t));
         s->sums = bnnep_cpu_alloc(e->sums, sizeof(float));
         s->unpooled = bnnep_cpu_alloc(64 * LANES, sizeof(float));
-        complete = complete && s->pooled && s->sums && s->unpooled;
+        s->views.factor = bnnep_cpu_alloc(MOST_VIEWS * LANES * e->windows + 1, sizeof(float));
+        s->views.from = bnnep_cpu_alloc(MOST_VIEWS * LANES * e->windows + 1, sizeof(uint32_t));
+        complete = complete && s->pooled && s->sums && s->unpooled && s->views.factor && s->views.from;
     }
     return complete;
 }
@@ -111,8 +115,9 @@ static bool fill(struct real_workspace *ws, size_t max_batch) {
             complete = (ws->place[slot] = bnnep_cpu_alloc(lanes * ws->units, sizeof(int32_t))) && complete;
     }
     if (model->convolutional) {
-        ws->maps = bnnep_cpu_alloc(max_batch * e.padded, sizeof(double));
-        ws->gradient = bnnep_cpu_alloc(e.gradient, sizeof(double));
+        /* a row of the kernel may be read up to 63 columns beyond the last map */
+        ws->maps = bnnep_cpu_alloc(MAPS * lanes * e.padded + 64, sizeof(float));
+        ws->gradient = bnnep_cpu_alloc(e.gradient, sizeof(float));
         complete = complete && ws->maps && ws->gradient;
     }
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
