@@ -25,7 +25,8 @@ const struct cpu_kernels KERNEL(kernels) = {
     .add_feedback = KERNEL(add_feedback),
     .add_feedback_exact = KERNEL(add_feedback_exact),
     .pool_sums = KERNEL(pool_sums),
-    .add_counts = KERNEL(add_counts),
+    .take_counts = KERNEL(take_counts),
+    .take_contrast = KERNEL(take_contrast),
     .move_neurons = KERNEL(move_neurons),
     .activations = KERNEL(activations),
 };
