@@ -76,18 +76,6 @@ static void take_patch(const struct binary_workspace *ws, size_t first, size_t p
         }
 }
 
-/* alpha sums + bias at place q of a pooling window, kept where it is the largest so far: the first maximum. */
-static void keep_largest(const struct cpu_connection *c, int32_t q, const double *sums, float *largest, int32_t *at) {
-    for (size_t o = 0; o < c->rows; o++)
-        for (size_t l = 0; l < DRIVE_LANES; l++) {
-            const size_t v = o * DRIVE_LANES + l;
-            const float here = bnnep_forward(c->alpha[o], (float)sums[v], c->bias[o]);
-            const bool better = q == 0 || here > largest[v];
-            largest[v] = better ? here : largest[v];
-            at[v] = better ? q : at[v];
-        }
-}
-
 static void drive_window(struct binary_workspace *ws, size_t first, size_t present, size_t u,
                          struct binary_scratch *s) {
     const struct bnnep_link *link = &ws->network->model->links[0];
@@ -97,7 +85,7 @@ static void drive_window(struct binary_workspace *ws, size_t first, size_t prese
         bnnep_binary_position(link, u, q, &y, &x);
         take_patch(ws, first, present, y, x, s->lanes);
         signed_sums(ws->network->kernels, c, c->columns, ws->packed, s);
-        keep_largest(c, (int32_t)q, s->sums, s->largest, s->at);
+        ws->network->kernels->pool_exact(c->rows, s->sums, (int32_t)q, c->alpha, c->bias, s->largest, s->at);
     }
     for (size_t l = 0; l < present; l++)
         for (size_t o = 0; o < c->rows; o++) {

@@ -74,6 +74,10 @@ struct cpu_kernels {
     void (*forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward);
     void (*add_feedback)(size_t units, const float *forward, const int32_t *sums, float alpha, float *pre);
     void (*add_feedback_exact)(size_t units, const float *forward, const double *sums, float *pre);
+    /* Place q of a pooling window for sums [channel][LANES / 2] of inputs: largest and at take it where alpha * sums +
+     * bias is the largest so far. */
+    void (*pool_exact)(size_t channels, const double *sums, int32_t q, const float *alpha, const float *bias,
+                       float *largest, int32_t *at);
     /* fwd_k of one pooling window of each channel, and its argmax: positions are `stride` apart, or `row_stride`. */
     void (*pool_sums)(size_t channels, const int32_t *sums, size_t pool, size_t stride, size_t row_stride,
                       const float *alpha, const float *bias, float *value, uint16_t *place);

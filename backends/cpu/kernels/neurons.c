@@ -41,6 +41,23 @@ void KERNEL(add_feedback_exact)(size_t units, const float *forward, const double
         pre[i] = forward[i] + (float)sums[i];
 }
 
+/* 8 lanes: half of LANES, as sums in double come. */
+typedef double exact_lanes __attribute__((vector_size(64)));
+typedef float lanes __attribute__((vector_size(32)));
+typedef int32_t places __attribute__((vector_size(32)));
+
+void KERNEL(pool_exact)(size_t channels, const double *sums, int32_t q, const float *alpha, const float *bias,
+                        float *restrict largest, int32_t *restrict at) {
+    const exact_lanes *sum = (const exact_lanes *)(const void *)sums;
+    places *best = (places *)(void *)largest, *place = (places *)(void *)at;
+    for (size_t o = 0; o < channels; o++) {
+        const lanes here = alpha[o] * __builtin_convertvector(sum[o], lanes) + bias[o];
+        const places better = q == 0 ? ~(places){0} : here > (lanes)best[o]; /* the first maximum */
+        best[o] = ((places)here & better) | (best[o] & ~better);
+        place[o] = (q & better) | (place[o] & ~better);
+    }
+}
+
 /* 16 channels at a time, so that the largest values so far stay in registers. */
 static inline __attribute__((always_inline)) void pool_some(size_t channels, const int32_t *sums, size_t pool,
                                                             size_t stride, size_t row_stride, const float *alpha,
