@@ -15,7 +15,7 @@
 #include "backends/cpu/cpu.h"
 
 /* Samples that a thread takes through a phase together: a panel of weights serves all of them. */
-#define CHUNK ((size_t)16)
+#define CHUNK ((size_t)32)
 /* Samples whose input drive is worked out side by side. */
 #define DRIVE_LANES ((size_t)8)
 
@@ -44,15 +44,24 @@ struct binary_events {
     size_t ups, downs;
 };
 
+/* Channels that one position of a convolution's output turned on, or off, for one scaling factor. */
+struct binary_run {
+    uint32_t key; /* 2 * group, + 1 if off */
+    uint32_t from, count;
+};
+
 /* Convolutions: events by the place they are at. */
 struct binary_places {
     size_t *up_from, *down_from; /* [pixels + 1]: where a pixel's events begin among those of the layer below */
-    uint32_t *on, *off;          /* [position][rows]: channels of the units above that switched on, or came, or left */
+    uint32_t *on, *off;          /* [position][rows]: channels whose unit switched on, or came, or left */
     size_t *ons, *offs;          /* [position]: how many */
-    uint32_t *list;              /* what one position, or pixel, sees of them */
-    size_t *bounds;              /* of the groups in the list */
-    uint16_t *place;             /* [units above]: the argmax of this step */
-    uint64_t *moved;             /* bits [units above]: it is another than before */
+    size_t *moving, moves;       /* positions with such channels */
+    uint32_t *channel;           /* those of all positions in the order of the runs */
+    struct binary_run *run;
+    size_t *runs;    /* [moves + 1]: where a position's runs begin */
+    uint32_t *list;  /* what one position, or pixel, sees of the events */
+    size_t *bounds;  /* of the groups in the list */
+    uint16_t *place; /* [units above]: the argmax of this step */
 };
 
 /* A sample on its way through a phase. Arrays of all layers are [layer offset + unit]. */
@@ -60,11 +69,11 @@ struct binary_passage {
     size_t sample;
     char *record;
     bool moving; /* has not settled */
-    bool fresh;  /* no step was made yet: nothing below is right */
     float *forward, *pre;
     uint64_t *active; /* bits: H(s - theta) */
     struct binary_events *events;
-    bool *stale_forward, *stale_back, *still; /* by layer: sums that changed; states that do not move any more */
+    bool *stale;          /* [layer]: sums of all its units may have changed */
+    bool *pulled, *still; /* [(layer offset + unit) / PANEL]: sums that changed; states that do not move any more */
 };
 
 /* What one thread needs for itself. */
@@ -72,10 +81,12 @@ struct binary_scratch {
     struct binary_passage passage[CHUNK];
     /* drive */
     double *lanes, *sums; /* [columns][DRIVE_LANES], [rows][DRIVE_LANES] */
+    float *largest;       /* [rows][DRIVE_LANES]: of a pooling window so far, and */
+    int32_t *at;          /* the same: its place */
     void *tables;
     struct binary_places places;
     /* one row of synapses */
-    int32_t *counts;              /* [PANEL] */
+    int32_t *counts;              /* [PANEL]: zeros between uses */
     float *contrast;              /* [columns, at least PANEL] */
     double *exact;                /* the same */
     uint64_t *lit[BNNEP_SLOTS];   /* [64 rows][word of samples]: where a row's unit is active */

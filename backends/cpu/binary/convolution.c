@@ -35,6 +35,12 @@ static void split(const uint32_t *events, size_t count, size_t pixels, size_t ch
     }
 }
 
+static size_t shift_all(const uint32_t *from, size_t count, uint32_t shift, uint32_t *restrict to) {
+    for (size_t i = 0; i < count; i++)
+        to[i] = from[i] + shift;
+    return count;
+}
+
 /* The columns that stand for the events of the pixels that the kernel sees from (y, x). */
 static size_t gather_columns(const struct bnnep_link *link, const uint32_t *events, const size_t *from, size_t y,
                              size_t x, uint32_t *list) {
@@ -47,8 +53,7 @@ static size_t gather_columns(const struct bnnep_link *link, const uint32_t *even
             const size_t pixel = (y + row - P) * W + x + column - P;
             /* channel + position * channels */
             const uint32_t shift = (uint32_t)(((row * K + column) - pixel) * link->from.channels);
-            for (size_t e = from[pixel]; e < from[pixel + 1]; e++)
-                list[count++] = events[e] + shift;
+            count += shift_all(events + from[pixel], from[pixel + 1] - from[pixel], shift, list + count);
         }
     return count;
 }
@@ -84,13 +89,14 @@ void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
     const int32_t *sums = bnnep_binary_part(p->record, layer->forward);
-    for (size_t u = 0; u < link->to.height * link->to.width; u++)
-        for (size_t q = 0; q < link->pool * link->pool; q++) {
-            size_t y, x;
-            bnnep_binary_position(link, u, q, &y, &x);
-            ws->network->kernels->pool_sums(c->rows, sums + (y * link->to.width * link->pool + x) * layer->stride,
-                                            c->alpha, c->bias, q, value + u * c->rows, place + u * c->rows);
-        }
+    const size_t width = link->to.width * link->pool;
+    for (size_t u = 0; u < link->to.height * link->to.width; u++) {
+        size_t y, x;
+        bnnep_binary_position(link, u, 0, &y, &x);
+        ws->network->kernels->pool_sums(c->rows, sums + (y * width + x) * layer->stride, link->pool, layer->stride,
+                                        width * layer->stride, c->alpha, c->bias, value + u * c->rows,
+                                        place + u * c->rows);
+    }
 }
 
 /* --- going down ----------------------------------------------------------------------------------------------------
@@ -109,77 +115,90 @@ static void sort_units(const struct bnnep_link *link, uint64_t word, size_t base
 }
 
 /* Units that switched, and those that stay on and whose argmax moves: off from the old place, on at the new one. */
-static bool find_moves(const struct bnnep_link *link, const struct binary_layer *layer, const struct binary_passage *p,
+static void find_moves(const struct bnnep_link *link, const struct binary_layer *layer, const struct binary_passage *p,
                        bool pooled, struct binary_places *s) {
     const uint16_t *before = bnnep_binary_part(p->record, layer->place);
     const uint64_t *fed = bnnep_binary_part(p->record, layer->fed), *active = p->active + layer->offset / 64;
     const uint16_t *now = pooled ? s->place : before;
-    uint64_t any = 0;
     memset(s->ons, 0, bnnep_binary_positions(link) * sizeof *s->ons);
     memset(s->offs, 0, bnnep_binary_positions(link) * sizeof *s->offs);
     for (size_t i = 0; i < layer->units; i += 64) {
+        const size_t units = layer->units - i < 64 ? layer->units - i : 64;
         uint64_t moved = 0;
-        for (size_t j = i; pooled && j < i + 64 && j < layer->units; j++)
-            moved |= (uint64_t)(now[j] != before[j]) << (j - i);
+        if (memcmp(now + i, before + i, units * sizeof *now) != 0) /* rare, after the first steps */
+            for (size_t j = 0; j < units; j++)
+                moved |= (uint64_t)(now[i + j] != before[i + j]) << j;
         const uint64_t off = fed[i / 64] & (~active[i / 64] | moved), on = active[i / 64] & (~fed[i / 64] | moved);
         sort_units(link, off, i, before, s->off, s->offs);
         sort_units(link, on, i, now, s->on, s->ons);
-        any |= off | on;
     }
-    return any != 0;
+    s->moves = 0;
+    for (size_t i = 0; i < bnnep_binary_positions(link); i++)
+        if (s->ons[i] + s->offs[i] > 0)
+            s->moving[s->moves++] = i;
 }
 
-/* The places in the kernel from which a pixel is seen by a position that counts: first ... end - 1. */
-struct view {
-    size_t first_row, rows, first_column, columns;
-};
-
-static struct view view_of(const struct bnnep_link *link, size_t y, size_t x) {
-    const size_t K = link->kernel, P = link->padding;
-    const size_t height = link->to.height * link->pool, width = link->to.width * link->pool;
-    struct view v = {.first_row = y + P >= height ? y + P - height + 1 : 0,
-                     .rows = y + P < K ? y + P + 1 : K,
-                     .first_column = x + P >= width ? x + P - width + 1 : 0,
-                     .columns = x + P < K ? x + P + 1 : K};
-    return v;
-}
-
-/* The rows of `up` that stand for the moves a pixel sees, sorted by group and sign: those of group g that came, then
- * those that left, from bounds[2g] and bounds[2g+1] on. Returns how many there are. */
-static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connection *c,
-                          const struct binary_groups *groups, size_t y, size_t x, struct binary_places *s) {
-    const size_t K = link->kernel, P = link->padding, width = link->to.width * link->pool;
-    const struct view v = view_of(link, y, x);
+/* Starts of the parts from their sizes; the last one's end is the sum. */
+static size_t add_bounds(size_t *bounds, size_t count) {
     size_t total = 0;
-    memset(s->bounds, 0, (2 * groups->count + 1) * sizeof *s->bounds);
-    /* First count, then fill from the back. */
-    for (int fill = 0; fill < 2; fill++) {
-        for (size_t row = v.first_row; row < v.rows; row++)
-            for (size_t column = v.first_column; column < v.columns; column++) {
-                const size_t position = (y + P - row) * width + x + P - column;
-                const uint32_t *on = s->on + position * c->rows, *off = s->off + position * c->rows;
-                const size_t base = (row * K + column) * c->up_panels * c->rows;
-                for (size_t e = 0; e < s->ons[position]; e++) {
-                    size_t *bound = &s->bounds[2 * groups->of[on[e]]];
-                    if (fill)
-                        s->list[--*bound] = (uint32_t)(base + on[e]);
-                    else
-                        ++*bound;
-                }
-                for (size_t e = 0; e < s->offs[position]; e++) {
-                    size_t *bound = &s->bounds[2 * groups->of[off[e]] + 1];
-                    if (fill)
-                        s->list[--*bound] = (uint32_t)(base + off[e]);
-                    else
-                        ++*bound;
-                }
-            }
-        for (size_t g = 0; !fill && g <= 2 * groups->count; g++)
-            s->bounds[g] = total += s->bounds[g];
-        if (total == 0)
-            return 0;
+    for (size_t i = 0; i <= count; i++) {
+        const size_t size = bounds[i];
+        bounds[i] = total;
+        total += size;
     }
     return total;
+}
+
+/* Sorts what happened at each position by group and sign, into runs. */
+static void find_runs(const struct bnnep_link *link, const struct binary_groups *groups, struct binary_places *s) {
+    const size_t keys = 2 * groups->count;
+    size_t from = 0, runs = 0;
+    for (size_t i = 0; i < s->moves; i++) {
+        const size_t position = s->moving[i];
+        const uint32_t *on = s->on + position * link->rows, *off = s->off + position * link->rows;
+        memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
+        for (size_t e = 0; e < s->ons[position]; e++)
+            s->bounds[2 * groups->of[on[e]]]++;
+        for (size_t e = 0; e < s->offs[position]; e++)
+            s->bounds[2 * groups->of[off[e]] + 1]++;
+        const size_t total = add_bounds(s->bounds, keys);
+        s->runs[i] = runs;
+        for (uint32_t key = 0; key < keys; key++)
+            if (s->bounds[key] < s->bounds[key + 1])
+                s->run[runs++] = (struct binary_run){key, (uint32_t)(from + s->bounds[key]),
+                                                     (uint32_t)(s->bounds[key + 1] - s->bounds[key])};
+        for (size_t e = 0; e < s->ons[position]; e++)
+            s->channel[from + s->bounds[2 * groups->of[on[e]]]++] = on[e];
+        for (size_t e = 0; e < s->offs[position]; e++)
+            s->channel[from + s->bounds[2 * groups->of[off[e]] + 1]++] = off[e];
+        from += total;
+    }
+    s->runs[s->moves] = runs;
+}
+
+/* The rows of `up` that stand for the moves a pixel sees, sorted by group and sign: the end of those of group g that
+ * came, and of those that left, are bounds[2g] and bounds[2g+1]. Returns how many there are. */
+static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connection *c,
+                          const struct binary_groups *groups, size_t y, size_t x, struct binary_places *s) {
+    const size_t K = link->kernel, width = link->to.width * link->pool, keys = 2 * groups->count;
+    memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
+    for (int fill = 0; fill < 2; fill++) { /* first their sizes */
+        for (size_t i = 0; i < s->moves; i++) {
+            const size_t row = y + link->padding - s->moving[i] / width;
+            const size_t column = x + link->padding - s->moving[i] % width;
+            const size_t base = (row * K + column) * c->up_panels * c->rows;
+            if (row >= K || column >= K) /* below 0, too */
+                continue;
+            for (const struct binary_run *r = s->run + s->runs[i]; r < s->run + s->runs[i + 1]; r++) {
+                if (fill)
+                    shift_all(s->channel + r->from, r->count, (uint32_t)base, s->list + s->bounds[r->key]);
+                s->bounds[r->key] += r->count;
+            }
+        }
+        if (!fill && add_bounds(s->bounds, keys) == 0)
+            return 0;
+    }
+    return s->bounds[keys];
 }
 
 void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
@@ -190,31 +209,34 @@ void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct 
     const struct binary_layer *layer = &ws->layer[k];
     const struct binary_groups *groups = &ws->groups[k];
     struct binary_places *s = &scratch->places;
-    const bool pooled = p->fresh || p->stale_forward[k];
+    const bool pooled = p->stale[k];
     if (pooled)
         bnnep_binary_pool(ws, k, p, p->forward + layer->offset, s->place);
-    const bool moves = find_moves(link, layer, p, pooled, s);
+    find_moves(link, layer, p, pooled, s);
     if (pooled)
         memcpy(bnnep_binary_part(p->record, layer->place), s->place, layer->units * sizeof *s->place);
-    if (!moves)
+    if (s->moves == 0)
         return;
+    find_runs(link, groups, s);
     memcpy(bnnep_binary_part(p->record, layer->fed), p->active + layer->offset / 64,
            (layer->units + 63) / 64 * sizeof(uint64_t));
-    p->stale_back[k - 1] = true;
     double *sums = bnnep_binary_part(p->record, layer->back);
+    bool *pulled = p->pulled + layer[-1].offset / PANEL;
     for (size_t i = 0; i < link->from.height * link->from.width; i++, sums += c->inner) {
         if (gather_rows(link, c, groups, i / link->from.width, i % link->from.width, s) == 0)
             continue;
+        for (size_t j = i * c->inner / PANEL; j <= ((i + 1) * c->inner - 1) / PANEL; j++)
+            pulled[j] = true;
         for (size_t panel = 0; panel < c->up_panels; panel++)
             for (size_t g = 0; g < groups->count; g++) {
-                const size_t *from = &s->bounds[2 * g];
+                const size_t from = g > 0 ? s->bounds[2 * g - 1] : 0, downs = s->bounds[2 * g];
+                const size_t end = s->bounds[2 * g + 1];
                 const size_t outputs = c->inner - panel * PANEL < PANEL ? c->inner - panel * PANEL : PANEL;
-                if (from[0] == from[2])
+                if (from == end)
                     continue;
-                memset(scratch->counts, 0, PANEL * sizeof *scratch->counts);
-                kernels->counts(bnnep_cpu_up(c, 0, panel), s->list + from[0], from[1] - from[0], s->list + from[1],
-                                from[2] - from[1], outputs, scratch->counts);
-                kernels->add_counts(outputs, scratch->counts, (double)groups->alpha[g], sums + panel * PANEL);
+                kernels->counts(bnnep_cpu_up(c, 0, panel), s->list + from, downs - from, s->list + downs, end - downs,
+                                outputs, scratch->counts);
+                kernels->take_counts(scratch->counts, outputs, (double)groups->alpha[g], sums + panel * PANEL);
             }
     }
 }

@@ -85,17 +85,14 @@ static void drive_window(struct binary_workspace *ws, size_t first, size_t prese
         bnnep_binary_position(link, u, q, &y, &x);
         take_patch(ws, first, present, y, x, s->lanes);
         signed_sums(ws->network->kernels, c, c->columns, ws->packed, s);
-        for (size_t l = 0; l < present; l++) {
-            float *value = ws->drive + (first + l) * link->out + u * c->rows;
-            uint16_t *place = ws->drive_place + (first + l) * link->out + u * c->rows;
-            for (size_t o = 0; o < c->rows; o++) {
-                const float here = bnnep_forward(c->alpha[o], (float)s->sums[o * DRIVE_LANES + l], c->bias[o]);
-                const bool better = q == 0 || here > value[o]; /* the first maximum */
-                value[o] = better ? here : value[o];
-                place[o] = better ? (uint16_t)q : place[o];
-            }
-        }
+        ws->network->kernels->pool_exact(c->rows, s->sums, (int32_t)q, c->alpha, c->bias, s->largest, s->at);
     }
+    for (size_t l = 0; l < present; l++)
+        for (size_t o = 0; o < c->rows; o++) {
+            const size_t unit = (first + l) * link->out + u * c->rows + o;
+            ws->drive[unit] = s->largest[o * DRIVE_LANES + l];
+            ws->drive_place[unit] = (uint16_t)s->at[o * DRIVE_LANES + l];
+        }
 }
 
 /* --- a batch -------------------------------------------------------------------------------------------------------

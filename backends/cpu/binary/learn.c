@@ -119,13 +119,6 @@ static int64_t bias_contrast(const struct update *update, const struct binary_sc
     return sum;
 }
 
-/* From the sum of the signs of `ups` and `downs` bits, 1 for +1, to how many more of the ups are 1. */
-static void contrast_of_counts(int32_t *counts, size_t outputs, size_t ups, size_t downs, float *contrast) {
-    const int32_t shift = (int32_t)ups - (int32_t)downs;
-    for (size_t i = 0; i < outputs; i++)
-        contrast[i] = (float)((counts[i] + shift) / 2);
-}
-
 /* Momentum and flips of `count` columns of a row, from column i of a part on; i is a multiple of PANEL. */
 static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, size_t count, const float *contrast) {
     const struct cpu_network *net = update->ws->network;
@@ -147,13 +140,11 @@ static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, s
 /* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and turns a panel of synapses by them. */
 static uint64_t turn_panel(struct update *update, size_t row, size_t part, size_t panel, const uint64_t *from,
                            const struct binary_events *list, struct binary_scratch *scratch) {
+    const struct cpu_kernels *kernels = update->ws->network->kernels;
     const struct cpu_connection *c = connection_of(update);
     const size_t left = c->inner - panel * PANEL, outputs = left < PANEL ? left : PANEL;
-    memset(scratch->counts, 0, PANEL * sizeof *scratch->counts);
-    if (list->ups + list->downs > 0)
-        update->ws->network->kernels->counts(from, list->up, list->ups, list->down, list->downs, outputs,
-                                             scratch->counts);
-    contrast_of_counts(scratch->counts, outputs, list->ups, list->downs, scratch->contrast);
+    kernels->counts(from, list->up, list->ups, list->down, list->downs, outputs, scratch->counts);
+    kernels->take_contrast(scratch->counts, outputs, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
     return turn(update, row, part, panel * PANEL, outputs, scratch->contrast);
 }
 

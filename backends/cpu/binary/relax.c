@@ -35,14 +35,15 @@ static void find_events(const struct binary_layer *layer, const struct binary_pa
 
 void bnnep_binary_begin(const struct binary_workspace *ws, struct binary_passage *p) {
     const struct bnnep_model *model = ws->network->model;
-    p->moving = p->fresh = true;
+    p->moving = true;
     for (size_t k = 0; k < model->connections; k++) {
         const struct binary_layer *layer = &ws->layer[k];
         ws->network->kernels->activations(layer->units, bnnep_binary_part(p->record, layer->state), model->theta,
                                           p->active + layer->offset / 64);
         find_events(layer, p, &p->events[k]);
-        p->stale_forward[k] = p->stale_back[k] = p->still[k] = false;
+        p->stale[k] = true;
     }
+    memset(p->pulled, false, ws->layout.units / PANEL * sizeof *p->pulled);
 }
 
 /* --- sums --------------------------------------------------------------------------------------------------------- */
@@ -51,31 +52,46 @@ static bool happened(const struct binary_events *events) {
     return events->ups + events->downs > 0;
 }
 
-static size_t outputs_of(size_t units, size_t panel) {
-    return units - panel * PANEL < PANEL ? units - panel * PANEL : PANEL;
-}
-
 static void add_events(const struct cpu_kernels *kernels, const uint64_t *panel, const struct binary_events *events,
                        size_t outputs, int32_t *sums) {
     kernels->counts(panel, events->up, events->ups, events->down, events->downs, outputs, sums);
 }
 
-/* B a and B^T a of connection k, a panel of weights at a time for all passages. */
+/* Asks for number `share` of `shares` parts of some memory. */
+static void fetch(const uint64_t *from, size_t words, size_t share, size_t shares) {
+    for (size_t i = words * share / shares / 8 * 8; i < words * (share + 1) / shares; i += 8)
+        __builtin_prefetch(from + i, 0, 2);
+}
+
+/* Adds the events of layer index k of all passages to their sums at `offset`, a panel of weights after the other. While
+ * one is in use the next is fetched, if it will be needed as a whole. */
+static void apply_panels(const struct cpu_kernels *kernels, const uint64_t *panels, size_t inputs, size_t outputs,
+                         size_t k, size_t offset, struct binary_passage *passages, size_t count) {
+    size_t events = 0;
+    for (struct binary_passage *p = passages; p < passages + count; p++)
+        events += p->moving ? p->events[k].ups + p->events[k].downs : 0;
+    if (events == 0)
+        return;
+    for (size_t first = 0; first < outputs; first += PANEL, panels += inputs * PANEL_WORDS) {
+        const bool fetching = first + PANEL < outputs && events > inputs / 4;
+        for (size_t i = 0; i < count; i++) {
+            const struct binary_passage *p = &passages[i];
+            if (fetching)
+                fetch(panels + inputs * PANEL_WORDS, inputs * PANEL_WORDS, i, count);
+            if (p->moving && happened(&p->events[k]))
+                add_events(kernels, panels, &p->events[k], outputs - first < PANEL ? outputs - first : PANEL,
+                           (int32_t *)bnnep_binary_part(p->record, offset) + first);
+        }
+    }
+}
+
+/* B a and B^T a of connection k. */
 static void apply_connection(const struct binary_workspace *ws, size_t k, struct binary_passage *passages,
                              size_t count) {
-    const struct cpu_kernels *kernels = ws->network->kernels;
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
-    for (size_t panel = 0; panel < c->down_panels; panel++)
-        for (struct binary_passage *p = passages; p < passages + count; p++)
-            if (p->moving && happened(&p->events[k - 1]))
-                add_events(kernels, bnnep_cpu_down(c, panel), &p->events[k - 1], outputs_of(c->rows, panel),
-                           (int32_t *)bnnep_binary_part(p->record, layer->forward) + panel * PANEL);
-    for (size_t panel = 0; panel < c->up_panels; panel++)
-        for (struct binary_passage *p = passages; p < passages + count; p++)
-            if (p->moving && happened(&p->events[k]))
-                add_events(kernels, bnnep_cpu_up(c, 0, panel), &p->events[k], outputs_of(c->columns, panel),
-                           (int32_t *)bnnep_binary_part(p->record, layer->back) + panel * PANEL);
+    apply_panels(ws->network->kernels, c->down, c->columns, c->rows, k - 1, layer->forward, passages, count);
+    apply_panels(ws->network->kernels, c->up, c->rows, c->columns, k, layer->back, passages, count);
 }
 
 void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *passages, size_t count,
@@ -86,13 +102,10 @@ void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage
         if (!convolution)
             apply_connection(ws, k, passages, count);
         for (struct binary_passage *p = passages; p < passages + count; p++) {
-            if (!p->moving)
-                continue;
-            if (convolution)
+            if (p->moving && convolution)
                 bnnep_binary_convolve(ws, k, p, scratch);
-            else
-                p->stale_back[k - 1] = happened(&p->events[k]);
-            p->stale_forward[k] = happened(&p->events[k - 1]);
+            p->stale[k] = p->stale[k] || happened(&p->events[k - 1]);
+            p->stale[k - 1] = p->stale[k - 1] || (!convolution && happened(&p->events[k]));
         }
     }
     for (struct binary_passage *p = passages; p < passages + count; p++)
@@ -105,43 +118,35 @@ void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage
 
 /* --- a step ------------------------------------------------------------------------------------------------------- */
 
-/* fwd_{k-1} + fb_k of layer index k, where one of them changed. */
-static const float *pre_activations(const struct binary_workspace *ws, struct binary_passage *p, size_t k) {
+/* fwd_{k-1} + fb_k of some units of layer index k, from unit i on. */
+static void add_up(const struct binary_workspace *ws, struct binary_passage *p, size_t k, size_t i, size_t units) {
     const struct cpu_network *net = ws->network;
     const struct bnnep_model *model = net->model;
     const struct binary_layer *layer = &ws->layer[k];
     const struct cpu_connection *c = &net->connection[k];
-    float *forward = p->forward + layer->offset, *pre = p->pre + layer->offset;
-    const bool output = k + 1 == model->connections;
-    const bool from_sums = k > 0 && !bnnep_cpu_is_convolution(&model->links[k]);
-    if (from_sums && (p->fresh || p->stale_forward[k]))
-        net->kernels->forward_of_sums(layer->units, bnnep_binary_part(p->record, layer->forward), c->alpha[0], c->bias,
-                                      forward);
-    if (p->fresh || p->stale_forward[k] || p->stale_back[k]) {
-        p->still[k] = false;
-        if (!output && bnnep_cpu_is_convolution(&model->links[k + 1]))
-            net->kernels->add_feedback_exact(layer->units, forward, bnnep_binary_part(p->record, layer[1].back), pre);
-        else if (!output)
-            net->kernels->add_feedback(layer->units, forward, bnnep_binary_part(p->record, layer[1].back),
-                                       c[1].alpha[0], pre);
-    }
-    return output ? forward : pre;
+    float *forward = p->forward + layer->offset + i, *pre = p->pre + layer->offset + i;
+    if (k > 0 && !bnnep_cpu_is_convolution(&model->links[k]))
+        net->kernels->forward_of_sums(units, (int32_t *)bnnep_binary_part(p->record, layer->forward) + i, c->alpha[0],
+                                      c->bias + i, forward);
+    if (k + 1 == model->connections)
+        memcpy(pre, forward, units * sizeof *pre);
+    else if (bnnep_cpu_is_convolution(&model->links[k + 1]))
+        net->kernels->add_feedback_exact(units, forward, (double *)bnnep_binary_part(p->record, layer[1].back) + i,
+                                         pre);
+    else
+        net->kernels->add_feedback(units, forward, (int32_t *)bnnep_binary_part(p->record, layer[1].back) + i,
+                                   c[1].alpha[0], pre);
 }
 
-/* Returns the largest change of a state. A layer that did not move in the last step and is pulled as it was then rests.
- */
+/* Returns the largest change of a state. Units that did not move in the last step and are pulled as they were then
+ * rest, PANEL at a time. */
 static float move_layer(const struct phase *phase, struct binary_passage *p, size_t k) {
     const struct binary_workspace *ws = phase->ws;
     const struct bnnep_model *model = ws->network->model;
     const struct binary_layer *layer = &ws->layer[k];
-    const bool output = k + 1 == model->connections;
-    const float *pre = pre_activations(ws, p, k);
-    p->events[k].ups = p->events[k].downs = 0;
-    if (p->still[k])
-        return 0.0f;
     const struct bnnep_neuron neuron = {
         .binary = true,
-        .output = output,
+        .output = k + 1 == model->connections,
         .clamp_nudged = !model->convolutional,
         .fixed_prediction = model->convolutional,
         .theta = model->theta,
@@ -149,12 +154,23 @@ static float move_layer(const struct phase *phase, struct binary_passage *p, siz
         .gain = model->gamma_neur,
         .beta = phase->how->beta,
     };
-    const char *free = bnnep_binary_record(ws, BNNEP_SLOT_FREE, p->sample);
-    const float change = ws->network->kernels->move_neurons(
-        &neuron, layer->units, pre, ws->target + p->sample * bnnep_binary_padded(layer->units),
-        bnnep_binary_part(free, layer->state), bnnep_binary_part(p->record, layer->state),
-        p->active + layer->offset / 64);
-    p->still[k] = change == 0.0f;
+    const float *target = ws->target + p->sample * bnnep_binary_padded(model->links[model->connections - 1].out);
+    const float *prediction = bnnep_binary_part(bnnep_binary_record(ws, BNNEP_SLOT_FREE, p->sample), layer->state);
+    float *state = bnnep_binary_part(p->record, layer->state), change = 0.0f;
+    for (size_t i = 0; i < layer->units; i += PANEL) {
+        const size_t units = layer->units - i < PANEL ? layer->units - i : PANEL, at = layer->offset + i;
+        const bool pulled = p->stale[k] || p->pulled[at / PANEL];
+        if (pulled)
+            add_up(ws, p, k, i, units);
+        else if (p->still[at / PANEL])
+            continue;
+        const float here = ws->network->kernels->move_neurons(&neuron, units, p->pre + at, target + i, prediction + i,
+                                                              state + i, p->active + at / 64);
+        p->still[at / PANEL] = here == 0.0f;
+        p->pulled[at / PANEL] = false;
+        change = here > change ? here : change;
+    }
+    p->stale[k] = false;
     find_events(layer, p, &p->events[k]);
     return change;
 }
@@ -175,9 +191,7 @@ static void step(const struct phase *phase, struct binary_passage *passages, siz
         for (size_t k = 0; k < model->connections; k++) {
             const float here = move_layer(phase, p, k);
             change = here > change ? here : change;
-            p->stale_forward[k] = p->stale_back[k] = false;
         }
-        p->fresh = false;
         p->moving = change > phase->how->tolerance;
     }
 }

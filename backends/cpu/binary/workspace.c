@@ -66,9 +66,9 @@ static struct binary_passage take_passage(struct arena *arena, const struct bnne
     struct binary_passage p = {.forward = take(arena, units, sizeof(float)), .pre = take(arena, units, sizeof(float))};
     p.active = take(arena, units / 64, sizeof(uint64_t));
     p.events = take(arena, L, sizeof *p.events);
-    p.stale_forward = take(arena, L, sizeof(bool));
-    p.stale_back = take(arena, L, sizeof(bool));
-    p.still = take(arena, L, sizeof(bool));
+    p.stale = take(arena, L, sizeof(bool));
+    p.pulled = take(arena, units / PANEL, sizeof(bool));
+    p.still = take(arena, units / PANEL, sizeof(bool));
     for (size_t k = 0; k < L; k++) {
         const struct binary_events events = {.up = take(arena, model->links[k].out, sizeof(uint32_t)),
                                              .down = take(arena, model->links[k].out, sizeof(uint32_t))};
@@ -98,10 +98,13 @@ static struct binary_places take_places(struct arena *arena, const struct bnnep_
     p.off = take(arena, channels, sizeof(uint32_t));
     p.ons = take(arena, positions, sizeof(size_t));
     p.offs = take(arena, positions, sizeof(size_t));
+    p.moving = take(arena, positions, sizeof(size_t));
+    p.channel = take(arena, 2 * units, sizeof(uint32_t));
+    p.run = take(arena, 2 * units, sizeof *p.run);
+    p.runs = take(arena, positions + 1, sizeof(size_t));
     p.list = take(arena, 2 * seen, sizeof(uint32_t));
     p.bounds = take(arena, 2 * rows + 1, sizeof(size_t));
     p.place = take(arena, units, sizeof(uint16_t));
-    p.moved = take(arena, units / 64, sizeof(uint64_t));
     return p;
 }
 
@@ -118,6 +121,8 @@ static struct binary_scratch take_scratch(struct arena *arena, const struct bnne
         s.passage[i] = take_passage(arena, model, units);
     s.lanes = take(arena, model->links[0].columns * DRIVE_LANES, sizeof(double));
     s.sums = take(arena, model->links[0].rows * DRIVE_LANES, sizeof(double));
+    s.largest = take(arena, model->convolutional ? model->links[0].rows * DRIVE_LANES : 0, sizeof(float));
+    s.at = take(arena, model->convolutional ? model->links[0].rows * DRIVE_LANES : 0, sizeof(int32_t));
     s.tables = take(arena, 1, TABLE_BYTES);
     if (model->convolutional)
         s.places = take_places(arena, model);

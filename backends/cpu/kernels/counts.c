@@ -156,3 +156,25 @@ void KERNEL(counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count,
         down_count -= others;
     }
 }
+
+/* What was written beyond the outputs. */
+INLINE void clear_rest(int32_t *counts, size_t outputs) {
+    for (size_t i = outputs; i % 32; i++)
+        counts[i] = 0;
+}
+
+void KERNEL(take_counts)(int32_t *restrict counts, size_t outputs, double alpha, double *restrict sums) {
+    for (size_t i = 0; i < outputs; i++) {
+        sums[i] += alpha * (double)counts[i];
+        counts[i] = 0;
+    }
+    clear_rest(counts, outputs);
+}
+
+void KERNEL(take_contrast)(int32_t *restrict counts, size_t outputs, int32_t signs, float *restrict contrast) {
+    for (size_t i = 0; i < outputs; i++) {
+        contrast[i] = 0.5f * (float)(counts[i] + signs);
+        counts[i] = 0;
+    }
+    clear_rest(counts, outputs);
+}

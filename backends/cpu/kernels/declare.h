@@ -22,9 +22,12 @@ void KERNEL(counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count,
 void KERNEL(forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward);
 void KERNEL(add_feedback)(size_t units, const float *forward, const int32_t *sums, float alpha, float *pre);
 void KERNEL(add_feedback_exact)(size_t units, const float *forward, const double *sums, float *pre);
-void KERNEL(pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
-                       float *value, uint16_t *place);
-void KERNEL(add_counts)(size_t count, const int32_t *counts, double alpha, double *sums);
+void KERNEL(pool_exact)(size_t channels, const double *sums, int32_t q, const float *alpha, const float *bias,
+                        float *largest, int32_t *at);
+void KERNEL(pool_sums)(size_t channels, const int32_t *sums, size_t pool, size_t stride, size_t row_stride,
+                       const float *alpha, const float *bias, float *value, uint16_t *place);
+void KERNEL(take_counts)(int32_t *counts, size_t outputs, double alpha, double *sums);
+void KERNEL(take_contrast)(int32_t *counts, size_t outputs, int32_t signs, float *contrast);
 float KERNEL(move_neurons)(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,
                            const float *prediction, float *state, uint64_t *active);
 void KERNEL(activations)(size_t units, const float *state, float theta, uint64_t *active);

@@ -74,11 +74,17 @@ struct cpu_kernels {
     void (*forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward);
     void (*add_feedback)(size_t units, const float *forward, const int32_t *sums, float alpha, float *pre);
     void (*add_feedback_exact)(size_t units, const float *forward, const double *sums, float *pre);
-    /* fwd_k at place q of a pooling window of each channel, kept where it is the largest so far. */
-    void (*pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
-                      float *value, uint16_t *place);
-    /* sums += alpha counts */
-    void (*add_counts)(size_t count, const int32_t *counts, double alpha, double *sums);
+    /* Place q of a pooling window for sums [channel][LANES / 2] of inputs: largest and at take it where alpha * sums +
+     * bias is the largest so far. */
+    void (*pool_exact)(size_t channels, const double *sums, int32_t q, const float *alpha, const float *bias,
+                       float *largest, int32_t *at);
+    /* fwd_k of one pooling window of each channel, and its argmax: positions are `stride` apart, or `row_stride`. */
+    void (*pool_sums)(size_t channels, const int32_t *sums, size_t pool, size_t stride, size_t row_stride,
+                      const float *alpha, const float *bias, float *value, uint16_t *place);
+    /* sums += alpha * counts, or contrast = (counts + signs) / 2: how many more of `signs` signs were +1. Both leave
+     * zeros, for the next ones. */
+    void (*take_counts)(int32_t *counts, size_t outputs, double alpha, double *sums);
+    void (*take_contrast)(int32_t *counts, size_t outputs, int32_t signs, float *contrast);
     /* One step of a layer; returns the largest change of a state. target and prediction are those of an output. Arrays
      * of floats are padded to whole words of 64 units; `active` gets bits. */
     float (*move_neurons)(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,

@@ -41,19 +41,50 @@ void KERNEL(add_feedback_exact)(size_t units, const float *forward, const double
         pre[i] = forward[i] + (float)sums[i];
 }
 
-void KERNEL(pool_sums)(size_t channels, const int32_t *sums, const float *alpha, const float *bias, size_t q,
-                       float *value, uint16_t *place) {
+/* 8 lanes: half of LANES, as sums in double come. */
+typedef double exact_lanes __attribute__((vector_size(64)));
+typedef float lanes __attribute__((vector_size(32)));
+typedef int32_t places __attribute__((vector_size(32)));
+
+void KERNEL(pool_exact)(size_t channels, const double *sums, int32_t q, const float *alpha, const float *bias,
+                        float *restrict largest, int32_t *restrict at) {
+    const exact_lanes *sum = (const exact_lanes *)(const void *)sums;
+    places *best = (places *)(void *)largest, *place = (places *)(void *)at;
     for (size_t o = 0; o < channels; o++) {
-        const float here = bnnep_forward(alpha[o], (float)sums[o], bias[o]);
-        const bool better = q == 0 || here > value[o]; /* the first maximum */
-        value[o] = better ? here : value[o];
-        place[o] = better ? (uint16_t)q : place[o];
+        const lanes here = alpha[o] * __builtin_convertvector(sum[o], lanes) + bias[o];
+        const places better = q == 0 ? ~(places){0} : here > (lanes)best[o]; /* the first maximum */
+        best[o] = ((places)here & better) | (best[o] & ~better);
+        place[o] = (q & better) | (place[o] & ~better);
     }
 }
 
-void KERNEL(add_counts)(size_t count, const int32_t *counts, double alpha, double *sums) {
-    for (size_t i = 0; i < count; i++)
-        sums[i] += alpha * (double)counts[i];
+/* 16 channels at a time, so that the largest values so far stay in registers. */
+static inline __attribute__((always_inline)) void pool_some(size_t channels, const int32_t *sums, size_t pool,
+                                                            size_t stride, size_t row_stride, const float *alpha,
+                                                            const float *bias, float *value, uint16_t *place) {
+    float largest[16];
+    int32_t at[16];
+    for (size_t y = 0, q = 0; y < pool; y++)
+        for (size_t x = 0; x < pool; x++, q++)
+            for (size_t o = 0; o < channels; o++) {
+                const float here = bnnep_forward(alpha[o], (float)sums[y * row_stride + x * stride + o], bias[o]);
+                const bool better = q == 0 || here > largest[o]; /* the first maximum */
+                largest[o] = better ? here : largest[o];
+                at[o] = better ? (int32_t)q : at[o];
+            }
+    for (size_t o = 0; o < channels; o++) {
+        value[o] = largest[o];
+        place[o] = (uint16_t)at[o];
+    }
+}
+
+void KERNEL(pool_sums)(size_t channels, const int32_t *sums, size_t pool, size_t stride, size_t row_stride,
+                       const float *alpha, const float *bias, float *value, uint16_t *place) {
+    size_t o = 0;
+    for (; o + 16 <= channels; o += 16)
+        pool_some(16, sums + o, pool, stride, row_stride, alpha + o, bias + o, value + o, place + o);
+    if (o < channels)
+        pool_some(channels - o, sums + o, pool, stride, row_stride, alpha + o, bias + o, value + o, place + o);
 }
 
 /* One word of neurons. Returns the activations. */

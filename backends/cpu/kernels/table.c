@@ -24,8 +24,10 @@ const struct cpu_kernels KERNEL(kernels) = {
     .forward_of_sums = KERNEL(forward_of_sums),
     .add_feedback = KERNEL(add_feedback),
     .add_feedback_exact = KERNEL(add_feedback_exact),
+    .pool_exact = KERNEL(pool_exact),
     .pool_sums = KERNEL(pool_sums),
-    .add_counts = KERNEL(add_counts),
+    .take_counts = KERNEL(take_counts),
+    .take_contrast = KERNEL(take_contrast),
     .move_neurons = KERNEL(move_neurons),
     .activations = KERNEL(activations),
 };
