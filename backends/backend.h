@@ -23,7 +23,9 @@
 
 #include <bnnep/bnnep.h>
 
-#define BNNEP_BACKEND_ABI 2u
+#include "backends/rules.h"
+
+#define BNNEP_BACKEND_ABI 3u
 #define BNNEP_WHY 256
 
 /* A channels x height x width map of units. */
@@ -49,6 +51,7 @@ struct bnnep_model {
     size_t connections; /* L; convolutions come first, the last one is fully connected */
     const struct bnnep_link *links;
     float theta, gamma_neur;
+    struct bnnep_grid grid; /* real activations */
 };
 
 /* Parameters of one connection in canonical host form, to read from and to write to; a NULL member is left out.

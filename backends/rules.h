@@ -9,17 +9,47 @@
  *    unless the alphas are some 2^20 apart;
  *  - in networks with binary activations, sums over the inputs are taken in double and rounded to float once:
  *    exact in any order for inputs that are multiples of 2^-31 and sum to less than 2^21, such as pixels;
- *  - sums over samples (biases, scaling factors) are taken in double, samples in order.
+ *  - sums over samples (biases, scaling factors) are taken in double, samples in order;
+ *  - where states are on a grid, they, the inputs and what a convolution feeds back are multiples of its step, so that
+ *    sums of them are integers, which the library has seen to fit into 32 bits.
  */
 #ifndef BNNEP_RULES_H
 #define BNNEP_RULES_H
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 static inline float bnnep_clamp01(float v) {
     return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
+}
+
+/* Multiples of 1/steps, for real activations; inputs and states within +-most, of which sums fit into 32 bits. */
+struct bnnep_grid {
+    float steps; /* a power of 2; 0: no grid */
+    float most;  /* another one */
+};
+
+/* v on the grid: the nearest multiple, half to even. Scaling by a power of 2 is exact. */
+static inline float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
+    if (grid->steps == 0.0f)
+        return v;
+    const float within = v < -grid->most ? -grid->most : v > grid->most ? grid->most : v;
+    return rintf(within * grid->steps) * (1.0f / grid->steps);
+}
+
+/* In the feedback of a convolution each output channel has an alpha of its own. On a grid, what is summed is the
+ * channels' shares of the largest, rounded, and that multiplies once, after the sum. */
+static inline float bnnep_largest(const float *alpha, size_t count) {
+    float largest = 0.0f;
+    for (size_t i = 0; i < count; i++)
+        largest = fabsf(alpha[i]) > largest ? fabsf(alpha[i]) : largest;
+    return largest;
+}
+
+static inline float bnnep_share(float alpha, float largest) {
+    return largest != 0.0f ? alpha / largest : 0.0f;
 }
 
 /* States that the free phase starts from. */
@@ -40,6 +70,7 @@ struct bnnep_neuron {
     bool fixed_prediction;   /* convolutional, binary: the error is that of the free output */
     float theta, keep, gain; /* leak: s <- keep*s + gain*q */
     float beta;              /* 0: not nudged */
+    struct bnnep_grid grid;
 };
 
 /* s(t) -> s(t+1). prediction is s_L of the free phase; it and target count for a nudged output only. */
@@ -57,7 +88,7 @@ static inline float bnnep_next_state(const struct bnnep_neuron *n, float s, floa
         if (n->clamp_nudged)
             v = bnnep_clamp01(v);
     }
-    return v;
+    return bnnep_on_grid(&n->grid, v);
 }
 
 /* a = H(s - theta), H(0) = 1, of a binary network; a = s otherwise. */

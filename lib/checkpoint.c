@@ -23,10 +23,11 @@ static json_t *describe_network(const bnnep_network *net) {
                                         (json_int_t)link->rows, "kernel", (json_int_t)link->kernel, "padding",
                                         (json_int_t)link->padding, "pool", (json_int_t)link->pool));
     }
-    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:o}", "dynamics", o->dynamics, "input",
+    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:o}", "dynamics", o->dynamics, "input",
                      o->input_channels, o->input_height, o->input_width, "classes", o->classes, "expand_output",
                      o->expand_output, "theta", (double)o->theta, "gamma_neur", (double)o->gamma_neur, "free_steps",
-                     o->free_steps, "settle_tolerance", (double)o->settle_tolerance, "connections", connections);
+                     o->free_steps, "settle_tolerance", (double)o->settle_tolerance, "grid_bits", o->grid_bits,
+                     "connections", connections);
 }
 
 static json_t *list(const double *values, size_t count) {
@@ -195,6 +196,9 @@ static json_t *get_json(const struct bnnep_container *file, const char *key) {
         json_decref(value);
         return NULL;
     }
+    /* Files may be older than grids. */
+    if (strcmp(key, "network") == 0 && !json_object_get(value, "grid_bits"))
+        json_object_set_new(value, "grid_bits", json_integer(0));
     return value;
 }
 
@@ -385,10 +389,10 @@ static bnnep_status read_network(const struct bnnep_container *file, bnnep_netwo
     if (!n)
         return BNNEP_ERROR_FORMAT;
     bnnep_status status = BNNEP_OK;
-    if (json_unpack(n, "{s:i, s:[i,i,i], s:i, s:i, s:F, s:F, s:i, s:F, s:o}", "dynamics", &o->dynamics, "input",
+    if (json_unpack(n, "{s:i, s:[i,i,i], s:i, s:i, s:F, s:F, s:i, s:F, s:i, s:o}", "dynamics", &o->dynamics, "input",
                     &o->input_channels, &o->input_height, &o->input_width, "classes", &o->classes, "expand_output",
                     &o->expand_output, "theta", &theta, "gamma_neur", &gamma_neur, "free_steps", &o->free_steps,
-                    "settle_tolerance", &tolerance, "connections", &all) != 0 ||
+                    "settle_tolerance", &tolerance, "grid_bits", &o->grid_bits, "connections", &all) != 0 ||
         !json_is_array(all) || json_array_size(all) > room)
         status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of the network cannot be read", file->path);
     for (size_t k = 0; status == BNNEP_OK && k < json_array_size(all); k++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Data sets: labelled inputs in memory or behind a callback, and subsets that share them. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,7 +142,7 @@ bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *options, con
         return status;
     const size_t values = (size_t)o.channels * (size_t)o.height * (size_t)o.width;
     if (o.type == BNNEP_FLOAT32)
-        status = bnnep_check_inputs(inputs, (size_t)count, values, 0, NULL);
+        status = bnnep_check_inputs(inputs, (size_t)count, values, FLT_MAX, 0, NULL);
     if (status == BNNEP_OK)
         status = bnnep_check_labels(labels, (size_t)count, o.classes ? o.classes : MOST_CLASSES, 0, NULL);
     if (status != BNNEP_OK)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Networks: description, creation, initial values, lifetime. Their parameters are in parameters.c. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -10,6 +11,8 @@
 #define MOST_STEPS 1000000000
 #define MOST_UNITS (INT32_MAX / 2)
 #define MOST_EDGE 255
+#define LEAST_BITS 8 /* of a grid */
+#define MOST_BITS 20
 #define MOST_WEIGHTS (UINT64_C(1) << 40)
 
 /* --- description --------------------------------------------------------------------------------------------- */
@@ -162,6 +165,48 @@ static bnnep_status join_links(const bnnep_network_options *o, struct bnnep_link
     return status;
 }
 
+/* The most values that are summed up in a step: the inputs of a unit, or what may be fed back to one. */
+static uint64_t most_terms(const struct bnnep_link *links, size_t connections) {
+    uint64_t most = 0;
+    for (size_t k = 0; k < connections; k++) {
+        const uint64_t up = links[k].columns;
+        const uint64_t down = links[k].kind == BNNEP_CONVOLUTION
+                                  ? (uint64_t)links[k].rows * links[k].kernel * links[k].kernel
+                                  : links[k].rows;
+        most = up > most ? up : most;
+        most = k > 0 && down > most ? down : most; /* nothing goes back to the input */
+    }
+    return most;
+}
+
+/* Do sums of so many values, none above 1, of so many bits fit into an int32_t? */
+static bool fits(uint64_t terms, int32_t bits) {
+    return terms + 1 < (UINT64_C(1) << 31) >> bits;
+}
+
+static bnnep_status check_grid(const bnnep_network_options *o, const struct bnnep_link *links) {
+    if (o->grid_bits == 0)
+        return BNNEP_OK;
+    if (o->dynamics == BNNEP_BINARY_ACTIVATIONS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "grid_bits is %d, but binary activations are exact without a grid: it must be 0",
+                          o->grid_bits);
+    if (o->grid_bits < LEAST_BITS || o->grid_bits > MOST_BITS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "grid_bits is %d; it must be 0, or from %d to %d", o->grid_bits,
+                          LEAST_BITS, MOST_BITS);
+    const uint64_t terms = most_terms(links, o->connection_count);
+    int32_t most = MOST_BITS;
+    while (most >= LEAST_BITS && !fits(terms, most))
+        most--;
+    if (most < LEAST_BITS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "grid_bits is %d, but sums of %llu values fit into 32 bits on no grid",
+                          o->grid_bits, (unsigned long long)terms);
+    if (o->grid_bits > most)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "grid_bits is %d, but sums of %llu values fit into 32 bits up to %d",
+                          o->grid_bits, (unsigned long long)terms, most);
+    return BNNEP_OK;
+}
+
 /* All of a description that does not need memory in proportion to the network. The links are a new array. */
 static bnnep_status read_description(const bnnep_network_options *theirs, bnnep_network_options *options,
                                      struct bnnep_link **links, struct bnnep_choice *choice) {
@@ -177,7 +222,9 @@ static bnnep_status read_description(const bnnep_network_options *theirs, bnnep_
         status = join_links(options, links);
     if (status != BNNEP_OK)
         return status;
-    status = bnnep_choose_backend(options->backend, options->log, options->log_user, choice);
+    status = check_grid(options, *links);
+    if (status == BNNEP_OK)
+        status = bnnep_choose_backend(options->backend, options->log, options->log_user, choice);
     if (status != BNNEP_OK) {
         free(*links);
         *links = NULL;
@@ -191,6 +238,21 @@ bnnep_status bnnep_network_links(const bnnep_network_options *theirs, struct bnn
     return read_description(theirs, &options, links, &choice);
 }
 
+/* The grid of a description that was checked. Hidden states are at most 1; inputs, and outputs that are nudged without
+ * a clamp, may be as large as their own sums have room for. */
+static struct bnnep_grid grid_of(const bnnep_network_options *o, const struct bnnep_link *links) {
+    const size_t inputs = links[0].columns, outputs = links[o->connection_count - 1].rows;
+    struct bnnep_grid grid = {.steps = 0.0f, .most = FLT_MAX};
+    if (o->grid_bits == 0)
+        return grid;
+    int32_t larger = 0; /* than 1, bits */
+    while (o->grid_bits + larger < 30 && fits(inputs > outputs ? inputs : outputs, o->grid_bits + larger + 1))
+        larger++;
+    grid.steps = ldexpf(1.0f, o->grid_bits);
+    grid.most = ldexpf(1.0f, larger);
+    return grid;
+}
+
 static struct bnnep_model model_of(const bnnep_network_options *o, const struct bnnep_link *links) {
     return (struct bnnep_model){
         .dynamics = o->dynamics,
@@ -199,6 +261,7 @@ static struct bnnep_model model_of(const bnnep_network_options *o, const struct 
         .links = links,
         .theta = o->theta,
         .gamma_neur = o->gamma_neur,
+        .grid = grid_of(o, links),
     };
 }
 
@@ -395,6 +458,7 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
         .input_channels = o->input_channels,
         .input_height = o->input_height,
         .input_width = o->input_width,
+        .grid_bits = o->grid_bits,
     };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_network_info");
 }

@@ -37,6 +37,9 @@ static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer
     if (o->lr_alpha)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT is not defined for learnt scaling factors: lr_alpha must be NULL");
+    if (net->options.grid_bits)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
+                          "BPTT goes through states that are not rounded: grid_bits must be 0");
     if (net->options.free_steps <= o->nudged_steps)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "BPTT with nudged_steps %d needs at least %d free_steps, the network has %d", o->nudged_steps,

@@ -60,14 +60,21 @@ void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int
     report->batches++;
 }
 
-bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, uint64_t first,
+bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, float most, uint64_t first,
                                 const uint64_t *places) {
     for (size_t n = 0; n < count; n++)
-        for (size_t v = 0; v < values; v++)
-            if (!isfinite(inputs[n * values + v]))
-                return bnnep_fail(BNNEP_ERROR_DATA, "input %llu, value %zu is %g; inputs must be finite",
-                                  (unsigned long long)(places ? places[n] : first + n), v,
-                                  (double)inputs[n * values + v]);
+        for (size_t v = 0; v < values; v++) {
+            const float x = inputs[n * values + v];
+            if (fabsf(x) <= most)
+                continue;
+            const unsigned long long place = places ? places[n] : first + n;
+            if (!isfinite(x))
+                return bnnep_fail(BNNEP_ERROR_DATA, "input %llu, value %zu is %g; inputs must be finite", place, v,
+                                  (double)x);
+            return bnnep_fail(BNNEP_ERROR_DATA,
+                              "input %llu, value %zu is %g; with so many grid_bits inputs must be within -%g to %g",
+                              place, v, (double)x, (double)most, (double)most);
+        }
     return BNNEP_OK;
 }
 

@@ -109,7 +109,7 @@ bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const 
     bnnep_report report;
     bnnep_status status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
     if (status == BNNEP_OK)
-        status = bnnep_check_inputs(inputs, count, net->inputs, 0, NULL);
+        status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
     if (status == BNNEP_OK)
         status = bnnep_open_report(net, theirs, true, &report);
     if (status == BNNEP_OK)
@@ -180,7 +180,7 @@ static bnnep_status do_batch(struct walk *walk, size_t count) {
     bnnep_status status =
         bnnep_dataset_gather(walk->dataset, ws->indices, count, opt ? &lot : NULL, ws->inputs, ws->labels);
     if (status == BNNEP_OK)
-        status = bnnep_check_inputs(ws->inputs, count, net->inputs, 0, ws->indices);
+        status = bnnep_check_inputs(ws->inputs, count, net->inputs, net->model.grid.most, 0, ws->indices);
     if (status == BNNEP_OK)
         status = bnnep_check_labels(ws->labels, count, net->options.classes, 0, ws->indices);
     if (status != BNNEP_OK)
@@ -312,7 +312,8 @@ bnnep_status bnnep_predict(const bnnep_network *net, bnnep_workspace *workspace,
     for (uint64_t first = 0; status == BNNEP_OK && first < count; first += ws->max_batch) {
         const size_t batch = count - first < ws->max_batch ? (size_t)(count - first) : ws->max_batch;
         bnnep_report unused = BNNEP_REPORT_INIT;
-        status = bnnep_check_inputs(inputs + first * net->inputs, batch, net->inputs, first, NULL);
+        status =
+            bnnep_check_inputs(inputs + first * net->inputs, batch, net->inputs, net->model.grid.most, first, NULL);
         if (status == BNNEP_OK)
             status = bnnep_stage(ws, inputs + first * net->inputs, NULL, batch);
         if (status == BNNEP_OK)

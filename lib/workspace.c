@@ -94,7 +94,7 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this workspace takes 1 to %zu (max_batch)",
                           count, ws->max_batch);
     const bnnep_network *net = ws->network;
-    bnnep_status status = bnnep_check_inputs(inputs, count, net->inputs, 0, NULL);
+    bnnep_status status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
     for (size_t v = 0; status == BNNEP_OK && targets && v < count * net->outputs; v++)
         if (!isfinite(targets[v]))
             status = bnnep_fail(BNNEP_ERROR_DATA, "target of sample %zu, unit %zu is %g", v / net->outputs,
@@ -212,14 +212,26 @@ bnnep_status bnnep_workspace_get_state(const bnnep_workspace *ws, int32_t phase,
     return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", backend->name, why);
 }
 
+/* Can a unit of the layer be in this state? On a grid, sums rely on it. */
+static bnnep_status check_value(const bnnep_network *net, size_t layer, size_t element, float value) {
+    const struct bnnep_grid *grid = &net->model.grid;
+    if (!isfinite(value))
+        return bnnep_fail(BNNEP_ERROR_DATA, "state of layer %zu, element %zu is %g", layer, element, (double)value);
+    const float most = layer < net->model.connections ? 1.0f : grid->most;
+    if (grid->steps != 0.0f && !(bnnep_on_grid(grid, value) == value && fabsf(value) <= most))
+        return bnnep_fail(BNNEP_ERROR_DATA,
+                          "state of layer %zu, element %zu is %g; it must be a multiple of 2^-%d within -%g to %g",
+                          layer, element, (double)value, net->options.grid_bits, (double)most, (double)most);
+    return BNNEP_OK;
+}
+
 bnnep_status bnnep_workspace_set_state(bnnep_workspace *ws, int32_t phase, size_t layer, const float *state,
                                        size_t count) {
     bnnep_status status = check_state(ws, layer, state, count);
     if (status == BNNEP_OK)
         status = check_reached(ws, phase);
     for (size_t v = 0; status == BNNEP_OK && v < count; v++)
-        if (!isfinite(state[v]))
-            status = bnnep_fail(BNNEP_ERROR_DATA, "state of layer %zu, element %zu is %g", layer, v, (double)state[v]);
+        status = check_value(ws->network, layer, v, state[v]);
     if (status != BNNEP_OK)
         return status;
     char why[BNNEP_WHY] = "";

@@ -73,6 +73,7 @@ struct net net_make(const struct shape *shape, const char *backend) {
     o.free_steps = shape->free_steps;
     o.settle_tolerance = shape->settle_tolerance;
     o.max_batch = shape->max_batch;
+    o.grid_bits = shape->grid_bits;
     o.seed = shape->seed;
     o.backend = backend;
     assert_ok(bnnep_network_create(&o, &net.network));

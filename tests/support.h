@@ -46,6 +46,7 @@ struct shape {
     float beta; /* 0 means 0.5 */
     double gamma, threshold;
     double lr_alpha; /* 0 means as the biases */
+    int32_t grid_bits;
     uint64_t seed;
 };
 

@@ -248,7 +248,8 @@ static void other_runs(void **state) {
                   {shape, "optimizer's seed is 4, here it is 5"},
                   {shape, "here it is []"},
                   {shape, "optimizer's lr_alpha is"},
-                  {shape, "optimizer's momentum_noise is false, here it is true"}};
+                  {shape, "optimizer's momentum_noise is false, here it is true"},
+                  {shape, "network's grid_bits is 0, here it is 16"}};
     others[0].shape.units[1] = 30;
     others[1].shape.dynamics = 1;
     others[2].shape.free_steps = 16;
@@ -257,6 +258,7 @@ static void other_runs(void **state) {
     others[5].shape.learn_alpha = false;
     others[6].shape.lr_alpha = 0.02;
     others[7].shape.momentum_noise = true;
+    others[8].shape.grid_bits = 16;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         struct net net = net_make(&others[i].shape, "cpu"), untouched = net_make(&others[i].shape, "cpu");
         assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_ARGUMENT, others[i].says);
@@ -323,6 +325,54 @@ static void foreign(void **state) {
     net_free(&saved);
     net_free(&net);
     net_free(&untouched);
+}
+
+/* A description of the network without a grid, as files had it before there were any: states were floats. */
+static void older(void **state) {
+    (void)state;
+    static const char field[] = "\\\"grid_bits\\\":0,";
+    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    struct shape on_grid = shape;
+    on_grid.grid_bits = 16;
+    struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), other = net_make(&on_grid, "cpu");
+    size_t size;
+    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
+    uint8_t *bytes = read_file(&size);
+    memset(find_text(bytes, size, field), ' ', sizeof field - 1);
+    seal(bytes, size);
+    assert_ok(bnnep_checkpoint_load(net.optimizer, path));
+    assert_same_network(&net, &saved);
+    assert_refused(bnnep_checkpoint_load(other.optimizer, path), BNNEP_ERROR_ARGUMENT, "grid_bits is 0, here it is 16");
+    net_free(&saved);
+    net_free(&net);
+    net_free(&other);
+}
+
+/* A file keeps the grid; what is predicted on it is the same on every backend. */
+static void on_a_grid(void **state) {
+    (void)state;
+    struct stream stream = {3};
+    struct shape shapes[] = {shape_of(BNNEP_REAL_ACTIVATIONS), convolutional(BNNEP_REAL_ACTIVATIONS)};
+    for (size_t i = 0; i < 2; i++) {
+        float *x = random_pixels(&stream, BATCH, VALUES), scores[BATCH * 10], again[BATCH * 10];
+        shapes[i].grid_bits = 16;
+        struct net net = net_make(&shapes[i], "cpu");
+        bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
+        bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
+        bnnep_network *read;
+        like.backend = "ref";
+        assert_ok(bnnep_predict(net.network, NULL, x, BATCH, BNNEP_READ_AVERAGE, scores, NULL));
+        assert_ok(bnnep_network_save(net.network, path, NULL));
+        assert_ok(bnnep_network_load(path, &like, &read));
+        assert_ok(bnnep_network_get_info(read, &info));
+        assert_int_equal(info.grid_bits, 16);
+        assert_ok(bnnep_predict(read, NULL, x, BATCH, BNNEP_READ_AVERAGE, again, NULL));
+        assert_memory_equal(scores, again, sizeof scores);
+        bnnep_network_free(read);
+        net_free(&net);
+        free(x);
+    }
 }
 
 /* Values that cannot be, in a file that is otherwise whole: found before any of them is put. */
@@ -475,16 +525,10 @@ static void claims(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resumes),
-        cmocka_unit_test(whole_report),
-        cmocka_unit_test(changed_on_the_way),
-        cmocka_unit_test(damage),
-        cmocka_unit_test(other_runs),
-        cmocka_unit_test(foreign),
-        cmocka_unit_test(inference),
-        cmocka_unit_test(claims),
-        cmocka_unit_test(writing),
-        cmocka_unit_test(impossible_values),
+        cmocka_unit_test(resumes),  cmocka_unit_test(whole_report), cmocka_unit_test(changed_on_the_way),
+        cmocka_unit_test(damage),   cmocka_unit_test(other_runs),   cmocka_unit_test(foreign),
+        cmocka_unit_test(older),    cmocka_unit_test(on_a_grid),    cmocka_unit_test(inference),
+        cmocka_unit_test(claims),   cmocka_unit_test(writing),      cmocka_unit_test(impossible_values),
         cmocka_unit_test(diverged),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);

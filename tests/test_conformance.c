@@ -2,7 +2,8 @@
 /*
  * Every available backend against ref, phase by phase, on random shapes: 1 to 3 connections, sizes that are no
  * multiple of anything, batches of 1 to 70. Networks with binary activations must agree bit for bit; with real ones,
- * to the rounding of float sums. Before each phase the backend gets ref's states, so that no phase hides another.
+ * to the rounding of float sums, but on a grid their states bit for bit too. Before each phase the backend gets ref's
+ * states, so that no phase hides another.
  */
 #include <math.h>
 #include <stdio.h>
@@ -34,6 +35,11 @@ static bool binary(const struct pair *pair) {
     return pair->shape->dynamics == BNNEP_BINARY_ACTIVATIONS;
 }
 
+/* Are the states the same bit for bit? */
+static bool exact(const struct pair *pair) {
+    return binary(pair) || pair->shape->grid_bits > 0;
+}
+
 /* States of a phase must agree; then the backend is given ref's. */
 static void check_states(const struct pair *pair, int32_t phase, const char *what) {
     bnnep_workspace *ref = bnnep_network_workspace(pair->ref.network);
@@ -43,7 +49,7 @@ static void check_states(const struct pair *pair, int32_t phase, const char *wha
         float *a = malloc(count * sizeof *a), *b = malloc(count * sizeof *b);
         assert_ok(bnnep_workspace_get_state(ref, phase, layer, a, count));
         assert_ok(bnnep_workspace_get_state(other, phase, layer, b, count));
-        const size_t at = first_difference(a, b, count, binary(pair) ? 0.0 : STATE_TOLERANCE);
+        const size_t at = first_difference(a, b, count, exact(pair) ? 0.0 : STATE_TOLERANCE);
         if (at < count)
             explain(pair, what, layer, at, (double)b[at], (double)a[at]);
         /* States that were set and states that were reached must learn alike: odd batches keep the free ones. */
@@ -58,7 +64,7 @@ static void relax_both(const struct pair *pair, int32_t from, int32_t to, int32_
     bnnep_relaxed a = BNNEP_RELAXED_INIT, b = BNNEP_RELAXED_INIT;
     assert_ok(bnnep_relax(bnnep_network_workspace(pair->ref.network), from, to, steps, beta, &a));
     assert_ok(bnnep_relax(bnnep_network_workspace(pair->other.network), from, to, steps, beta, &b));
-    if (binary(pair)) {
+    if (exact(pair)) {
         assert_int_equal(a.sample_steps, b.sample_steps);
         assert_int_equal(a.most_steps, b.most_steps);
     }
@@ -97,10 +103,11 @@ static uint64_t check_update(const struct pair *pair, const uint64_t *flips_ref,
         assert_ok(bnnep_network_get_bias(pair->ref.network, k, a, rows));
         assert_ok(bnnep_network_get_bias(pair->other.network, k, b, rows));
         check_array(pair, "bias", k, a, b, rows, STATE_TOLERANCE);
+        assert_ok(bnnep_network_set_bias(pair->other.network, k, a, rows)); /* go on from ref's */
         assert_ok(bnnep_network_get_alpha(pair->ref.network, k, a, 1));
         assert_ok(bnnep_network_get_alpha(pair->other.network, k, b, 1));
         check_array(pair, "alpha", k, a, b, 1, STATE_TOLERANCE);
-        /* go on from ref's */
+        assert_ok(bnnep_network_set_alpha(pair->other.network, k, a, 1));
         assert_ok(bnnep_optimizer_get_momentum(pair->ref.optimizer, k, a, weights));
         assert_ok(bnnep_optimizer_set_momentum(pair->other.optimizer, k, a, weights));
         assert_ok(bnnep_network_set_signs(pair->other.network, k, sign_a, weights));
@@ -144,7 +151,7 @@ static uint64_t compare(const struct shape *shape, const char *backend, size_t s
     return flips;
 }
 
-static void compare_all(int32_t dynamics, unsigned cases) {
+static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
     for (size_t b = 0; b < bnnep_backend_count(); b++) {
         bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
         assert_ok(bnnep_backend_get(b, &info));
@@ -164,6 +171,7 @@ static void compare_all(int32_t dynamics, unsigned cases) {
                 .threshold = 0.01,
                 .lr_alpha = dynamics == BNNEP_BINARY_ACTIVATIONS ? 3.0 : 0.0, /* large: alpha shows any rounding */
                 .seed = i,
+                .grid_bits = grid ? 20 - (int32_t)i % 13 : 0,
             };
             for (size_t k = 0; k <= shape.connections; k++) {
                 do
@@ -180,21 +188,27 @@ static void compare_all(int32_t dynamics, unsigned cases) {
 
 static void real_activations(void **state) {
     (void)state;
-    compare_all(BNNEP_REAL_ACTIVATIONS, 16);
+    compare_all(BNNEP_REAL_ACTIVATIONS, false, 16);
+}
+
+static void real_activations_on_a_grid(void **state) {
+    (void)state;
+    compare_all(BNNEP_REAL_ACTIVATIONS, true, 16);
 }
 
 static void binary_activations(void **state) {
     (void)state;
-    compare_all(BNNEP_BINARY_ACTIVATIONS, 16);
+    compare_all(BNNEP_BINARY_ACTIVATIONS, false, 16);
 }
 
 /* More than one tile of weights in both directions, and an input wider than a tile of doubles. */
 static void large_layers(void **state) {
     (void)state;
     struct stream stream = {5};
-    for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
+    for (int kind = 0; kind < 3; kind++) {
         const struct shape shape = {
-            .dynamics = dynamics,
+            .dynamics = kind == 1 ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS,
+            .grid_bits = kind == 2 ? 20 : 0, /* the sums need all of 31 bits */
             .connections = 2,
             .units = {1301, 299, 7},
             .free_steps = 6,
@@ -212,6 +226,7 @@ static void large_layers(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(real_activations),
+        cmocka_unit_test(real_activations_on_a_grid),
         cmocka_unit_test(binary_activations),
         cmocka_unit_test(large_layers),
     };

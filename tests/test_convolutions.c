@@ -6,8 +6,9 @@
  *
  * Two float summations can resolve a near-tie of a pooling window differently, and then everything differs. Networks
  * with binary activations have no such ties: their sums are exact, and all is compared bit for bit, over whole batches.
- * For real activations each step starts from states that are multiples of 1/64, whose sums are exact in float: one
- * step, its argmax included, must be equal bit for bit; and gradients are compared on the states after such steps.
+ * So have real activations on a grid; only their momenta are sums of floats. For other real activations each step
+ * starts from states that are multiples of 1/64, whose sums are exact in float: one step, its argmax included, must be
+ * equal bit for bit; and gradients are compared on the states after such steps.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 enum { MOST = 6 };
 
 struct description {
-    int32_t dynamics, input[3];
+    int32_t dynamics, input[3], grid_bits;
     bnnep_connection connections[MOST];
     size_t count;
     int32_t method;
@@ -75,6 +76,7 @@ static struct twins make(const struct description *d, const char *backend, size_
         o.connections = d->connections;
         o.connection_count = d->count;
         o.free_steps = MOST + 3;
+        o.grid_bits = d->grid_bits;
         o.max_batch = 20;
         o.seed = d->seed;
         o.backend = side ? backend : "ref";
@@ -214,7 +216,7 @@ static void relax(const struct twins *t, int32_t from, int32_t to, int32_t steps
 
 typedef void (*comparison)(struct twins *t, struct stream *stream);
 
-static void for_all(int32_t dynamics, int32_t method, unsigned cases, comparison compare) {
+static void for_all(int32_t dynamics, int32_t method, bool grid, unsigned cases, comparison compare) {
     for (size_t b = 0; b < bnnep_backend_count(); b++) {
         bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
         assert_ok(bnnep_backend_get(b, &info));
@@ -224,6 +226,7 @@ static void for_all(int32_t dynamics, int32_t method, unsigned cases, comparison
         for (unsigned i = 0; i < cases; i++) {
             struct description d = describe(&stream, dynamics, i);
             d.method = method;
+            d.grid_bits = grid ? 18 - (int32_t)i % 5 : 0;
             d.learn_alpha = d.learn_alpha && method == BNNEP_EQUILIBRIUM_PROPAGATION;
             struct twins t = make(&d, info.name, i == 4 ? 20 : (size_t)stream_between(&stream, 1, 9));
             compare(&t, &stream);
@@ -248,7 +251,7 @@ static void compare_binary(struct twins *t, struct stream *stream) {
 
 static void binary_activations(void **state) {
     (void)state;
-    for_all(BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, 18, compare_binary);
+    for_all(BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, false, 18, compare_binary);
 }
 
 static void compare_real(struct twins *t, struct stream *stream) {
@@ -270,7 +273,41 @@ static void compare_real(struct twins *t, struct stream *stream) {
 
 static void real_activations(void **state) {
     (void)state;
-    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, 18, compare_real);
+    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, false, 18, compare_real);
+}
+
+/* Scaling factors of any size and sign, each channel its own; now and then all of them 0. */
+static void put_alpha(const struct twins *t, struct stream *stream) {
+    for (size_t k = 0; k < t->d->count; k++) {
+        const size_t count = (size_t)info_of(t, k).scales;
+        const float scale = t->d->seed % 7 == 3 && k == 1 ? 0.0f : 1.0f / sqrtf((float)info_of(t, k).columns);
+        float *alpha = malloc(count * sizeof *alpha);
+        for (size_t i = 0; i < count; i++)
+            alpha[i] = scale * (stream_uniform(stream) * 1.1f - 0.1f);
+        for (int side = 0; side < 2; side++)
+            assert_ok(bnnep_network_set_alpha(t->network[side], k, alpha, count));
+        free(alpha);
+    }
+}
+
+static void compare_grid(struct twins *t, struct stream *stream) {
+    put_alpha(t, stream);
+    for (int batch = 0; batch < 2; batch++) {
+        const float beta = batch ? 0.5f : -1.5f; /* that one drives the outputs out of all bounds but the grid's */
+        stage(t, stream, false);
+        relax(t, BNNEP_FREE, BNNEP_FREE, 20, 0.0f);
+        same_states(t, BNNEP_FREE, "free state of layer index");
+        relax(t, BNNEP_FREE, BNNEP_NUDGED, batch ? 9 : 40, beta);
+        same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+    }
+    for (int side = 0; side < 2; side++)
+        assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], 0.5f, NULL));
+    assert_true(same_parameters(t, 4e-6) > 0);
+}
+
+static void real_activations_on_a_grid(void **state) {
+    (void)state;
+    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, true, 18, compare_grid);
 }
 
 static size_t back_propagate(struct twins *t, struct stream *stream, int32_t steps) {
@@ -298,13 +335,14 @@ static void compare_all_steps(struct twins *t, struct stream *stream) {
 
 static void back_propagation(void **state) {
     (void)state;
-    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, 18, compare_two_steps);
-    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, 18, compare_all_steps);
+    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, false, 18, compare_two_steps);
+    for_all(BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, false, 18, compare_all_steps);
     assert_true(reached_all >= 16);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(binary_activations), cmocka_unit_test(real_activations),
+                                       cmocka_unit_test(real_activations_on_a_grid),
                                        cmocka_unit_test(back_propagation)};
     return cmocka_run_group_tests_name("convolutions", tests, NULL, NULL);
 }

@@ -56,8 +56,10 @@ static struct net train(const struct shape *shape, const char *backend) {
 
 static void threads(void **state) {
     (void)state;
-    for (int32_t kind = 0; kind < 4; kind++) {
-        const struct shape shape = kind < 2 ? shape_of(kind, 1) : convolutional(kind - 2);
+    for (int kind = 0; kind < 6; kind++) {
+        const int32_t dynamics = kind / 2 == 0 ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS;
+        struct shape shape = kind % 2 ? convolutional(dynamics) : shape_of(dynamics, 1);
+        shape.grid_bits = kind / 2 == 2 ? 18 : 0;
         struct net one = train(&shape, "cpu:threads=1"), two = train(&shape, "cpu:threads=2");
         struct net five = train(&shape, "cpu:threads=5");
         assert_same_network(&one, &two);

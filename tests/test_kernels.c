@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every table of kernels that this machine can run gives the bits of the generic one, on shapes that are no multiple of
  * anything; and the generic one gives what the words say. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,9 +80,54 @@ static void compare_sums(const struct cpu_kernels *kernels, struct stream *strea
     free(x), free(one), free(other), free(exact_x), free(exact), free(words), free(tables);
 }
 
+/* Sums of integers of up to 26 bits and a sign, which just fit. */
+static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream *stream) {
+    const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    const size_t stride = (size_t)stream_between(stream, 1, 5);
+    int32_t *x = memory(64 * LANES * sizeof *x), *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
+    uint64_t *words = memory((MOST_ROWS + 1) * stride * sizeof *words);
+    void *tables = memory(TABLE_BYTES);
+    for (size_t v = 0; v < inputs * LANES; v++)
+        x[v] = stream_next(stream) % 9 ? stream_between(stream, -20000000, 20000000) : (1 << 25) - 1;
+    for (size_t v = 0; v < MOST_ROWS * stride; v++)
+        words[v] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
+    const size_t groups = kernels->tables_whole(x, inputs, tables);
+    kernels->add_signed_whole(words, stride, rows, groups, tables, sums);
+    for (size_t v = 0; v < rows * LANES; v++) {
+        int64_t sum = 0;
+        for (size_t i = 0; i < inputs; i++)
+            sum += words[v / LANES * stride] >> i & 1 ? x[i * LANES + v % LANES] : -x[i * LANES + v % LANES];
+        assert_int_equal(sums[v], sum);
+    }
+    free(x), free(sums), free(words), free(tables);
+}
+
+static void compare_grids(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { COUNT = 300 };
+    const size_t count = (size_t)stream_between(stream, 0, COUNT);
+    float x[COUNT];
+    int32_t whole[COUNT] = {0};
+    union {
+        int32_t whole[COUNT];
+        float value[COUNT];
+    } sums;
+    for (size_t v = 0; v < COUNT; v++)
+        x[v] = stream_next(stream) % 3 ? number(stream) : (float)stream_between(stream, -99, 99) / 512.0f; /* halves */
+    kernels->to_grid(x, count, 256.0f, whole);
+    for (size_t v = 0; v < COUNT; v++)
+        assert_true(v < count ? whole[v] == (int32_t)nearbyint((double)x[v] * 256.0) : whole[v] == 0);
+    for (size_t v = 0; v < COUNT; v++)
+        whole[v] = sums.whole[v] = (int32_t)(stream_next(stream) - (UINT32_C(1) << 31));
+    kernels->from_grid(sums.whole, count, 256.0f);
+    for (size_t v = 0; v < count; v++)
+        assert_true(sums.value[v] == (float)((double)whole[v] / 256.0));
+}
+
 static void signed_sums(void **state) {
     (void)state;
     on_each(compare_sums);
+    on_each(compare_whole_sums);
+    on_each(compare_grids);
 }
 
 static void compare_states(const struct cpu_kernels *kernels, struct stream *stream) {
@@ -97,8 +143,11 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
     }
     for (size_t l = 0; l < LANES; l++)
         moving[l] = (float)(stream_next(stream) % 2);
-    generic()->move_hidden(a[0], a[1], a[2], 0.37f, units, moving, change_a);
-    kernels->move_hidden(b[0], b[1], b[2], 0.37f, units, moving, change_b);
+    const struct bnnep_grid grid = {stream_next(stream) % 2 ? 0x1p12f : 0.0f, 2.0f};
+    generic()->move_hidden(a[0], a[1], a[2], 0.37f, units, &grid, moving, change_a);
+    kernels->move_hidden(b[0], b[1], b[2], 0.37f, units, &grid, moving, change_b);
+    for (size_t v = 0; v < units * LANES; v++)
+        assert_true(moving[v % LANES] == 0.0f || a[0][v] == bnnep_on_grid(&grid, a[0][v]));
     assert_memory_equal(change_a, change_b, sizeof change_a);
     generic()->scale_rows(a[1], 0.37f, a[2], units);
     kernels->scale_rows(b[1], 0.37f, b[2], units);

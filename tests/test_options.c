@@ -75,6 +75,9 @@ static void networks(void **state) {
     REFUSE_NETWORK(backend = "cpu:threads=0", BNNEP_ERROR_ARGUMENT, "threads=N");
     REFUSE_NETWORK(backend = "cpu:fast", BNNEP_ERROR_ARGUMENT, "given 'fast'");
     REFUSE_NETWORK(backend = "ref:1", BNNEP_ERROR_ARGUMENT, "no options");
+    REFUSE_NETWORK(grid_bits = 7, BNNEP_ERROR_ARGUMENT, "grid_bits is 7; it must be 0, or from 8 to 20");
+    REFUSE_NETWORK(grid_bits = 21, BNNEP_ERROR_ARGUMENT, "grid_bits is 21");
+    REFUSE_NETWORK(grid_bits = -1, BNNEP_ERROR_ARGUMENT, "grid_bits is -1");
     REFUSE_NETWORK(size = 3, BNNEP_ERROR_ARGUMENT, "size is 3");
     /* a description far beyond any memory: refused, not attempted in part */
     bnnep_network_options o = good();
@@ -86,6 +89,60 @@ static void networks(void **state) {
     o.backend = "ref";
     assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_MEMORY, "out of memory for a network");
     assert_null(network);
+}
+
+/* A grid is as fine as the sums of the network have room for, and inputs as large; states keep to it. */
+static void grids(void **state) {
+    (void)state;
+    const bnnep_connection wide[] = {BNNEP_FC(4096), BNNEP_FC(10)}, vast[] = {BNNEP_FC(9000000), BNNEP_FC(10)};
+    const bnnep_connection conv[] = {BNNEP_CONV(2, 1, 0, 1), BNNEP_CONV(200, 5, 2, 1), BNNEP_FC(10)};
+    const double fine[] = {0.5, 0.5};
+    bnnep_network_options o = good();
+    bnnep_network *network;
+    uint64_t bytes;
+    float x[12] = {0.0f}, hidden[20] = {0.0f}, output[10] = {0.0f};
+    o.dynamics = BNNEP_BINARY_ACTIVATIONS;
+    o.grid_bits = 18;
+    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT, "it must be 0");
+    o.dynamics = BNNEP_REAL_ACTIVATIONS;
+    o.connections = wide;
+    assert_ok(bnnep_network_memory(&o, 1, &bytes));
+    o.grid_bits = 19;
+    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT,
+                   "sums of 4096 values fit into 32 bits up to 18");
+    o.connections = vast;
+    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT,
+                   "9000000 values fit into 32 bits on no grid");
+    o.connections = conv;
+    o.connection_count = 3;
+    o.input_height = o.input_width = 3;
+    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT, "5000 values fit into 32 bits up to 18");
+    o = good();
+    o.grid_bits = 20;
+    assert_ok(bnnep_network_create(&o, &network));
+    bnnep_workspace *ws = bnnep_network_workspace(network);
+    bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
+    assert_ok(bnnep_network_get_info(network, &info));
+    assert_int_equal(info.grid_bits, 20);
+    x[3] = -128.0f; /* 13 * 128 * 2^20 < 2^31 */
+    assert_ok(bnnep_stage(ws, x, NULL, 1));
+    x[3] = 128.1f;
+    assert_refused(bnnep_stage(ws, x, NULL, 1), BNNEP_ERROR_DATA, "input 0, value 3 is 128.1");
+    assert_refused(bnnep_predict(network, NULL, x, 1, BNNEP_READ_SINGLE, NULL, NULL), BNNEP_ERROR_DATA, "-128 to 128");
+    hidden[1] = 1.0f - 0x1p-20f;
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_FREE, 1, hidden, 20));
+    hidden[1] = 1.0f - 0x1p-21f;
+    assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 1, hidden, 20), BNNEP_ERROR_DATA, "a multiple of 2^-20");
+    hidden[1] = 1.5f;
+    assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 1, hidden, 20), BNNEP_ERROR_DATA, "within -1 to 1");
+    output[9] = 1.5f;
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_FREE, 2, output, 10));
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_optimizer *optimizer;
+    p.method = BNNEP_BPTT;
+    p.gamma = p.threshold = p.lr_bias = fine;
+    assert_refused(bnnep_optimizer_create(network, &p, &optimizer), BNNEP_ERROR_UNSUPPORTED, "grid_bits must be 0");
+    bnnep_network_free(network);
 }
 
 /* Option structs of an older and of a newer header. */
@@ -291,9 +348,9 @@ static void backends(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks),     cmocka_unit_test(sized_structs), cmocka_unit_test(optimizers),
-        cmocka_unit_test(batches),      cmocka_unit_test(epochs),        cmocka_unit_test(phases),
-        cmocka_unit_test(staged_again), cmocka_unit_test(backends),
+        cmocka_unit_test(networks),   cmocka_unit_test(grids),        cmocka_unit_test(sized_structs),
+        cmocka_unit_test(optimizers), cmocka_unit_test(batches),      cmocka_unit_test(epochs),
+        cmocka_unit_test(phases),     cmocka_unit_test(staged_again), cmocka_unit_test(backends),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

@@ -71,6 +71,12 @@ void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, 
             }
 }
 
+/* What output channel j of a convolution sends down for an activation a, and what the sum is still multiplied with. */
+static double pulled_by(const struct bnnep_grid *grid, float alpha, float largest, float a) {
+    return grid->steps == 0.0f ? (double)alpha * (double)a
+                               : (double)bnnep_on_grid(grid, bnnep_share(alpha, largest) * a);
+}
+
 /* fc: W^T a. conv: conv_transpose(unpool(a), W), from the pooled positions only. */
 void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
                         double *sum) {
@@ -86,12 +92,14 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
             value[i] = c->alpha[0] * (float)sum[i];
         return;
     }
+    const struct bnnep_grid *grid = &net->model->grid;
+    const float largest = grid->steps == 0.0f ? 1.0f : bnnep_largest(c->alpha, link->rows);
     const size_t units = link->to.height * link->to.width;
     for (size_t j = 0; j < link->rows; j++)
         for (size_t u = 0; u < units; u++) {
             size_t y, x;
             position_of(link, u, place[j * units + u], &y, &x);
-            const double pulled = (double)c->alpha[j] * (double)a[j * units + u];
+            const double pulled = pulled_by(grid, c->alpha[j], largest, a[j * units + u]);
             for (size_t i = 0; i < link->columns; i++) {
                 const ptrdiff_t unit = seen_by(link, i, y, x);
                 if (unit >= 0)
@@ -99,7 +107,7 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
             }
         }
     for (size_t i = 0; i < link->in; i++)
-        value[i] = (float)sum[i];
+        value[i] = largest * (float)sum[i];
 }
 
 void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
@@ -144,7 +152,8 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
     const struct bnnep_link *first = &model->links[0], *last = &model->links[model->connections - 1];
     const float start = bnnep_start(model->dynamics == BNNEP_BINARY_ACTIVATIONS, model->convolutional);
     ws->count = count;
-    memcpy(ws->x, x, count * first->in * sizeof(float));
+    for (size_t v = 0; v < count * first->in; v++)
+        ws->x[v] = bnnep_on_grid(&model->grid, x[v]);
     if (target)
         memcpy(ws->target, target, count * last->out * sizeof(float));
     for (size_t n = 0; n < count; n++)
@@ -195,6 +204,7 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
             .keep = (float)(1.0 - (double)model->gamma_neur),
             .gain = model->gamma_neur,
             .beta = how->beta,
+            .grid = model->grid,
         };
         for (size_t j = 0; j < units; j++) {
             float *s = &ws->state[how->to][k][n * units + j];

@@ -41,6 +41,7 @@ struct options {
     int threads; /* 0: as the backend likes */
     bool no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
+    int grid; /* 0: none */
 };
 
 /* Reads the command line. Returns -1 to go on, or the exit status: 0 after --help and the like, 2 after an error,

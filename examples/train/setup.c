@@ -175,6 +175,7 @@ static int open_network(struct setup *setup, const struct options *o) {
     n.gamma_neur = (float)o->gamma_neur;
     n.free_steps = o->T;
     n.settle_tolerance = (float)o->settle;
+    n.grid_bits = o->grid;
     n.max_batch = o->batch_size;
     n.seed = (uint64_t)o->seed;
     n.backend = resource;

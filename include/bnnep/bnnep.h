@@ -265,11 +265,17 @@ typedef struct bnnep_network_options {
     const char *backend;    /**< "auto" (or NULL), "ref", "cpu", "cpu:threads=4", "cuda:0"; default "auto" */
     bnnep_log_fn log;       /**< receives warnings and notices; NULL: nobody does */
     void *log_user;         /**< handed to log */
+    int32_t grid_bits; /**< 0 (default): states are floats. 8 to 20, real activations: states and inputs are rounded to
+                            multiples of 2^-grid_bits, half to even, after each step, so that sums of them are exact
+                            and states the same bit for bit on every backend. Sums have to fit into 32 bits: of n
+                            values with n + 1 < 2^(31 - grid_bits). Inputs may be that much larger than 1 as there is
+                            room for, but no more. Not with BNNEP_BPTT */
+    int32_t reserved;  /**< 0 */
 } bnnep_network_options;
 #define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
     {                                                                                                                  \
         sizeof(bnnep_network_options), BNNEP_REAL_ACTIVATIONS, 0, 1, 1, 10, 1, NULL, 0, 0.5f, 0.5f, 50, 0.0f, 64, 0,   \
-            NULL, NULL, NULL                                                                                           \
+            NULL, NULL, NULL, 0, 0                                                                                     \
     }
 
 /** Makes a network with drawn initial values: w ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), B = sign(w), alpha =
@@ -298,7 +304,7 @@ typedef struct bnnep_network_info {
     int32_t dynamics, classes, expand_output, max_batch, free_steps;
     float settle_tolerance;
     int32_t input_channels, input_height, input_width; /**< shape of an input */
-    int32_t reserved;                                  /**< 0 */
+    int32_t grid_bits;
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
     { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0, 0, 0, 0 }

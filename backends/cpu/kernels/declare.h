@@ -6,8 +6,13 @@ void KERNEL(add_signed)(const uint64_t *words, size_t stride, size_t rows, size_
 size_t KERNEL(tables_exact)(const double *x, size_t inputs, void *tables);
 void KERNEL(add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
                               double *out);
+size_t KERNEL(tables_whole)(const int32_t *x, size_t inputs, void *tables);
+void KERNEL(add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
+                              int32_t *out);
+void KERNEL(to_grid)(const float *x, size_t count, float steps, int32_t *whole);
+void KERNEL(from_grid)(void *sums, size_t count, float steps);
 void KERNEL(move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,
-                         const float *moving, float *change);
+                         const struct bnnep_grid *grid, const float *moving, float *change);
 void KERNEL(scale_rows)(float *value, float alpha, const float *bias, size_t rows);
 void KERNEL(pool)(const float *sums, int32_t q, size_t rows, const float *alpha, const float *bias, float *value,
                   int32_t *place);

@@ -17,7 +17,7 @@
 #define LANES ((size_t)16)
 
 /* Tables of the 32 signed sums of 5 inputs, 13 of them for the 64 inputs of a word of weights: as much as the
- * first-level cache holds. An entry is LANES floats, or half as many doubles. */
+ * first-level cache holds. An entry is LANES floats or integers, or half as many doubles. */
 #define GROUP ((size_t)5)
 #define GROUPS ((size_t)13)
 #define ENTRIES ((size_t)1 << GROUP)
@@ -41,11 +41,19 @@ struct cpu_kernels {
     void (*add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
                              double *out);
 
+    /* The same with sums of integers: steps of a grid. */
+    size_t (*tables_whole)(const int32_t *x, size_t inputs, void *tables);
+    void (*add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
+                             int32_t *out);
+
     /* --- real activations; arrays are [unit][LANES] --- */
-    /* state <- clamp(forward + scale * feedback) in the lanes where moving is 1; change[LANES] is raised to the
-     * largest step. */
+    /* whole <- x in steps of a grid, the nearest; and integers back to floats, in place. */
+    void (*to_grid)(const float *x, size_t count, float steps, int32_t *whole);
+    void (*from_grid)(void *sums, size_t count, float steps);
+    /* state <- clamp(forward + scale * feedback), on the grid if there is one, in the lanes where moving is 1;
+     * change[LANES] is raised to the largest step. */
     void (*move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,
-                        const float *moving, float *change);
+                        const struct bnnep_grid *grid, const float *moving, float *change);
     /* value <- alpha * value + bias */
     void (*scale_rows)(float *value, float alpha, const float *bias, size_t rows);
     /* Place q of a pooling window: value and place take it where alpha * sums + bias is the largest so far. */

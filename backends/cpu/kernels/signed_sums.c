@@ -17,3 +17,11 @@
 #define ADD_GROUPS KERNEL(add_groups_exact)
 #define ADD_SIGNED KERNEL(add_signed_exact)
 #include "backends/cpu/kernels/signed_sums.h"
+
+#define ELEMENT int32_t
+#define VECTOR KERNEL(whole_vector)
+#define TABLES KERNEL(tables_whole)
+#define ENTRY KERNEL(entry_whole)
+#define ADD_GROUPS KERNEL(add_groups_whole)
+#define ADD_SIGNED KERNEL(add_signed_whole)
+#include "backends/cpu/kernels/signed_sums.h"

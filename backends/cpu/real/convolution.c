@@ -52,16 +52,17 @@ static void sum_windows(const struct cpu_network *net, size_t k, size_t window_r
             const struct span columns = seen_from(link, x, 0, width);
             for (size_t i = 0; i < C; i += 64) {
                 const float *pixel = below + ((y * link->from.width + x) * C + i) * LANES;
-                const size_t groups = net->kernels->tables(pixel, least(64, C - i), scratch->tables);
+                const size_t groups = bnnep_real_tables(net, pixel, least(64, C - i), scratch);
                 for (size_t row = rows.first; row < rows.last; row++)
                     for (size_t column = columns.first; column < columns.last; column++) {
                         const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
-                        net->kernels->add_signed(bnnep_cpu_up_word(c, row * K + column, i), 1, c->rows, groups,
-                                                 scratch->tables, scratch->sums + position * c->rows * LANES);
+                        bnnep_real_add_signed(net, bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups,
+                                              scratch->tables, scratch->sums + position * c->rows * LANES);
                     }
             }
         }
     }
+    bnnep_real_finish_sums(net, scratch->sums, bnnep_real_sums(link));
 }
 
 /* The sums at place q of a window in the row that was summed last. */
@@ -107,24 +108,37 @@ static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x,
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
             if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < link->from.width)
-                net->kernels->add_signed(words + (row * K + column) * C, 1, C, groups, tables,
-                                         value + ((y + row - P) * link->from.width + x + column - P) * C * LANES);
+                bnnep_real_add_signed(net, words + (row * K + column) * C, C, groups, tables,
+                                      value + ((y + row - P) * link->from.width + x + column - P) * C * LANES);
+}
+
+/* What the output channels multiply their activations with, before the sum. */
+static const float *factors(const struct cpu_network *net, size_t k, struct real_scratch *scratch) {
+    const struct cpu_connection *c = &net->connection[k];
+    if (!bnnep_real_has_grid(net))
+        return c->alpha;
+    const float largest = bnnep_largest(c->alpha, c->rows);
+    for (size_t o = 0; o < c->rows; o++)
+        scratch->share[o] = bnnep_share(c->alpha[o], largest);
+    return scratch->share;
 }
 
 void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
                           float *value, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const size_t F = link->pool, rows = link->rows;
+    const float *factor = factors(net, k, scratch);
     memset(value, 0, link->in * LANES * sizeof *value);
     for (size_t y = 0; y < link->to.height * F; y++)
         for (size_t x = 0; x < link->to.width * F; x++)
             for (size_t o = 0; o < rows; o += 64) {
                 const size_t unit = (y / F * link->to.width + x / F) * rows + o, some = least(64, rows - o);
                 net->kernels->unpool(above + unit * LANES, place + unit * LANES, (int32_t)(y % F * F + x % F),
-                                     net->connection[k].alpha + o, some, scratch->unpooled);
-                const size_t groups = net->kernels->tables(scratch->unpooled, some, scratch->tables);
+                                     factor + o, some, scratch->unpooled);
+                const size_t groups = bnnep_real_tables(net, scratch->unpooled, some, scratch);
                 scatter(net, k, y, x, o, groups, value, scratch->tables);
             }
+    bnnep_real_finish_sums(net, value, link->in * LANES);
 }
 
 void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map) {

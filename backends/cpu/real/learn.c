@@ -69,7 +69,7 @@ static const float *pull_of_tile(struct update *update, enum bnnep_slot slot, si
         bnnep_real_convolve(ws->network, update->k, below, value, scratch->pooled, scratch);
         return value;
     }
-    bnnep_real_up(ws->network->kernels, c, below, value, scratch->tables);
+    bnnep_real_up(ws->network, update->k, below, value, scratch);
     for (size_t v = 0; v < link->out * LANES; v++)
         value[v] *= c->alpha[0];
     return value;

@@ -9,21 +9,24 @@ static size_t least(size_t a, size_t b) {
 }
 
 /* out [outputs][LANES] from in [inputs][LANES] by panels [outputs], one for each 64 inputs. */
-static void product(const struct cpu_kernels *kernels, const uint64_t *panels, size_t inputs, size_t outputs,
-                    const float *in, float *out, void *tables) {
+static void product(const struct cpu_network *net, const uint64_t *panels, size_t inputs, size_t outputs,
+                    const float *in, float *out, struct real_scratch *scratch) {
     memset(out, 0, outputs * LANES * sizeof *out);
     for (size_t i = 0; i < inputs; i += 64, panels += outputs) {
-        const size_t groups = kernels->tables(in + i * LANES, least(64, inputs - i), tables);
-        kernels->add_signed(panels, 1, outputs, groups, tables, out);
+        const size_t groups = bnnep_real_tables(net, in + i * LANES, least(64, inputs - i), scratch);
+        bnnep_real_add_signed(net, panels, outputs, groups, scratch->tables, out);
     }
+    bnnep_real_finish_sums(net, out, outputs * LANES);
 }
 
-void bnnep_real_up(const struct cpu_kernels *kernels, const struct cpu_connection *c, const float *below, float *out,
-                   void *tables) {
-    product(kernels, c->up, c->columns, c->rows, below, out, tables);
+void bnnep_real_up(const struct cpu_network *net, size_t k, const float *below, float *out,
+                   struct real_scratch *scratch) {
+    const struct cpu_connection *c = &net->connection[k];
+    product(net, c->up, c->columns, c->rows, below, out, scratch);
 }
 
-void bnnep_real_down(const struct cpu_kernels *kernels, const struct cpu_connection *c, const float *above, float *out,
-                     void *tables) {
-    product(kernels, c->down, c->rows, c->columns, above, out, tables);
+void bnnep_real_down(const struct cpu_network *net, size_t k, const float *above, float *out,
+                     struct real_scratch *scratch) {
+    const struct cpu_connection *c = &net->connection[k];
+    product(net, c->down, c->rows, c->columns, above, out, scratch);
 }

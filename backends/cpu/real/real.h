@@ -36,6 +36,7 @@ struct real_views {
 /* What one thread needs for itself. */
 struct real_scratch {
     void *tables;              /* TABLE_BYTES */
+    int32_t *whole;            /* [64 inputs][LANES]: in steps of the grid, if there is one */
     float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
     float *gradient;           /* the same: of the loss, in back-propagation */
     float *above;              /* [LEARN_ROWS][LEARN_SAMPLES] */
@@ -45,6 +46,7 @@ struct real_scratch {
     int32_t *pooled;         /* [units of all layers][LANES]: argmax of this step */
     float *sums;             /* [a row of pooling windows][channel][LANES] */
     float *unpooled;         /* [64 channels][LANES] */
+    float *share;            /* [channels]: of the largest alpha; on a grid */
     struct real_views views; /* [MOST_VIEWS][LANES][windows] */
 };
 
@@ -86,13 +88,41 @@ bnnep_status bnnep_real_stage(void *workspace, const float *x, const float *targ
 bnnep_status bnnep_real_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
 bnnep_status bnnep_real_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
 
+/* --- signed sums: of floats, or on a grid of integers, which finish_sums makes floats ---------------------------- */
+
+static inline bool bnnep_real_has_grid(const struct cpu_network *net) {
+    return net->model->grid.steps != 0.0f;
+}
+
+/* Tables of up to 64 inputs, x [inputs][LANES]; returns how many groups. */
+static inline size_t bnnep_real_tables(const struct cpu_network *net, const float *x, size_t inputs,
+                                       struct real_scratch *scratch) {
+    if (!bnnep_real_has_grid(net))
+        return net->kernels->tables(x, inputs, scratch->tables);
+    net->kernels->to_grid(x, inputs * LANES, net->model->grid.steps, scratch->whole);
+    return net->kernels->tables_whole(scratch->whole, inputs, scratch->tables);
+}
+
+static inline void bnnep_real_add_signed(const struct cpu_network *net, const uint64_t *words, size_t rows,
+                                         size_t groups, const void *tables, float *sums) {
+    if (bnnep_real_has_grid(net))
+        net->kernels->add_signed_whole(words, 1, rows, groups, tables, (int32_t *)(void *)sums);
+    else
+        net->kernels->add_signed(words, 1, rows, groups, tables, sums);
+}
+
+static inline void bnnep_real_finish_sums(const struct cpu_network *net, float *sums, size_t count) {
+    if (bnnep_real_has_grid(net))
+        net->kernels->from_grid(sums, count, net->model->grid.steps);
+}
+
 /* --- product.c: fully connected ----------------------------------------------------------------------------- */
 
-/* out [rows][LANES] = B below; out [columns][LANES] = B^T above. */
-void bnnep_real_up(const struct cpu_kernels *kernels, const struct cpu_connection *c, const float *below, float *out,
-                   void *tables);
-void bnnep_real_down(const struct cpu_kernels *kernels, const struct cpu_connection *c, const float *above, float *out,
-                     void *tables);
+/* out [rows][LANES] = B_k below; out [columns][LANES] = B_k^T above. */
+void bnnep_real_up(const struct cpu_network *net, size_t k, const float *below, float *out,
+                   struct real_scratch *scratch);
+void bnnep_real_down(const struct cpu_network *net, size_t k, const float *above, float *out,
+                     struct real_scratch *scratch);
 
 /* --- convolution.c ------------------------------------------------------------------------------------------ */
 
@@ -106,7 +136,8 @@ void bnnep_real_convolve(const struct cpu_network *net, size_t k, const float *b
 /* The same without bias, read at the given places: the adjoint of the feedback. */
 void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *place,
                             float *value, struct real_scratch *scratch);
-/* fb_k, alpha included: above [out][LANES] -> value [in][LANES], from the given places. */
+/* fb_k, alpha included, or on a grid the channels' shares of the largest: above [out][LANES] -> value [in][LANES], from
+ * the given places. */
 void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
                           float *value, struct real_scratch *scratch);
 /* One lane of a map, with its padding. */
@@ -125,7 +156,7 @@ void bnnep_real_gather(const struct cpu_network *net, size_t k, const struct rea
 void bnnep_real_forward(const struct real_workspace *ws, size_t k, const float *below, float *value, int32_t *place,
                         struct real_scratch *scratch);
 /* From the states of a tile: fwd_k and fb_k of all connections but the first, and the argmax, into the scratch. In the
- * feedback of a fully connected layer alpha is missing. */
+ * feedback of a fully connected layer alpha is missing, in that of a convolution on a grid the largest one. */
 void bnnep_real_sums_of(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile,
                         struct real_scratch *scratch);
 /* What the feedback of connection k still has to be multiplied with. */

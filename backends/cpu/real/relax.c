@@ -30,12 +30,15 @@ void bnnep_real_forward(const struct real_workspace *ws, size_t k, const float *
         bnnep_real_convolve(net, k, below, value, place, scratch);
         return;
     }
-    bnnep_real_up(net->kernels, c, below, value, scratch->tables);
+    bnnep_real_up(net, k, below, value, scratch);
     net->kernels->scale_rows(value, c->alpha[0], c->bias, c->rows);
 }
 
 float bnnep_real_feedback_scale(const struct real_workspace *ws, size_t k) {
-    return bnnep_cpu_is_convolution(&ws->network->model->links[k]) ? 1.0f : ws->network->connection[k].alpha[0];
+    const struct cpu_connection *c = &ws->network->connection[k];
+    if (!bnnep_cpu_is_convolution(&ws->network->model->links[k]))
+        return c->alpha[0];
+    return bnnep_real_has_grid(ws->network) ? bnnep_largest(c->alpha, c->rows) : 1.0f;
 }
 
 void bnnep_real_sums_of(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile,
@@ -50,7 +53,7 @@ void bnnep_real_sums_of(const struct real_workspace *ws, enum bnnep_slot slot, s
         if (bnnep_cpu_is_convolution(&net->model->links[k]))
             bnnep_real_feed_back(net, k, above, place, feedback, scratch);
         else
-            bnnep_real_down(net->kernels, &net->connection[k], above, feedback, scratch->tables);
+            bnnep_real_down(net, k, above, feedback, scratch);
     }
 }
 
@@ -64,6 +67,7 @@ static void move_output(struct passage *p, const float *forward) {
         .output = true,
         .clamp_nudged = !model->convolutional,
         .beta = how->beta,
+        .grid = model->grid,
     };
     const float *target = ws->target + p->tile * units * LANES;
     float *state = bnnep_real_state(ws, how->to, p->tile, top);
@@ -99,7 +103,7 @@ static void step(struct passage *p) {
         net->kernels->move_hidden(bnnep_real_state(ws, p->phase->how->to, p->tile, k),
                                   k == 0 ? drive : p->scratch->forward + ws->offset[k] * LANES,
                                   p->scratch->feedback + ws->offset[k] * LANES, bnnep_real_feedback_scale(ws, k + 1),
-                                  model->links[k].out, p->moving, p->change);
+                                  model->links[k].out, &model->grid, p->moving, p->change);
     move_output(p, L == 1 ? drive : p->scratch->forward + ws->offset[L - 1] * LANES);
 }
 

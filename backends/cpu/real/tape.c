@@ -105,8 +105,8 @@ static void through_weights(const struct recall *recall, int32_t t, size_t tile,
             bnnep_real_feed_back(net, k, delta + above, place, down, scratch);
             scale = 1.0f; /* both have it by now */
         } else {
-            bnnep_real_up(net->kernels, c, delta + below, up, scratch->tables);
-            bnnep_real_down(net->kernels, c, delta + above, down, scratch->tables);
+            bnnep_real_up(net, k, delta + below, up, scratch);
+            bnnep_real_down(net, k, delta + above, down, scratch);
         }
         for (size_t v = 0; v < link->in * LANES; v++)
             gradient[below + v] += scale * down[v];

@@ -45,20 +45,22 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
     const uint64_t a_thread =
         TABLE_BYTES + ((LEARN_SAMPLES + LEARN_ROWS) * LEARN_COLUMNS + LEARN_ROWS * LEARN_SAMPLES) * sizeof(float) +
         e.units * LANES * (3 * sizeof(float) + places) +
-        (model->convolutional ? e.sums + (64 + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float);
+        (model->convolutional ? e.sums + (64 + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float) +
+        (model->grid.steps != 0.0f ? 64 * LANES * sizeof(int32_t) + e.scales * sizeof(float) : 0);
     return sizeof(struct real_workspace) + lanes * a_lane +
            (MAPS * lanes * e.padded + 64 + e.gradient) * sizeof(float) +
            threads * (a_thread + sizeof(struct real_scratch)) + model->connections * sizeof(size_t);
 }
 
 static void scratch_free(struct real_scratch *s) {
-    void *const parts[] = {s->tables,   s->forward, s->feedback, s->gradient, s->above,        s->below,
-                           s->contrast, s->pooled,  s->sums,     s->unpooled, s->views.factor, s->views.from};
+    void *const parts[] = {s->tables,   s->whole, s->forward,      s->feedback,  s->gradient,
+                           s->above,    s->below, s->contrast,     s->pooled,    s->sums,
+                           s->unpooled, s->share, s->views.factor, s->views.from};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
 }
 
-static bool scratch_make(struct real_scratch *s, const struct extent *e, bool convolutional) {
+static bool scratch_make(struct real_scratch *s, const struct extent *e, const struct bnnep_model *model) {
     s->tables = bnnep_cpu_alloc(TABLE_BYTES, 1);
     s->forward = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
     s->feedback = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
@@ -67,7 +69,12 @@ static bool scratch_make(struct real_scratch *s, const struct extent *e, bool co
     s->below = bnnep_cpu_alloc(LEARN_SAMPLES * LEARN_COLUMNS, sizeof(float));
     s->contrast = bnnep_cpu_alloc(LEARN_ROWS * LEARN_COLUMNS, sizeof(float));
     bool complete = s->tables && s->forward && s->feedback && s->gradient && s->above && s->below && s->contrast;
-    if (convolutional) {
+    if (model->grid.steps != 0.0f) {
+        s->whole = bnnep_cpu_alloc(64 * LANES, sizeof(int32_t));
+        s->share = bnnep_cpu_alloc(e->scales, sizeof(float));
+        complete = complete && s->whole && s->share;
+    }
+    if (model->convolutional) {
         s->pooled = bnnep_cpu_alloc(e->units * LANES, sizeof(int32_t));
         s->sums = bnnep_cpu_alloc(e->sums, sizeof(float));
         s->unpooled = bnnep_cpu_alloc(64 * LANES, sizeof(float));
@@ -121,7 +128,7 @@ static bool fill(struct real_workspace *ws, size_t max_batch) {
         complete = complete && ws->maps && ws->gradient;
     }
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
-        complete = scratch_make(&ws->scratch[i], &e, model->convolutional) && complete;
+        complete = scratch_make(&ws->scratch[i], &e, model) && complete;
     return complete;
 }
 
@@ -199,6 +206,8 @@ static void stage_tile(void *arg, size_t tile, unsigned worker) {
     const size_t present = present_in(ws, tile);
     float *input = ws->input + tile * first->in * LANES;
     to_lanes(staging->x + tile * LANES * first->in, present, layout_of_input(model), input);
+    for (size_t v = 0; v < first->in * LANES; v++)
+        input[v] = bnnep_on_grid(&model->grid, input[v]);
     if (staging->target)
         to_lanes(staging->target + tile * LANES * last->out, present, layout_above(model, model->connections - 1),
                  ws->target + tile * last->out * LANES);
