@@ -56,18 +56,23 @@ static void compare_sums(const struct cpu_kernels *kernels, struct stream *strea
         x[v] = number(stream);
     for (size_t v = 0; v < MOST_ROWS * stride; v++)
         words[v] = word_of(stream);
-    size_t groups = generic()->tables(x, inputs, tables);
-    generic()->add_signed(words, stride, rows, groups, tables, one);
+    size_t groups = generic()->tables(x, inputs, ENTRY_BYTES, tables);
+    generic()->add_signed(words, stride, rows, groups, ENTRY_BYTES, tables, one);
     memset(tables, 0x55, TABLE_BYTES);
-    groups = kernels->tables(x, inputs, tables);
-    kernels->add_signed(words, stride, rows, groups, tables, other);
+    groups = kernels->tables(x, inputs, ENTRY_BYTES, tables);
+    kernels->add_signed(words, stride, rows, groups, ENTRY_BYTES, tables, other);
     assert_memory_equal(one, other, (MOST_ROWS + 1) * LANES * sizeof *one);
+    memset(other, 0, (MOST_ROWS + 1) * LANES * sizeof *other);
+    groups = kernels->tables(x, inputs, ENTRY_BYTES / 2, tables);
+    kernels->add_signed(words, stride, rows, groups, ENTRY_BYTES / 2, tables, other);
+    for (size_t j = 0; j < rows; j++)
+        assert_memory_equal(one + j * LANES, other + j * LANES, LANES / 2 * sizeof *one);
     for (size_t half = 0; half < 2; half++) { /* 8 lanes at a time */
         for (size_t v = 0; v < inputs * LANES / 2; v++)
             exact_x[v] = (double)x[v / (LANES / 2) * LANES + half * LANES / 2 + v % (LANES / 2)];
         memset(exact, 0, (MOST_ROWS + 1) * LANES * sizeof *exact);
-        groups = kernels->tables_exact(exact_x, inputs, tables);
-        kernels->add_signed_exact(words, stride, rows, groups, tables, exact);
+        groups = kernels->tables_exact(exact_x, inputs, ENTRY_BYTES, tables);
+        kernels->add_signed_exact(words, stride, rows, groups, ENTRY_BYTES, tables, exact);
         for (size_t v = 0; v < rows * LANES / 2; v++) {
             const size_t j = v / (LANES / 2);
             double sum = 0.0;
@@ -91,8 +96,8 @@ static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream 
         x[v] = stream_next(stream) % 9 ? stream_between(stream, -20000000, 20000000) : (1 << 25) - 1;
     for (size_t v = 0; v < MOST_ROWS * stride; v++)
         words[v] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
-    const size_t groups = kernels->tables_whole(x, inputs, tables);
-    kernels->add_signed_whole(words, stride, rows, groups, tables, sums);
+    const size_t groups = kernels->tables_whole(x, inputs, ENTRY_BYTES, tables);
+    kernels->add_signed_whole(words, stride, rows, groups, ENTRY_BYTES, tables, sums);
     for (size_t v = 0; v < rows * LANES; v++) {
         int64_t sum = 0;
         for (size_t i = 0; i < inputs; i++)

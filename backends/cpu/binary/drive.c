@@ -23,12 +23,12 @@ static void signed_sums(const struct cpu_kernels *kernels, const struct cpu_conn
             all_zero = all_zero && s->lanes[v] == 0.0;
         if (all_zero)
             continue;
-        const size_t groups = kernels->tables_exact(s->lanes + i * DRIVE_LANES, inputs, s->tables);
+        const size_t groups = kernels->tables_exact(s->lanes + i * DRIVE_LANES, inputs, ENTRY_BYTES, s->tables);
         if (packed)
-            kernels->add_signed_exact(packed + i / 64 * c->rows, 1, c->rows, groups, s->tables, s->sums);
+            kernels->add_signed_exact(packed + i / 64 * c->rows, 1, c->rows, groups, ENTRY_BYTES, s->tables, s->sums);
         else
             kernels->add_signed_exact(bnnep_cpu_up(c, 0, i / PANEL) + i % PANEL / 64, PANEL_WORDS, c->rows, groups,
-                                      s->tables, s->sums);
+                                      ENTRY_BYTES, s->tables, s->sums);
     }
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernels of one instruction set, BNNEP_ISA. Included once for each. */
-size_t KERNEL(tables)(const float *x, size_t inputs, void *tables);
-void KERNEL(add_signed)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
-                        float *out);
-size_t KERNEL(tables_exact)(const double *x, size_t inputs, void *tables);
-void KERNEL(add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
-                              double *out);
-size_t KERNEL(tables_whole)(const int32_t *x, size_t inputs, void *tables);
-void KERNEL(add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
-                              int32_t *out);
+size_t KERNEL(tables)(const float *x, size_t inputs, size_t bytes, void *tables);
+void KERNEL(add_signed)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
+                        const void *tables, float *out);
+size_t KERNEL(tables_exact)(const double *x, size_t inputs, size_t bytes, void *tables);
+void KERNEL(add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
+                              const void *tables, double *out);
+size_t KERNEL(tables_whole)(const int32_t *x, size_t inputs, size_t bytes, void *tables);
+void KERNEL(add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
+                              const void *tables, int32_t *out);
 void KERNEL(to_grid)(const float *x, size_t count, float steps, int32_t *whole);
 void KERNEL(from_grid)(void *sums, size_t count, float steps);
 void KERNEL(move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,

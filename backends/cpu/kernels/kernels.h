@@ -32,19 +32,19 @@ struct cpu_kernels {
     const char *name;
 
     /* Tables for `inputs` (at most 64) inputs, x [inputs][LANES]. Returns how many groups there are. */
-    size_t (*tables)(const float *x, size_t inputs, void *tables);
+    size_t (*tables)(const float *x, size_t inputs, size_t bytes, void *tables);
     /* out[j][LANES] += sum of the groups' signed inputs by the word words[j * stride], j < rows. */
-    void (*add_signed)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
-                       float *out);
+    void (*add_signed)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
+                       const void *tables, float *out);
     /* The same with sums in double, 8 lanes at a time. */
-    size_t (*tables_exact)(const double *x, size_t inputs, void *tables);
-    void (*add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
-                             double *out);
+    size_t (*tables_exact)(const double *x, size_t inputs, size_t bytes, void *tables);
+    void (*add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
+                             const void *tables, double *out);
 
     /* The same with sums of integers: steps of a grid. */
-    size_t (*tables_whole)(const int32_t *x, size_t inputs, void *tables);
-    void (*add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables,
-                             int32_t *out);
+    size_t (*tables_whole)(const int32_t *x, size_t inputs, size_t bytes, void *tables);
+    void (*add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
+                             const void *tables, int32_t *out);
 
     /* --- real activations; arrays are [unit][LANES] --- */
     /* whole <- x in steps of a grid, the nearest; and integers back to floats, in place. */

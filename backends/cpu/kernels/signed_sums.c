@@ -7,6 +7,7 @@
 #define TABLES KERNEL(tables)
 #define ENTRY KERNEL(entry)
 #define ADD_GROUPS KERNEL(add_groups)
+#define ADD_PARTS KERNEL(add_parts)
 #define ADD_SIGNED KERNEL(add_signed)
 #include "backends/cpu/kernels/signed_sums.h"
 
@@ -15,6 +16,7 @@
 #define TABLES KERNEL(tables_exact)
 #define ENTRY KERNEL(entry_exact)
 #define ADD_GROUPS KERNEL(add_groups_exact)
+#define ADD_PARTS KERNEL(add_parts_exact)
 #define ADD_SIGNED KERNEL(add_signed_exact)
 #include "backends/cpu/kernels/signed_sums.h"
 
@@ -23,5 +25,6 @@
 #define TABLES KERNEL(tables_whole)
 #define ENTRY KERNEL(entry_whole)
 #define ADD_GROUPS KERNEL(add_groups_whole)
+#define ADD_PARTS KERNEL(add_parts_whole)
 #define ADD_SIGNED KERNEL(add_signed_whole)
 #include "backends/cpu/kernels/signed_sums.h"

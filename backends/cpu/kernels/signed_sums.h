@@ -7,13 +7,14 @@
  */
 typedef ELEMENT VECTOR __attribute__((vector_size(VECTOR_BYTES)));
 
-size_t TABLES(const ELEMENT *x, size_t inputs, void *tables) {
+size_t TABLES(const ELEMENT *x, size_t inputs, size_t bytes, void *tables) {
     enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
+    const size_t parts = (bytes + VECTOR_BYTES - 1) / VECTOR_BYTES;
     const size_t groups = (inputs + GROUP - 1) / GROUP;
     const VECTOR *from = (const VECTOR *)x;
     VECTOR *table = tables;
     for (size_t g = 0; g < groups; g++, table += ENTRIES * PARTS)
-        for (size_t p = 0; p < PARTS; p++) {
+        for (size_t p = 0; p < parts; p++) {
             VECTOR in[GROUP] = {{0}};
 #pragma GCC unroll 5
             for (size_t i = 0; i < GROUP; i++)
@@ -42,48 +43,59 @@ static inline const VECTOR *ENTRY(const char *tables, size_t g, uint64_t word) {
 /* Every other group is added up apart, so that two additions are under way at a time. The parts of an entry are read
  * one after the other: two entries' equal parts would lie in the same bank of the cache. */
 static inline __attribute__((always_inline)) void ADD_GROUPS(const uint64_t *words, size_t stride, size_t rows,
-                                                             size_t groups, const char *tables, VECTOR *out) {
+                                                             size_t groups, size_t parts, const char *tables,
+                                                             VECTOR *out) {
     enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
     for (size_t j = 0; j < rows; j++, words += stride, out += PARTS) {
         const uint64_t word = *words;
         VECTOR even[PARTS], odd[PARTS] = {{0}};
-        for (size_t p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < parts; p++)
             even[p] = out[p];
 #pragma GCC unroll 8
         for (size_t g = 0; g < groups; g += 2) {
-            for (size_t p = 0; p < PARTS; p++) {
+            for (size_t p = 0; p < parts; p++) {
                 even[p] += ENTRY(tables, g, word)[p];
                 IN_ORDER(even[p]);
             }
-            for (size_t p = 0; p < PARTS && g + 1 < groups; p++) {
+            for (size_t p = 0; p < parts && g + 1 < groups; p++) {
                 odd[p] += ENTRY(tables, g + 1, word)[p];
                 IN_ORDER(odd[p]);
             }
         }
-        for (size_t p = 0; p < PARTS; p++)
+        for (size_t p = 0; p < parts; p++)
             out[p] = even[p] + odd[p];
     }
 }
 
 /* For 64, 32, 10, up to 5 and any number of inputs: where it is known, the loop over the groups is unrolled. */
-void ADD_SIGNED(const uint64_t *words, size_t stride, size_t rows, size_t groups, const void *tables, ELEMENT *out) {
-    VECTOR *to = (VECTOR *)out;
+static inline __attribute__((always_inline)) void ADD_PARTS(const uint64_t *words, size_t stride, size_t rows,
+                                                            size_t groups, size_t parts, const char *tables,
+                                                            VECTOR *out) {
     switch (groups) {
     case GROUPS:
-        ADD_GROUPS(words, stride, rows, GROUPS, tables, to);
+        ADD_GROUPS(words, stride, rows, GROUPS, parts, tables, out);
         break;
     case (32 + GROUP - 1) / GROUP:
-        ADD_GROUPS(words, stride, rows, (32 + GROUP - 1) / GROUP, tables, to);
+        ADD_GROUPS(words, stride, rows, (32 + GROUP - 1) / GROUP, parts, tables, out);
         break;
     case 2:
-        ADD_GROUPS(words, stride, rows, 2, tables, to);
+        ADD_GROUPS(words, stride, rows, 2, parts, tables, out);
         break;
     case 1:
-        ADD_GROUPS(words, stride, rows, 1, tables, to);
+        ADD_GROUPS(words, stride, rows, 1, parts, tables, out);
         break;
     default:
-        ADD_GROUPS(words, stride, rows, groups, tables, to);
+        ADD_GROUPS(words, stride, rows, groups, parts, tables, out);
     }
+}
+
+void ADD_SIGNED(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes, const void *tables,
+                ELEMENT *out) {
+    enum { ALL = ENTRY_BYTES / VECTOR_BYTES, HALF = ALL > 1 ? ALL / 2 : 1 };
+    if (bytes > ENTRY_BYTES / 2)
+        ADD_PARTS(words, stride, rows, groups, ALL, tables, (VECTOR *)out);
+    else
+        ADD_PARTS(words, stride, rows, groups, HALF, tables, (VECTOR *)out);
 }
 
 #undef ELEMENT
@@ -91,4 +103,5 @@ void ADD_SIGNED(const uint64_t *words, size_t stride, size_t rows, size_t groups
 #undef TABLES
 #undef ENTRY
 #undef ADD_GROUPS
+#undef ADD_PARTS
 #undef ADD_SIGNED

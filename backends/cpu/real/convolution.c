@@ -56,8 +56,8 @@ static void sum_windows(const struct cpu_network *net, size_t k, size_t window_r
                 for (size_t row = rows.first; row < rows.last; row++)
                     for (size_t column = columns.first; column < columns.last; column++) {
                         const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
-                        bnnep_real_add_signed(net, bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups,
-                                              scratch->tables, scratch->sums + position * c->rows * LANES);
+                        bnnep_real_add_signed(net, bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups, scratch,
+                                              scratch->sums + position * c->rows * LANES);
                     }
             }
         }
@@ -100,7 +100,7 @@ void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float
 
 /* Adds what one position of the unpooled map sends down; its tables hold output channels o ... */
 static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o, size_t groups, float *value,
-                    const void *tables) {
+                    const struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t K = link->kernel, C = link->from.channels, P = link->padding;
@@ -108,7 +108,7 @@ static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x,
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
             if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < link->from.width)
-                bnnep_real_add_signed(net, words + (row * K + column) * C, C, groups, tables,
+                bnnep_real_add_signed(net, words + (row * K + column) * C, C, groups, scratch,
                                       value + ((y + row - P) * link->from.width + x + column - P) * C * LANES);
 }
 
@@ -136,7 +136,7 @@ void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *
                 net->kernels->unpool(above + unit * LANES, place + unit * LANES, (int32_t)(y % F * F + x % F),
                                      factor + o, some, scratch->unpooled);
                 const size_t groups = bnnep_real_tables(net, scratch->unpooled, some, scratch);
-                scatter(net, k, y, x, o, groups, value, scratch->tables);
+                scatter(net, k, y, x, o, groups, value, scratch);
             }
     bnnep_real_finish_sums(net, value, link->in * LANES);
 }

@@ -14,7 +14,7 @@ static void product(const struct cpu_network *net, const uint64_t *panels, size_
     memset(out, 0, outputs * LANES * sizeof *out);
     for (size_t i = 0; i < inputs; i += 64, panels += outputs) {
         const size_t groups = bnnep_real_tables(net, in + i * LANES, least(64, inputs - i), scratch);
-        bnnep_real_add_signed(net, panels, outputs, groups, scratch->tables, out);
+        bnnep_real_add_signed(net, panels, outputs, groups, scratch, out);
     }
     bnnep_real_finish_sums(net, out, outputs * LANES);
 }

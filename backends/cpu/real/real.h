@@ -36,6 +36,7 @@ struct real_views {
 /* What one thread needs for itself. */
 struct real_scratch {
     void *tables;              /* TABLE_BYTES */
+    size_t bytes;              /* of a table's entry in use: fewer where lanes have settled */
     int32_t *whole;            /* [64 inputs][LANES]: in steps of the grid, if there is one */
     float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
     float *gradient;           /* the same: of the loss, in back-propagation */
@@ -98,17 +99,18 @@ static inline bool bnnep_real_has_grid(const struct cpu_network *net) {
 static inline size_t bnnep_real_tables(const struct cpu_network *net, const float *x, size_t inputs,
                                        struct real_scratch *scratch) {
     if (!bnnep_real_has_grid(net))
-        return net->kernels->tables(x, inputs, scratch->tables);
+        return net->kernels->tables(x, inputs, scratch->bytes, scratch->tables);
     net->kernels->to_grid(x, inputs * LANES, net->model->grid.steps, scratch->whole);
-    return net->kernels->tables_whole(scratch->whole, inputs, scratch->tables);
+    return net->kernels->tables_whole(scratch->whole, inputs, scratch->bytes, scratch->tables);
 }
 
 static inline void bnnep_real_add_signed(const struct cpu_network *net, const uint64_t *words, size_t rows,
-                                         size_t groups, const void *tables, float *sums) {
+                                         size_t groups, const struct real_scratch *scratch, float *sums) {
     if (bnnep_real_has_grid(net))
-        net->kernels->add_signed_whole(words, 1, rows, groups, tables, (int32_t *)(void *)sums);
+        net->kernels->add_signed_whole(words, 1, rows, groups, scratch->bytes, scratch->tables,
+                                       (int32_t *)(void *)sums);
     else
-        net->kernels->add_signed(words, 1, rows, groups, tables, sums);
+        net->kernels->add_signed(words, 1, rows, groups, scratch->bytes, scratch->tables, sums);
 }
 
 static inline void bnnep_real_finish_sums(const struct cpu_network *net, float *sums, size_t count) {

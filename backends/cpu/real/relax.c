@@ -20,6 +20,11 @@ struct passage {
     size_t tile;
     float moving[LANES]; /* 1: the sample has not settled */
     float change[LANES]; /* largest change of its states in this step */
+    /* Lanes that have changed places, so that all that move are in the first half. */
+    size_t swaps;
+    struct {
+        size_t resting, moving;
+    } swap[LANES / 2];
 };
 
 void bnnep_real_forward(const struct real_workspace *ws, size_t k, const float *below, float *value, int32_t *place,
@@ -115,6 +120,62 @@ static void copy_states(struct real_workspace *ws, const struct bnnep_relaxation
         memcpy(ws->place[how->to] + at, ws->place[how->from] + at, count * sizeof(int32_t));
 }
 
+static void swap_lanes(uint32_t *array, size_t units, size_t a, size_t b) {
+    for (; units > 0; units--, array += LANES) {
+        const uint32_t kept = array[a];
+        array[a] = array[b];
+        array[b] = kept;
+    }
+}
+
+/* Puts the lanes of each swap in each other's place; done twice, nothing has happened. Lanes do not mix, so it changes
+ * no result. */
+static void swap_all(struct passage *p) {
+    struct real_workspace *ws = p->phase->ws;
+    const struct bnnep_model *model = ws->network->model;
+    const enum bnnep_slot to = p->phase->how->to;
+    const size_t first = model->links[0].out, last = model->links[model->connections - 1].out;
+    for (size_t i = 0; i < p->swaps; i++) {
+        const size_t a = p->swap[i].resting, b = p->swap[i].moving;
+        swap_lanes((uint32_t *)bnnep_real_state(ws, to, p->tile, 0), ws->units, a, b);
+        swap_lanes((uint32_t *)ws->drive + p->tile * first * LANES, first, a, b);
+        swap_lanes((uint32_t *)ws->target + p->tile * last * LANES, last, a, b);
+        if (ws->place[to])
+            swap_lanes((uint32_t *)ws->place[to] + bnnep_real_at(ws, p->tile, 0), ws->units, a, b);
+        swap_lanes((uint32_t *)p->moving, 1, a, b);
+    }
+}
+
+/* When at most half of the samples still move, they go on in half a tile. */
+static void pack(struct passage *p) {
+    for (size_t resting = 0, moving = LANES / 2; moving < LANES; moving++) {
+        if (p->moving[moving] == 0.0f)
+            continue;
+        while (p->moving[resting] != 0.0f)
+            resting++;
+        p->swap[p->swaps].resting = resting++;
+        p->swap[p->swaps++].moving = moving;
+    }
+    swap_all(p);
+    p->scratch->bytes = ENTRY_BYTES / 2;
+}
+
+static void unpack(struct passage *p) {
+    swap_all(p);
+    p->scratch->bytes = ENTRY_BYTES;
+}
+
+/* Samples that have come to rest in this step. */
+static size_t settle(struct passage *p) {
+    size_t settled = 0;
+    for (size_t l = 0; l < LANES; l++)
+        if (p->moving[l] != 0.0f && p->change[l] <= p->phase->how->tolerance) {
+            p->moving[l] = 0.0f;
+            settled++;
+        }
+    return settled;
+}
+
 static void relax_tile(void *arg, size_t tile, unsigned worker) {
     struct phase *phase = arg;
     struct real_workspace *ws = phase->ws;
@@ -128,20 +189,18 @@ static void relax_tile(void *arg, size_t tile, unsigned worker) {
         p.moving[l] = 1.0f;
     uint64_t sample_steps = 0;
     uint32_t steps = 0;
-    while (steps < (uint32_t)how->steps && moving > 0) {
+    for (; steps < (uint32_t)how->steps && moving > 0; steps++) {
         if (worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
             atomic_store(&phase->cancelled, true);
         if (atomic_load(&phase->cancelled))
-            return;
+            break;
+        if (moving <= LANES / 2 && p.scratch->bytes == ENTRY_BYTES)
+            pack(&p);
         step(&p);
-        steps++;
         sample_steps += moving;
-        for (size_t l = 0; l < LANES; l++)
-            if (p.moving[l] != 0.0f && p.change[l] <= how->tolerance) {
-                p.moving[l] = 0.0f;
-                moving--;
-            }
+        moving -= settle(&p);
     }
+    unpack(&p);
     atomic_fetch_add(&phase->sample_steps, sample_steps);
     for (unsigned most = atomic_load(&phase->most_steps);
          most < steps && !atomic_compare_exchange_weak(&phase->most_steps, &most, steps);)

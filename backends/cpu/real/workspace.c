@@ -61,6 +61,7 @@ static void scratch_free(struct real_scratch *s) {
 }
 
 static bool scratch_make(struct real_scratch *s, const struct extent *e, const struct bnnep_model *model) {
+    s->bytes = ENTRY_BYTES;
     s->tables = bnnep_cpu_alloc(TABLE_BYTES, 1);
     s->forward = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
     s->feedback = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
