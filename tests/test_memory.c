@@ -174,6 +174,7 @@ static struct things things_for(const char *backend) {
     t.options.connections = connections;
     t.options.connection_count = 2;
     t.options.max_batch = 20;
+    t.options.grid_bits = 16; /* more to allocate */
     t.options.backend = backend;
     return t;
 }

@@ -33,6 +33,21 @@ like_first no "--seed 1 gives the run of seed 0"
 run 0 $small $few --no-shuffle
 like_first no "--no-shuffle changes nothing"
 
+# so does a grid, a run of its own
+# shellcheck disable=SC2086
+run 0 $small $few --grid 12 --threads 1
+like_first no "--grid 12 changes nothing"
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+# shellcheck disable=SC2086
+run 0 $small $few --grid 12 --threads 3
+like_first yes "--threads 3 gives another run on a grid"
+# shellcheck disable=SC2086
+run 2 $small $few --grid 7
+says err 'grid is 7; it must be from 8 to 20'
+# shellcheck disable=SC2086
+run 2 $small $few --layersList 784 4096 10 --grid 19
+says err 'grid_bits is 19, but sums of 4096 values fit into 32 bits up to 18'
+
 # lrAlpha is divided from its epoch on, counted from 1, by decayLrAlpha
 alpha="--learnAlpha 1 --lrAlpha 0.5 0.5"
 # shellcheck disable=SC2086
