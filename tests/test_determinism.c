@@ -70,6 +70,46 @@ static void threads(void **state) {
     }
 }
 
+/* One batch of 64 whose last inputs are black in 25 of them, on hidden units that all move: whether a contrast is dense
+ * must be judged by what is there, not by what a thread worked on before. */
+static struct net learn_dense(const char *backend) {
+    enum { INPUTS = 137, HIDDEN = 201, SAMPLES = 64 };
+    static const struct shape shape = {.connections = 2,
+                                       .units = {INPUTS, HIDDEN, 10},
+                                       .free_steps = 20,
+                                       .nudged_steps = 5,
+                                       .max_batch = SAMPLES,
+                                       .gamma = 0.5,
+                                       .threshold = 1.0};
+    struct stream stream = {7};
+    float *x = random_pixels(&stream, SAMPLES, INPUTS), bias[HIDDEN];
+    int32_t *labels = random_labels(&stream, SAMPLES, 10);
+    struct net net = net_make(&shape, backend);
+    for (size_t n = 0; n < 25; n++)
+        memset(x + (n + 1) * INPUTS - 9, 0, 9 * sizeof *x);
+    for (size_t j = 0; j < HIDDEN; j++)
+        bias[j] = 0.5f;
+    const float alpha[] = {0.003f}, upper[] = {0.02f};
+    assert_ok(bnnep_network_set_alpha(net.network, 0, alpha, 1));
+    assert_ok(bnnep_network_set_alpha(net.network, 1, upper, 1));
+    assert_ok(bnnep_network_set_bias(net.network, 0, bias, HIDDEN));
+    assert_ok(bnnep_train_batch(net.optimizer, x, labels, SAMPLES, NULL));
+    free(x);
+    free(labels);
+    return net;
+}
+
+static void dense_contrast(void **state) {
+    (void)state;
+    struct net one = learn_dense("cpu:threads=1");
+    for (int again = 0; again < 20; again++) {
+        struct net four = learn_dense("cpu:threads=4");
+        assert_same_network(&one, &four);
+        net_free(&four);
+    }
+    net_free(&one);
+}
+
 static void backends(void **state) {
     (void)state;
     const struct shape shapes[] = {shape_of(BNNEP_BINARY_ACTIVATIONS, 1), convolutional(BNNEP_BINARY_ACTIVATIONS)};
@@ -168,7 +208,8 @@ static void initial_values(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(threads), cmocka_unit_test(backends), cmocka_unit_test(seeds),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads),       cmocka_unit_test(dense_contrast),
+                                       cmocka_unit_test(backends),      cmocka_unit_test(seeds),
                                        cmocka_unit_test(signs_of_beta), cmocka_unit_test(initial_values)};
     return cmocka_run_group_tests_name("determinism", tests, NULL, NULL);
 }

@@ -186,9 +186,13 @@ static void side_by_side(const struct real_workspace *ws, const float *array, si
 static void one_by_one(const struct real_workspace *ws, const float *array, size_t units, size_t tile, size_t columns,
                        float *to) {
     for (size_t t = 0; t < LEARN_TILES && tile + t < ws->tiles; t++)
-        for (size_t j = 0; j < columns; j++)
-            for (size_t l = 0; l < LANES; l++)
-                to[(t * LANES + l) * LEARN_COLUMNS + j] = array[(t * units + j) * LANES + l];
+        for (size_t l = 0; l < LANES; l++) {
+            float *sample = to + (t * LANES + l) * LEARN_COLUMNS;
+            for (size_t j = 0; j < columns; j++)
+                sample[j] = array[(t * units + j) * LANES + l];
+            for (size_t j = columns; j % 64 != 0; j++)
+                sample[j] = 0.0f; /* not what another task left: it would count as work to do */
+        }
 }
 
 /* Samples with work to do, of 64, from which on OpenBLAS's dense product is the faster one (docs/performance.md). Its
