@@ -146,6 +146,7 @@ def describe(layers, options):
         "gamma_neur": float(np.float32(options.gamma_neur)),
         "free_steps": options.T,
         "settle_tolerance": 0.0,
+        "grid_bits": 0,
         "connections": connections,
     }
 
