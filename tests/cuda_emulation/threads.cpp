@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads of a kernel as fibres. */
+#undef _FORTIFY_SOURCE /* its longjmp refuses to change stacks */
 #include <algorithm>
+#include <csetjmp>
 #include <cstring>
 #include <memory>
 #include <numeric>
@@ -19,14 +21,15 @@ namespace emulation {
 
 /* A stack on which threads run one after another; one that waits at a barrier keeps it until it goes on. */
 struct fibre {
-    ucontext_t context;
+    ucontext_t beginning;
+    jmp_buf place; /* where it was left */
     std::unique_ptr<char[]> stack;
-    unsigned thread; /* that it runs */
-    bool waiting;    /* at a barrier */
+    unsigned thread;     /* that it runs */
+    bool begun, waiting; /* waiting: at a barrier */
 };
 
 static constexpr size_t stack_bytes = 256 * 1024;
-static ucontext_t scheduler;
+static jmp_buf scheduler; /* where it was left */
 static std::vector<std::unique_ptr<fibre>> fibres;
 static fibre *here; /* the fibre that runs */
 
@@ -41,15 +44,26 @@ static const void *scheduler_stack;
 static size_t scheduler_size;
 #endif
 
+/* Leaves the stack `from` for the one `to`. setjmp makes no system call, as swapcontext does. */
+static void leave(jmp_buf from, jmp_buf to) {
+    if (_setjmp(from) == 0)
+        _longjmp(to, 1);
+}
+
 static void to_fibre(fibre &f) {
     here = &f;
 #if BNNEP_SANITIZED
     void *fake = nullptr;
     __sanitizer_start_switch_fiber(&fake, f.stack.get(), stack_bytes);
-    swapcontext(&scheduler, &f.context);
+#endif
+    if (f.begun)
+        leave(scheduler, f.place);
+    else if (_setjmp(scheduler) == 0) {
+        f.begun = true;
+        setcontext(&f.beginning);
+    }
+#if BNNEP_SANITIZED
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
-#else
-    swapcontext(&scheduler, &f.context);
 #endif
 }
 
@@ -58,10 +72,10 @@ static void to_scheduler() {
 #if BNNEP_SANITIZED
     void *fake = nullptr;
     __sanitizer_start_switch_fiber(&fake, scheduler_stack, scheduler_size);
-    swapcontext(&f.context, &scheduler);
+#endif
+    leave(f.place, scheduler);
+#if BNNEP_SANITIZED
     __sanitizer_finish_switch_fiber(fake, &scheduler_stack, &scheduler_size);
-#else
-    swapcontext(&f.context, &scheduler);
 #endif
 }
 
@@ -89,12 +103,12 @@ static fibre &new_fibre() {
     fibres.push_back(std::make_unique<fibre>());
     fibre &f = *fibres.back();
     f.stack = std::make_unique<char[]>(stack_bytes);
-    f.waiting = false;
-    getcontext(&f.context);
-    f.context.uc_stack.ss_sp = f.stack.get();
-    f.context.uc_stack.ss_size = stack_bytes;
-    f.context.uc_link = nullptr;
-    makecontext(&f.context, live, 0);
+    f.begun = f.waiting = false;
+    getcontext(&f.beginning);
+    f.beginning.uc_stack.ss_sp = f.stack.get();
+    f.beginning.uc_stack.ss_size = stack_bytes;
+    f.beginning.uc_link = nullptr;
+    makecontext(&f.beginning, live, 0);
     return f;
 }
 
