@@ -24,7 +24,6 @@ static const struct theory nets[] = {
     {"convolutional", {2, 8, 9}, {BNNEP_CONV(5, 3, 1, 2), BNNEP_FC(12), BNNEP_FC(10)}, 3},
     {"two convolutions", {1, 8, 8}, {BNNEP_CONV(5, 3, 1, 2), BNNEP_CONV(6, 3, 1, 2), BNNEP_FC(10)}, 3},
 };
-static const char *const backends[] = {"ref", "cpu"};
 
 static bnnep_network *make(const struct theory *t, const char *backend) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
@@ -94,7 +93,9 @@ static void same_direction(const bnnep_network *network, bnnep_optimizer *contra
 static void contrast_is_gradient(void **state) {
     (void)state;
     const float beta = 0.01f;
-    for (size_t b = 0; b < 2; b++)
+    const char *backends[MOST_BACKENDS + 1] = {"ref"};
+    const size_t count = 1 + usable_backends(backends + 1);
+    for (size_t b = 0; b < count; b++)
         for (size_t n = 0; n < sizeof nets / sizeof nets[0]; n++) {
             const struct theory *t = &nets[n];
             bnnep_network *network = make(t, backends[b]);
