@@ -39,7 +39,7 @@ struct bnnep_grid {
 };
 
 /* v on the grid: the nearest multiple, half to even. Scaling by a power of 2 is exact. */
-static inline float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
+BNNEP_RULE float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
     if (grid->steps == 0.0f)
         return v;
     const float within = v < -grid->most ? -grid->most : v > grid->most ? grid->most : v;
@@ -48,14 +48,14 @@ static inline float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
 
 /* In the feedback of a convolution each output channel has an alpha of its own. On a grid, what is summed is the
  * channels' shares of the largest, rounded, and that multiplies once, after the sum. */
-static inline float bnnep_largest(const float *alpha, size_t count) {
+BNNEP_RULE float bnnep_largest(const float *alpha, size_t count) {
     float largest = 0.0f;
     for (size_t i = 0; i < count; i++)
         largest = fabsf(alpha[i]) > largest ? fabsf(alpha[i]) : largest;
     return largest;
 }
 
-static inline float bnnep_share(float alpha, float largest) {
+BNNEP_RULE float bnnep_share(float alpha, float largest) {
     return largest != 0.0f ? alpha / largest : 0.0f;
 }
 

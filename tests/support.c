@@ -28,18 +28,6 @@ void assert_refused_at(bnnep_status got, bnnep_status wanted, const char *text, 
     _fail(file, line);
 }
 
-size_t usable_backends(const char *names[MOST_BACKENDS]) {
-    size_t count = 0;
-    assert_true(bnnep_backend_count() <= MOST_BACKENDS);
-    for (size_t b = 0; b < bnnep_backend_count(); b++) {
-        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-        assert_ok(bnnep_backend_get(b, &info));
-        if (info.available && strcmp(info.name, "ref") != 0)
-            names[count++] = info.name;
-    }
-    return count;
-}
-
 /* splitmix64 */
 uint32_t stream_next(struct stream *stream) {
     uint64_t z = stream->state += UINT64_C(0x9E3779B97F4A7C15);

@@ -31,10 +31,6 @@ uint32_t stream_next(struct stream *stream);
 int32_t stream_between(struct stream *stream, int32_t low, int32_t high); /* both included */
 float stream_uniform(struct stream *stream);                              /* [0, 1) */
 
-/* The names of the backends that can be used here, but for ref; returns how many. */
-enum { MOST_BACKENDS = 8 };
-size_t usable_backends(const char *names[MOST_BACKENDS]);
-
 /* A network for tests, with an optimizer. */
 enum { MOST_LAYERS = 8 };
 struct shape {

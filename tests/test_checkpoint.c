@@ -202,8 +202,8 @@ static void hand_on(struct net *from, struct net *to, struct stream *stream) {
 /* A run goes from the cpu to another backend and back. Binary activations: as if it had stayed. */
 static void moves(void **state) {
     (void)state;
-    const char *backends[MOST_BACKENDS + 1] = {"ref"};
-    const size_t count = 1 + usable_backends(backends + 1);
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
     for (size_t b = 0; b < count; b++)
         for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
             const struct shape shape = shape_of(dynamics);

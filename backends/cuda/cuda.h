@@ -8,7 +8,8 @@
  * depends neither on how many others are staged nor on which of them have settled.
  *
  * Real activations are float and multiply signs kept as float (SGEMM). Binary activations are int8, 0 or 1, and
- * multiply signs kept as int8 (integer products, exact); lines of such matrices are padded with zeros to 16 bytes.
+ * multiply signs kept as int8 (integer products, exact); lines of such matrices are padded with zeros to 16 bytes. Real
+ * activations on a grid are float too, but products take them and the signs as double (DGEMM), which is exact.
  */
 #ifndef BNNEP_CUDA_H
 #define BNNEP_CUDA_H
@@ -37,12 +38,13 @@ struct shape {
     }
 };
 
-/* The parameters of a connection. The signs are kept twice or thrice: as bits, which are what is read from outside,
- * and as the library products want them; a flip changes all. */
+/* The parameters of a connection. The signs are kept as bits, which are what is read from outside, and as the products
+ * of this network's activations want them, the others being NULL; a flip changes all. */
 struct synapses {
     uint32_t *bits; /* [rows][words] */
     int words;
     float *real;            /* real activations: [rows][columns], +1 or -1 */
+    double *fine;           /* on a grid: the same */
     int8_t *whole, *turned; /* binary ones: [padded rows][padded columns], and transposed */
     float *alpha, *bias;
 };
@@ -56,6 +58,9 @@ struct network {
     network(const bnnep_model *model, int device, purpose p);
     bool binary() const {
         return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    }
+    bool on_grid() const {
+        return model->grid.steps != 0.0f;
     }
     int top() const {
         return static_cast<int>(model->connections) - 1;
@@ -105,6 +110,7 @@ struct workspace {
     std::vector<float *> forward, feedback;     /* fwd_k, fb_{k+1}; forward[0], the input's drive, stays */
     void *patches, *sums;                       /* operand and result of a product, one tile */
     float *scratch;                             /* [room][units of the largest layer] */
+    float *largest;                             /* [connection]: bnnep_largest of its alpha, on a grid */
     phase *control;
     uint8_t *running, *moved; /* [sample]: has not settled; changed by more than the tolerance in this step */
     uint32_t *steps;          /* [sample]: done in this phase */
@@ -151,9 +157,11 @@ void get(const network &net, size_t k, const bnnep_parameters_out &to);
 uint64_t product_bytes();
 void make_products(workspace &ws);
 void free_products(workspace &ws);
-/* ws.sums [place][padded rows] = B_k below, for the places of a tile; lines of below are `stride` values apart. */
+/* ws.sums [place][padded rows] = B_k below, for the places of a tile; lines of below are `stride` values apart. The
+ * values are float, int8 (binary activations, but for the input) or double (on a grid), and the sums float, int32 or
+ * double. */
 void multiply(workspace &ws, int k, const void *below, size_t stride);
-/* ws.sums [sample][padded columns] = B_k^T above; fully connected only. */
+/* ws.sums [sample][padded columns] = B_k^T above, in the same types; fully connected only. */
 void multiply_back(workspace &ws, int k, const void *above);
 
 /* --- forward.cu: fwd_k, fb_k and the adjoint of fb_k, for the samples of a tile
@@ -163,6 +171,8 @@ void multiply_back(workspace &ws, int k, const void *above);
  * place may be NULL. */
 void forward(workspace &ws, int k, const void *below, int samples, bool biased, const uint8_t *running, float *value,
              uint16_t *place);
+/* Before the first feedback of a batch: what the channels' shares are of. */
+void find_shares(workspace &ws);
 void feedback(workspace &ws, int k, const void *above, const uint16_t *place, int samples, float *value);
 /* Like fwd_k without bias, read at given places. */
 void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *place, int samples, float *value);

@@ -32,20 +32,22 @@ struct turning {
 
 static __device__ void flip(const shape &l, const synapses &w, int j, int i) {
     atomicXor(&w.bits[static_cast<size_t>(j) * w.words + i / 32], 1u << (i % 32));
-    if (w.real) {
-        float *sign = &w.real[static_cast<size_t>(j) * l.columns + i];
-        *sign = -*sign;
-        return;
+    const size_t at = static_cast<size_t>(j) * l.columns + i;
+    if (w.real)
+        w.real[at] = -w.real[at];
+    else if (w.fine)
+        w.fine[at] = -w.fine[at];
+    else {
+        int8_t *sign = &w.whole[static_cast<size_t>(j) * l.padded_columns + i];
+        *sign = static_cast<int8_t>(-*sign);
+        w.turned[static_cast<size_t>(i) * l.padded_rows + j] = *sign;
     }
-    int8_t *sign = &w.whole[static_cast<size_t>(j) * l.padded_columns + i];
-    *sign = static_cast<int8_t>(-*sign);
-    w.turned[static_cast<size_t>(i) * l.padded_rows + j] = *sign;
 }
 
 static __device__ void turn(const shape &l, const synapses &w, const turning &t, int j, int i, float gradient) {
     const size_t at = static_cast<size_t>(j) * l.columns + i;
     const float m = bnnep_momentum(t.momentum[at], t.rule.decay, t.rule.gain, gradient);
-    const float sign = w.real ? w.real[at] : w.whole[static_cast<size_t>(j) * l.padded_columns + i];
+    const float sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
     t.momentum[at] = m;
     if (!bnnep_flips(bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * sign, m, t.rule.threshold, t.at_threshold))
         return;

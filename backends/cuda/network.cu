@@ -36,7 +36,9 @@ network::network(const bnnep_model *model, int device, purpose p) : model(model)
         if (binary()) {
             c.w.whole = held.take<int8_t>(padded(rows) * padded(columns));
             c.w.turned = held.take<int8_t>(padded(rows) * padded(columns));
-        } else
+        } else if (on_grid())
+            c.w.fine = held.take<double>(rows * columns);
+        else
             c.w.real = held.take<float>(rows * columns);
         c.w.alpha = held.take<float>(model->links[k].scales);
         c.w.bias = held.take<float>(rows);
@@ -53,6 +55,8 @@ static __global__ void expand_bits(shape l, synapses w) {
     const int sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1 : -1;
     if (w.real)
         w.real[at] = static_cast<float>(sign);
+    else if (w.fine)
+        w.fine[at] = static_cast<double>(sign);
     else {
         w.whole[static_cast<size_t>(j) * l.padded_columns + i] = static_cast<int8_t>(sign);
         w.turned[static_cast<size_t>(i) * l.padded_rows + j] = static_cast<int8_t>(sign);

@@ -43,6 +43,14 @@ class product {
                                   b, ld_b, &zero, sums, ld_sums),
                       "a float product");
     }
+    /* The same in double. */
+    void fine(bool transposed, int m, int n, int k, const double *a, int ld_a, const double *b, int ld_b, double *sums,
+              int ld_sums) {
+        const double one = 1.0, zero = 0.0;
+        check_library(cublasDgemm(handle, transposed ? CUBLAS_OP_T : CUBLAS_OP_N, CUBLAS_OP_N, m, n, k, &one, a, ld_a,
+                                  b, ld_b, &zero, sums, ld_sums),
+                      "a product of doubles");
+    }
     /* The same for integers, the signs as [m][k]. */
     void whole(int m, int n, int k, const int8_t *a, int ld_a, const int8_t *b, int ld_b, int32_t *sums, int ld_sums) {
         const int32_t one = 1, zero = 0;
@@ -90,7 +98,11 @@ void multiply(workspace &ws, int k, const void *below, size_t stride) {
     const shape &l = ws.at(k).s;
     const synapses &w = ws.at(k).w;
     const size_t places = ws.tile_size * l.places();
-    if (!ws.net.binary())
+    if (ws.net.on_grid())
+        ws.products->fine(true, l.rows, static_cast<int>(places), l.columns, w.fine, l.columns,
+                          static_cast<const double *>(below), static_cast<int>(stride), static_cast<double *>(ws.sums),
+                          l.padded_rows);
+    else if (!ws.net.binary())
         ws.products->real(true, l.rows, static_cast<int>(places), l.columns, w.real, l.columns,
                           static_cast<const float *>(below), static_cast<int>(stride), static_cast<float *>(ws.sums),
                           l.padded_rows);
@@ -111,6 +123,9 @@ void multiply_back(workspace &ws, int k, const void *above) {
         ws.products->whole(l.padded_columns, samples, l.padded_rows, w.turned, l.padded_rows,
                            static_cast<const int8_t *>(above), l.padded_rows, static_cast<int32_t *>(ws.sums),
                            l.padded_columns);
+    else if (ws.net.on_grid())
+        ws.products->fine(false, l.columns, samples, l.rows, w.fine, l.columns, static_cast<const double *>(above),
+                          l.rows, static_cast<double *>(ws.sums), l.padded_columns);
     else
         ws.products->real(false, l.columns, samples, l.rows, w.real, l.columns, static_cast<const float *>(above),
                           l.rows, static_cast<float *>(ws.sums), l.padded_columns);

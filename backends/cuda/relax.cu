@@ -80,6 +80,7 @@ static void step(workspace &ws, bnnep_slot slot) {
         neuron.theta = model.theta;
         neuron.keep = static_cast<float>(1.0 - static_cast<double>(model.gamma_neur));
         neuron.gain = model.gamma_neur;
+        neuron.grid = model.grid;
         const size_t values = ws.count * ws.at(k).s.out;
         launch(ws.work, values, move, neuron, ws.at(k).s.out, ws.control, ws.forward[k], ws.feedback[k], ws.target,
                ws.state[BNNEP_SLOT_FREE][k], ws.running, ws.state[slot][k], ws.active[k], ws.moved, values);

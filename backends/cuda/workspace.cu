@@ -10,18 +10,22 @@ namespace bnnep_cuda {
 /* Samples that go through a product together, at most. */
 static constexpr size_t most_in_tile = 64;
 
-/* Bytes of the operand of a convolution's product and of the sums of any product, for one sample. */
+/* Bytes of operands that are gathered for a product, for one sample: those of convolutions, on a grid all. */
 static size_t patch_bytes(const network &net) {
     size_t most = 0;
     for (size_t k = 0; k < net.connections.size(); k++) {
         const shape &l = net.connections[k].s;
         const size_t value = net.binary() && k > 0 ? sizeof(int8_t) : sizeof(float);
-        if (l.convolution)
+        if (net.on_grid())
+            most = std::max(
+                {most, static_cast<size_t>(l.places()) * l.padded_columns * sizeof(double), l.rows * sizeof(double)});
+        else if (l.convolution)
             most = std::max(most, static_cast<size_t>(l.places()) * l.padded_columns * value);
     }
     return most;
 }
 
+/* Sums of any product, for one sample. */
 static size_t sums_of_sample(const network &net) {
     size_t most = 0;
     for (const connection &c : net.connections)
@@ -33,7 +37,7 @@ static size_t sums_of_sample(const network &net) {
 workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net), held(p), work(p) {
     const bnnep_model &model = *net.model;
     const size_t L = model.connections;
-    size_t largest = 0;
+    size_t most_units = 0;
     tile_size = std::min(max_batch, most_in_tile);
     room = (max_batch + tile_size - 1) / tile_size * tile_size;
     x = held.take<float>(room * model.links[0].in);
@@ -47,11 +51,13 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
         active.push_back(net.binary() ? held.take<int8_t>(room * padded(out)) : nullptr);
         forward.push_back(held.take<float>(room * out));
         feedback.push_back(k + 1 < L ? held.take<float>(room * out) : nullptr);
-        largest = std::max(largest, out);
+        most_units = std::max(most_units, out);
     }
     patches = held.take<uint8_t>(tile_size * patch_bytes(net));
-    sums = held.take<float>(tile_size * sums_of_sample(net));
-    scratch = held.take<float>(room * largest);
+    const size_t results = tile_size * sums_of_sample(net);
+    sums = net.on_grid() ? static_cast<void *>(held.take<double>(results)) : held.take<float>(results);
+    scratch = held.take<float>(room * most_units);
+    largest = held.take<float>(L);
     control = held.take<phase>(1);
     running = held.take<uint8_t>(max_batch);
     moved = held.take<uint8_t>(max_batch);
@@ -73,6 +79,12 @@ const void *workspace::activations(bnnep_slot slot, int k, size_t first) const {
                         : static_cast<const void *>(state[slot][k] + first * out);
 }
 
+static __global__ void to_grid(bnnep_grid grid, float *values, size_t count) {
+    const size_t at = thread_index();
+    if (at < count)
+        values[at] = bnnep_on_grid(&grid, values[at]);
+}
+
 static __global__ void fill(float *values, float with, size_t count) {
     const size_t at = thread_index();
     if (at < count)
@@ -86,6 +98,9 @@ void stage(workspace &ws, const float *x, const float *target, size_t count) {
     const shape &first = ws.at(0).s;
     ws.count = count;
     copy(ws.x, x, count * first.in, cudaMemcpyHostToDevice, ws.work);
+    if (ws.net.on_grid())
+        launch(ws.work, count * first.in, to_grid, model.grid, ws.x, count * first.in);
+    find_shares(ws);
     if (target)
         copy(ws.target, target, count * ws.at(ws.net.top()).s.out, cudaMemcpyHostToDevice, ws.work);
     ws.for_tiles([&](tile t) {

@@ -52,16 +52,29 @@ static cublasStatus_t queued(cudaError_t status) {
     return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 
-cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
-                           const float *alpha, const float *a, int ld_a, const float *b, int ld_b, const float *beta,
-                           float *c, int ld_c) {
-    if (*alpha != 1.0f || *beta != 0.0f || op_b != CUBLAS_OP_N || m < 1 || n < 1 || k < 1 || ld_b < k || ld_c < m ||
+template <typename Value>
+static cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                           Value alpha, const Value *a, int ld_a, const Value *b, int ld_b, Value beta, Value *c,
+                           int ld_c) {
+    if (alpha != 1 || beta != 0 || op_b != CUBLAS_OP_N || m < 1 || n < 1 || k < 1 || ld_b < k || ld_c < m ||
         ld_a < (op_a == CUBLAS_OP_T ? k : m))
         return CUBLAS_STATUS_INVALID_VALUE;
     return queued(emulation::enqueue(handle->on, [=] {
         multiply(op_a == CUBLAS_OP_T, m, n, k, a, static_cast<size_t>(ld_a), b, static_cast<size_t>(ld_b), c,
                  static_cast<size_t>(ld_c));
     }));
+}
+
+cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                           const float *alpha, const float *a, int ld_a, const float *b, int ld_b, const float *beta,
+                           float *c, int ld_c) {
+    return gemm(handle, op_a, op_b, m, n, k, *alpha, a, ld_a, b, ld_b, *beta, c, ld_c);
+}
+
+cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                           const double *alpha, const double *a, int ld_a, const double *b, int ld_b,
+                           const double *beta, double *c, int ld_c) {
+    return gemm(handle, op_a, op_b, m, n, k, *alpha, a, ld_a, b, ld_b, *beta, c, ld_c);
 }
 
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,

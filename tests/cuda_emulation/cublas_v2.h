@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two products of cuBLAS that backends/cuda uses, as plain loops. Matrices are column by column. */
+/* The products of cuBLAS that backends/cuda uses, as plain loops. Matrices are column by column. */
 #ifndef BNNEP_EMULATED_CUBLAS_H
 #define BNNEP_EMULATED_CUBLAS_H
 
@@ -28,6 +28,9 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void *room, size_t byte
 cublasStatus_t cublasSgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                            const float *alpha, const float *a, int ld_a, const float *b, int ld_b, const float *beta,
                            float *c, int ld_c);
+cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
+                           const double *alpha, const double *a, int ld_a, const double *b, int ld_b,
+                           const double *beta, double *c, int ld_c);
 /* Refuses what the integer products of tensor cores do not take: other forms than transposed times not transposed,
  * m, k or lines that are no multiple of 4. */
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
