@@ -14,15 +14,18 @@ static const bnnep_connection maps[] = {BNNEP_CONV(5, 3, 1, 2), BNNEP_CONV(7, 3,
 struct net_of {
     int32_t dynamics, method, input[3];
     const bnnep_connection *connections;
+    int32_t grid_bits;
 };
 
 static const struct net_of nets[] = {
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, {37, 1, 1}, dense},
-    {BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, {2, 9, 11}, maps},
-    {BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps},
+    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 0},
+    {BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, {37, 1, 1}, dense, 0},
+    {BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 0},
+    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 0},
+    {BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, {2, 9, 11}, maps, 0},
+    {BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 0},
+    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 16},
+    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 16},
 };
 
 /* Momenta, signs, biases and scaling factors of connection k, one after another; returns how many. */
@@ -64,6 +67,7 @@ static size_t train(const struct net_of *d, const char *order, float memory[MEMO
     o.settle_tolerance = 1e-4f; /* samples come to rest one by one */
     o.max_batch = SAMPLES;
     o.backend = "cuda";
+    o.grid_bits = d->grid_bits;
     assert_ok(bnnep_network_create(&o, &network));
     p.method = d->method;
     p.nudged_steps = 4;

@@ -109,6 +109,9 @@ class graphs {
     static cudaGraphExec_t capture(workspace &ws, bnnep_slot slot, int steps) {
         cudaGraph_t graph = nullptr;
         cudaGraphExec_t made = nullptr;
+        /* The library loads code when it first sees a shape, which it must not do in a capture. These sums are those
+         * that the first step takes again. */
+        sum_all(ws, slot, ws.running);
         check(cudaStreamBeginCapture(ws.work, cudaStreamCaptureModeThreadLocal), "capturing steps");
         try {
             for (int i = 0; i < steps; i++)
