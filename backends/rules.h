@@ -21,7 +21,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-static inline float bnnep_clamp01(float v) {
+/* For a compiler that makes code for host and device: the rules are for both. */
+#ifdef __CUDACC__
+#define BNNEP_RULE static inline __host__ __device__
+#else
+#define BNNEP_RULE static inline
+#endif
+
+BNNEP_RULE float bnnep_clamp01(float v) {
     return v < 0.0f ? 0.0f : v > 1.0f ? 1.0f : v;
 }
 
@@ -32,7 +39,7 @@ struct bnnep_grid {
 };
 
 /* v on the grid: the nearest multiple, half to even. Scaling by a power of 2 is exact. */
-static inline float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
+BNNEP_RULE float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
     if (grid->steps == 0.0f)
         return v;
     const float within = v < -grid->most ? -grid->most : v > grid->most ? grid->most : v;
@@ -41,24 +48,24 @@ static inline float bnnep_on_grid(const struct bnnep_grid *grid, float v) {
 
 /* In the feedback of a convolution each output channel has an alpha of its own. On a grid, what is summed is the
  * channels' shares of the largest, rounded, and that multiplies once, after the sum. */
-static inline float bnnep_largest(const float *alpha, size_t count) {
+BNNEP_RULE float bnnep_largest(const float *alpha, size_t count) {
     float largest = 0.0f;
     for (size_t i = 0; i < count; i++)
         largest = fabsf(alpha[i]) > largest ? fabsf(alpha[i]) : largest;
     return largest;
 }
 
-static inline float bnnep_share(float alpha, float largest) {
+BNNEP_RULE float bnnep_share(float alpha, float largest) {
     return largest != 0.0f ? alpha / largest : 0.0f;
 }
 
 /* States that the free phase starts from. */
-static inline float bnnep_start(bool binary, bool convolutional) {
+BNNEP_RULE float bnnep_start(bool binary, bool convolutional) {
     return binary ? 1.0f : convolutional ? 0.5f : 0.0f;
 }
 
 /* fwd_k of one unit, before pooling, from its sum of signs times activations. */
-static inline float bnnep_forward(float alpha, float sum, float bias) {
+BNNEP_RULE float bnnep_forward(float alpha, float sum, float bias) {
     return alpha * sum + bias;
 }
 
@@ -74,7 +81,7 @@ struct bnnep_neuron {
 };
 
 /* s(t) -> s(t+1). prediction is s_L of the free phase; it and target count for a nudged output only. */
-static inline float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
+BNNEP_RULE float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
     const bool nudged = n->output && n->beta != 0.0f;
     if (n->binary) {
         float q = fabsf(s - n->theta) <= 0.5f ? pre : 0.0f;
@@ -92,22 +99,22 @@ static inline float bnnep_next_state(const struct bnnep_neuron *n, float s, floa
 }
 
 /* a = H(s - theta), H(0) = 1, of a binary network; a = s otherwise. */
-static inline float bnnep_activation(bool binary, float theta, float s) {
+BNNEP_RULE float bnnep_activation(bool binary, float theta, float s) {
     return !binary ? s : s - theta >= 0.0f ? 1.0f : 0.0f;
 }
 
 /* m <- (1-gamma) m + gamma g, with g = c G and gain = gamma c. */
-static inline float bnnep_momentum(float m, float decay, float gain, float contrast) {
+BNNEP_RULE float bnnep_momentum(float m, float decay, float gain, float contrast) {
     return decay * m + gain * contrast;
 }
 
 /* Does a weight alpha*B flip? sign is that of W, 0 where alpha is 0. */
-static inline bool bnnep_flips(float sign, float m, float threshold, bool at_threshold) {
+BNNEP_RULE bool bnnep_flips(float sign, float m, float threshold, bool at_threshold) {
     const float pull = -sign * m;
     return at_threshold ? pull >= threshold : pull > threshold;
 }
 
-static inline float bnnep_sign(float v) {
+BNNEP_RULE float bnnep_sign(float v) {
     return v > 0.0f ? 1.0f : v < 0.0f ? -1.0f : 0.0f;
 }
 

@@ -29,7 +29,8 @@ Compares all presets of the baseline, or those that are named, and prints a tabl
   --help          print this and exit
 
 Environment: BENCH, the program [build/release/bench/bnnep-bench]; PEER, the baseline [bench/peer.py], another one must
-take the same words and print the same line; PYTHON, what runs it [Debian's].
+take the same words and print the same line; PYTHON, what runs it [Debian's]; BACKEND, bnnep-bench's backend, such as
+cuda:0, in place of threads; DEVICE, where PyTorch computes, such as cuda.
 USAGE
 }
 
@@ -63,6 +64,8 @@ done
 [ $# -gt 0 ] || set -- mnist-fc1 mnist-fc2 mnist-conv cifar10-conv mnist-fc1-bin mnist-fc2-bin mnist-conv-bin
 [ -x "$bench" ] || complain "no program $bench: build it, or set BENCH"
 
+where="--threads $threads"
+[ -z "${BACKEND:-}" ] || where="--backend $BACKEND"
 results=$(mktemp)
 trap 'rm -f "$results"' EXIT
 
@@ -88,7 +91,8 @@ run_ours() {
     cifar10-*) folder=$cifar10 ;;
     *) folder=$data ;;
     esac
-    said=$("$bench" --preset "$1" --threads "$threads" --settle "$2" --batches "$batches" ${folder:+--data "$folder"})
+    # shellcheck disable=SC2086 # two words
+    said=$("$bench" --preset "$1" $where --settle "$2" --batches "$batches" ${folder:+--data "$folder"})
     note "$1" "$2" "$(echo "$said" | sed -n 's/.*seconds_per_batch=\([^ ]*\).*/\1/p')"
 }
 
@@ -151,7 +155,7 @@ cat <<END
 Seconds a batch of 64, $threads threads, medians of $rounds rounds in turn; a ratio is the median of the rounds' ratios.
 $model, $(date -u +%Y-%m-%d), PyTorch $("$python" -c 'import torch; print(torch.__version__)'). Commands:
 
-    NT=$threads ${peer##*/} time PRESET$([ "$fraction" = 1 ] || echo " $fraction")
-    bnnep-bench --preset PRESET --threads $threads --batches $batches --settle 0
-    bnnep-bench --preset PRESET --threads $threads --batches $batches --settle 1e-6
+    ${DEVICE:+DEVICE=$DEVICE }NT=$threads ${peer##*/} time PRESET$([ "$fraction" = 1 ] || echo " $fraction")
+    bnnep-bench --preset PRESET $where --batches $batches --settle 0
+    bnnep-bench --preset PRESET $where --batches $batches --settle 1e-6
 END

@@ -7,7 +7,7 @@
 Weights are dense float32 matrices, every step computes every product anew, and all steps are done. One batch of 64
 random sparse inputs: free phase, nudged phase, contrast, momentum, flips. Prints "PRESET seconds_per_batch X". With a
 FRACTION of the steps (8+4 at least), what the others would take is extrapolated, and the line says so. Threads: NT in
-the environment, 2 by default. Needs PyTorch (Debian: python3-torch).
+the environment, 2 by default. DEVICE in the environment, such as cuda, computes there, in float32, without TF32. Needs PyTorch (Debian: python3-torch).
 """
 import os
 import sys
@@ -160,6 +160,8 @@ def time_batch(name, fraction):
     def seconds(*steps):
         started = time.perf_counter()
         net.train(x, target, *steps)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         return time.perf_counter() - started
 
     # Enough steps for their time to show beside that of the update.
@@ -178,6 +180,9 @@ def main(words):
         sys.exit(f"usage: peer.py time PRESET [FRACTION]\npresets: {' '.join(PRESETS)}")
     torch.manual_seed(0)
     torch.set_num_threads(int(os.environ.get("NT", "2")))
+    if "DEVICE" in os.environ:
+        torch.set_default_device(os.environ["DEVICE"])
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     with torch.no_grad():
         time_batch(words[1], float(words[2]) if len(words) == 3 else 1.0)
 

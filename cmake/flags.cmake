@@ -8,8 +8,8 @@ target_compile_options(bnnep_flags INTERFACE
   # The same bits everywhere: no fused multiply-adds but those written as such. The other two change no result;
   # they let loops with comparisons be vectorised.
   -ffp-contract=off -fno-math-errno -fno-trapping-math
-  -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
-  -Wcast-qual -Wwrite-strings -Wundef -Wpointer-arith -Wformat=2 -Wvla)
+  -Wall -Wextra -Wpedantic -Wcast-qual -Wwrite-strings -Wundef -Wpointer-arith -Wformat=2 -Wvla
+  $<$<COMPILE_LANGUAGE:C>:-Wconversion$<SEMICOLON>-Wshadow$<SEMICOLON>-Wstrict-prototypes$<SEMICOLON>-Wmissing-prototypes$<SEMICOLON>-Wold-style-definition>)
 if(BNNEP_WERROR)
   target_compile_options(bnnep_flags INTERFACE -Werror)
 endif()

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of backends: the only place in lib/ that names one. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "lib/internal.h"
+#include "lib/module.h"
 
 extern const struct bnnep_backend bnnep_backend_ref;
 #ifdef BNNEP_WITH_CPU
@@ -11,35 +13,50 @@ extern const struct bnnep_backend bnnep_backend_cpu;
 #endif
 
 struct entry {
-    const char *name, *summary;
-    const struct bnnep_backend *backend; /* NULL: not compiled in */
-    const char *absent;                  /* why not */
+    const char *name;
+    const struct bnnep_backend *backend; /* NULL: in a module of its own, or not here */
+    const char *summary, *absent;        /* without a backend: what it would be; why not, or NULL for a module */
 };
 
 /* In the order in which "auto" tries them; "ref" is only used when asked for by name. */
 static const struct entry table[] = {
-    {"cuda", "NVIDIA GPUs", NULL, "not compiled into this build of libbnnep"},
+    {"cuda", NULL, "NVIDIA GPUs", NULL},
 #ifdef BNNEP_WITH_CPU
-    {"cpu", NULL, &bnnep_backend_cpu, NULL},
+    {"cpu", &bnnep_backend_cpu, NULL, NULL},
 #else
-    {"cpu", "OpenBLAS", NULL, "not compiled into this build of libbnnep"},
+    {"cpu", NULL, "OpenBLAS", "not compiled into this build of libbnnep"},
 #endif
-    {"ref", NULL, &bnnep_backend_ref, NULL},
+    {"ref", &bnnep_backend_ref, NULL, NULL},
 };
 enum { BACKENDS = sizeof table / sizeof table[0] };
 
-/* Can this entry be used with this device? Writes why not. */
-static bnnep_status probe(const struct entry *entry, const char *device, char *why) {
-    if (!entry->backend) {
-        snprintf(why, BNNEP_WHY, "%s", entry->absent);
-        return BNNEP_ERROR_BACKEND;
-    }
-    if (entry->backend->abi != BNNEP_BACKEND_ABI) {
-        snprintf(why, BNNEP_WHY, "built for backend interface %u, this library has %u", entry->backend->abi,
-                 BNNEP_BACKEND_ABI);
-        return BNNEP_ERROR_BACKEND;
-    }
-    return entry->backend->probe(device, why);
+/* What became of the modules, once for the whole process. */
+static pthread_once_t loaded = PTHREAD_ONCE_INIT;
+static struct {
+    const struct bnnep_backend *backend;
+    char why[BNNEP_WHY];
+} module[BACKENDS];
+
+static void load_modules(void) {
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (!table[i].backend && !table[i].absent)
+            module[i].backend = bnnep_module_load(table[i].name, module[i].why);
+}
+
+/* The backend of entry i, or NULL, and why it is not there. */
+static const struct bnnep_backend *find(size_t i, char *why) {
+    if (table[i].backend)
+        return bnnep_backend_fits(table[i].backend, why) ? table[i].backend : NULL;
+    pthread_once(&loaded, load_modules);
+    if (!module[i].backend)
+        snprintf(why, BNNEP_WHY, "%s", table[i].absent ? table[i].absent : module[i].why);
+    return module[i].backend;
+}
+
+/* Can entry i be used with this device? Writes why not. */
+static bnnep_status probe(size_t i, const char *device, const struct bnnep_backend **backend, char *why) {
+    *backend = find(i, why);
+    return *backend ? (*backend)->probe(device, why) : BNNEP_ERROR_BACKEND;
 }
 
 size_t bnnep_backend_count(void) {
@@ -53,12 +70,12 @@ bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info) {
     if (index >= BACKENDS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there are %d backends; number %zu does not exist", (int)BACKENDS,
                           index);
-    const struct entry *entry = &table[index];
+    const struct bnnep_backend *backend;
     why[0] = '\0';
-    const bool available = probe(entry, "", why) == BNNEP_OK;
+    const bool available = probe(index, "", &backend, why) == BNNEP_OK;
     const bnnep_backend_info told = {
-        .name = entry->name,
-        .summary = entry->backend ? entry->backend->summary : entry->summary,
+        .name = table[index].name,
+        .summary = backend ? backend->summary : table[index].summary,
         .reason = available ? "" : why,
         .available = available,
     };
@@ -66,10 +83,10 @@ bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info) {
 }
 
 static bnnep_status no_such_backend(const char *resource) {
-    char names[128] = "";
+    char names[128] = "", why[BNNEP_WHY];
     for (size_t i = 0; i < BACKENDS; i++)
         snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s%s", i ? ", " : "", table[i].name,
-                 table[i].backend ? "" : " (not compiled in)");
+                 find(i, why) ? "" : " (not here)");
     return bnnep_fail(BNNEP_ERROR_BACKEND, "there is no backend '%.64s'; this library knows auto, %s", resource, names);
 }
 
@@ -77,8 +94,7 @@ static bnnep_status choose_auto(bnnep_log_fn log, void *log_user, struct bnnep_c
     char why[BNNEP_WHY], line[BNNEP_WHY + 64];
     for (size_t i = 0; i < BACKENDS; i++) {
         why[0] = '\0';
-        if (probe(&table[i], "", why) == BNNEP_OK) {
-            choice->backend = table[i].backend;
+        if (probe(i, "", &choice->backend, why) == BNNEP_OK) {
             choice->device[0] = '\0';
             return BNNEP_OK;
         }
@@ -101,10 +117,9 @@ bnnep_status bnnep_choose_backend(const char *resource, bnnep_log_fn log, void *
     for (size_t i = 0; i < BACKENDS; i++)
         if (strlen(table[i].name) == length && strncmp(table[i].name, resource, length) == 0) {
             char why[BNNEP_WHY] = "";
-            const bnnep_status status = probe(&table[i], device, why);
+            const bnnep_status status = probe(i, device, &choice->backend, why);
             if (status != BNNEP_OK)
                 return bnnep_fail(status, "backend '%s' is not available: %s", resource, why);
-            choice->backend = table[i].backend;
             snprintf(choice->device, sizeof choice->device, "%s", device);
             return BNNEP_OK;
         }

@@ -187,6 +187,43 @@ static void changed_on_the_way(void **state) {
     net_free(&net);
 }
 
+/* Trains a batch of its own on one network and hands it on to the next by a checkpoint. */
+static void hand_on(struct net *from, struct net *to, struct stream *stream) {
+    float *x = random_pixels(stream, BATCH, VALUES);
+    int32_t *labels = random_labels(stream, BATCH, 10);
+    assert_ok(bnnep_train_batch(from->optimizer, x, labels, BATCH, NULL));
+    free(x);
+    free(labels);
+    assert_ok(bnnep_checkpoint_save(from->optimizer, path, NULL));
+    assert_ok(bnnep_checkpoint_load(to->optimizer, path));
+    assert_same_network(from, to);
+}
+
+/* A run goes from the cpu to another backend and back. Binary activations: as if it had stayed. */
+static void moves(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++)
+        for (int32_t dynamics = 0; dynamics < 2; dynamics++) {
+            const struct shape shape = shape_of(dynamics);
+            struct net here = net_make(&shape, "cpu"), there = net_make(&shape, backends[b]);
+            struct net stays = net_make(&shape, "cpu"), too = net_make(&shape, "cpu");
+            struct stream stream = {6}, same = {6};
+            hand_on(&here, &there, &stream);
+            hand_on(&there, &here, &stream);
+            hand_on(&here, &there, &stream);
+            for (int batch = 0; batch < 3; batch++)
+                hand_on(&stays, &too, &same);
+            if (dynamics == BNNEP_BINARY_ACTIVATIONS)
+                assert_same_network(&stays, &there);
+            net_free(&here);
+            net_free(&there);
+            net_free(&stays);
+            net_free(&too);
+        }
+}
+
 static uint8_t *read_file(size_t *size) {
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
@@ -525,10 +562,19 @@ static void claims(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resumes),  cmocka_unit_test(whole_report), cmocka_unit_test(changed_on_the_way),
-        cmocka_unit_test(damage),   cmocka_unit_test(other_runs),   cmocka_unit_test(foreign),
-        cmocka_unit_test(older),    cmocka_unit_test(on_a_grid),    cmocka_unit_test(inference),
-        cmocka_unit_test(claims),   cmocka_unit_test(writing),      cmocka_unit_test(impossible_values),
+        cmocka_unit_test(resumes),
+        cmocka_unit_test(moves),
+        cmocka_unit_test(whole_report),
+        cmocka_unit_test(changed_on_the_way),
+        cmocka_unit_test(damage),
+        cmocka_unit_test(other_runs),
+        cmocka_unit_test(foreign),
+        cmocka_unit_test(older),
+        cmocka_unit_test(on_a_grid),
+        cmocka_unit_test(inference),
+        cmocka_unit_test(claims),
+        cmocka_unit_test(writing),
+        cmocka_unit_test(impossible_values),
         cmocka_unit_test(diverged),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, make_folder, remove_folder);

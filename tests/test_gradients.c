@@ -24,7 +24,6 @@ static const struct theory nets[] = {
     {"convolutional", {2, 8, 9}, {BNNEP_CONV(5, 3, 1, 2), BNNEP_FC(12), BNNEP_FC(10)}, 3},
     {"two convolutions", {1, 8, 8}, {BNNEP_CONV(5, 3, 1, 2), BNNEP_CONV(6, 3, 1, 2), BNNEP_FC(10)}, 3},
 };
-static const char *const backends[] = {"ref", "cpu"};
 
 static bnnep_network *make(const struct theory *t, const char *backend) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
@@ -94,7 +93,9 @@ static void same_direction(const bnnep_network *network, bnnep_optimizer *contra
 static void contrast_is_gradient(void **state) {
     (void)state;
     const float beta = 0.01f;
-    for (size_t b = 0; b < 2; b++)
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++)
         for (size_t n = 0; n < sizeof nets / sizeof nets[0]; n++) {
             const struct theory *t = &nets[n];
             bnnep_network *network = make(t, backends[b]);
@@ -128,7 +129,9 @@ static void contrast_is_gradient(void **state) {
 static void contrast_after_tape(void **state) {
     (void)state;
     const struct theory *t = &nets[2]; /* the pooling of states, not of inputs: its places change on the way */
-    for (size_t b = 0; b < 2; b++) {
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++) {
         bnnep_network *network = make(t, backends[b]);
         bnnep_workspace *ws = bnnep_network_workspace(network);
         bnnep_optimizer *contrast = reader(network, BNNEP_EQUILIBRIUM_PROPAGATION);

@@ -71,7 +71,7 @@ static void networks(void **state) {
     REFUSE_NETWORK(max_batch = 0, BNNEP_ERROR_ARGUMENT, "max_batch is 0");
     REFUSE_NETWORK(max_batch = 1 << 30, BNNEP_ERROR_ARGUMENT, "from 1 to 65536");
     REFUSE_NETWORK(backend = "gpu", BNNEP_ERROR_BACKEND, "no backend 'gpu'; this library knows auto");
-    REFUSE_NETWORK(backend = "cuda:0", BNNEP_ERROR_BACKEND, "not compiled");
+    REFUSE_NETWORK(backend = "cuda:0", BNNEP_ERROR_BACKEND, "libbnnep-cuda.so not found in '/nowhere'");
     REFUSE_NETWORK(backend = "cpu:threads=0", BNNEP_ERROR_ARGUMENT, "threads=N");
     REFUSE_NETWORK(backend = "cpu:fast", BNNEP_ERROR_ARGUMENT, "given 'fast'");
     REFUSE_NETWORK(backend = "ref:1", BNNEP_ERROR_ARGUMENT, "no options");
@@ -347,6 +347,7 @@ static void backends(void **state) {
 }
 
 int main(void) {
+    setenv("BNNEP_BACKEND_PATH", "/nowhere", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(networks),   cmocka_unit_test(grids),        cmocka_unit_test(sized_structs),
         cmocka_unit_test(optimizers), cmocka_unit_test(batches),      cmocka_unit_test(epochs),

@@ -6,8 +6,9 @@
 
 #include "support.h"
 
-static const char *const backends[] = {"ref", "cpu", "cpu:threads=3"};
-enum { BACKENDS = sizeof backends / sizeof backends[0], SAMPLES = 37 };
+enum { SAMPLES = 37 };
+static const char *backends[MOST_BACKENDS + 1] = {"cpu:threads=3"};
+static size_t backend_count;
 
 static struct shape shape_of(int32_t dynamics, float tolerance) {
     return (struct shape){
@@ -45,7 +46,7 @@ static double train(struct net *net) {
 
 static void exact(void **state) {
     (void)state;
-    for (size_t b = 0; b < BACKENDS; b++)
+    for (size_t b = 0; b < backend_count; b++)
         for (int32_t kind = 0; kind < 4; kind++) {
             struct shape early = shape_of(kind % 2, 0.0f), never = shape_of(kind % 2, -1.0f);
             early.connections = never.connections = 2; /* deeper ones flutter in the last bit */
@@ -69,16 +70,16 @@ static void exact(void **state) {
 /* A sample's states must not depend on the others in its batch, settled or not. */
 static void by_sample(void **state) {
     (void)state;
-    for (size_t b = 0; b < 2 * BACKENDS; b++) {
+    for (size_t b = 0; b < 2 * backend_count; b++) {
         struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1e-3f);
-        if (b >= BACKENDS) { /* a convolution in front */
+        if (b >= backend_count) { /* a convolution in front */
             shape.units[0] = 54;
             shape.units[1] = 8;
             shape.height = 6;
             shape.width = 9;
         }
         const size_t values = (size_t)shape.units[0];
-        struct net net = net_make(&shape, backends[b % BACKENDS]);
+        struct net net = net_make(&shape, backends[b % backend_count]);
         struct stream stream = {8};
         float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
         float together[SAMPLES][10], alone[10];
@@ -105,7 +106,7 @@ static void by_sample(void **state) {
 /* A larger tolerance means fewer steps and a result within reach of the exact one. */
 static void tolerance(void **state) {
     (void)state;
-    for (size_t b = 0; b < BACKENDS; b++) {
+    for (size_t b = 0; b < backend_count; b++) {
         const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f);
         struct net net = net_make(&shape, backends[b]);
         struct stream stream = {8};
@@ -161,7 +162,7 @@ static bnnep_optimizer *make_convolutional(const char *backend, bnnep_network **
 /* Pooling windows rest with their sample: the gradient of a batch is the mean of those of its samples alone. */
 static void pooling_by_sample(void **state) {
     (void)state;
-    for (size_t b = 0; b < BACKENDS; b++) {
+    for (size_t b = 0; b < backend_count; b++) {
         bnnep_network *network;
         bnnep_optimizer *optimizer = make_convolutional(backends[b], &network);
         struct stream stream = {3};
@@ -184,6 +185,7 @@ static void pooling_by_sample(void **state) {
 }
 
 int main(void) {
+    backend_count = 1 + available_backends(backends + 1);
     const struct CMUnitTest tests[] = {cmocka_unit_test(exact), cmocka_unit_test(by_sample),
                                        cmocka_unit_test(tolerance), cmocka_unit_test(pooling_by_sample)};
     return cmocka_run_group_tests_name("settle", tests, NULL, NULL);

@@ -231,8 +231,8 @@ says err 'bin_W goes with --activationFun hardsigm'
 run 1 $small --train-limit 5001
 says err 'train-limit 5001: .* the data set has 5000'
 # shellcheck disable=SC2086
-run 1 $small --device 0
-says err "cuda:0' is not available: not compiled"
+BNNEP_BACKEND_PATH=$work run 1 $small --device 0
+says err "cuda:0' is not available: module libbnnep-cuda.so not found"
 # shellcheck disable=SC2086
 run 1 $small --backend fast
 says err "no backend 'fast'"

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Learning: a thread takes a synapse, sums its gradient over the batch, moves its momentum, holds it against the
+ * threshold and flips it, so that momenta are read and written once. Then biases and scaling factors.
+ */
+#include "backends/cuda/geometry.h"
+#include "backends/rules.h"
+
+namespace bnnep_cuda {
+
+/* What a contrast reads: states of a layer, or the input, whose activations are themselves. */
+struct reading {
+    bool binary;
+    float theta;
+};
+
+static __device__ float activation(reading r, float s) {
+    return bnnep_activation(r.binary, r.theta, s);
+}
+
+static reading reading_of(const network &net, bool input) {
+    return reading{net.binary() && !input, net.model->theta};
+}
+
+/* What a synapse's gradient does to it. */
+struct turning {
+    bnnep_rule rule;
+    bool at_threshold;
+    float *momentum;
+    unsigned long long *flips;
+};
+
+static __device__ void flip(const shape &l, const synapses &w, int j, int i) {
+    atomicXor(&w.bits[static_cast<size_t>(j) * w.words + i / 32], 1u << (i % 32));
+    const size_t at = static_cast<size_t>(j) * l.columns + i;
+    if (w.real)
+        w.real[at] = -w.real[at];
+    else if (w.fine)
+        w.fine[at] = -w.fine[at];
+    else {
+        int8_t *sign = &w.whole[static_cast<size_t>(j) * l.padded_columns + i];
+        *sign = static_cast<int8_t>(-*sign);
+        w.turned[static_cast<size_t>(i) * l.padded_rows + j] = *sign;
+    }
+}
+
+static __device__ void turn(const shape &l, const synapses &w, const turning &t, int j, int i, float gradient) {
+    const size_t at = static_cast<size_t>(j) * l.columns + i;
+    const float m = bnnep_momentum(t.momentum[at], t.rule.decay, t.rule.gain, gradient);
+    const float sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
+    t.momentum[at] = m;
+    if (!bnnep_flips(bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * sign, m, t.rule.threshold, t.at_threshold))
+        return;
+    flip(l, w, j, i);
+    atomicAdd(t.flips, 1ull);
+}
+
+constexpr int side = 16;
+
+/* Fully connected: a block takes side x side synapses, and the samples through shared memory, side at a time. */
+template <typename Sum>
+static __global__ void turn_matrix(shape l, synapses w, turning t, const term *terms, int count, reading above,
+                                   reading below, int samples) {
+    __shared__ Sum high[side][side + 1], low[side][side + 1];
+    const int across = (l.columns + side - 1) / side, tx = threadIdx.x, ty = threadIdx.y;
+    const int j0 = static_cast<int>(blockIdx.x) / across * side, i0 = static_cast<int>(blockIdx.x) % across * side;
+    Sum sum = 0;
+    for (int c = 0; c < count; c++)
+        for (int first = 0; first < samples; first += side) {
+            const size_t n = static_cast<size_t>(first) + ty;
+            const bool staged = first + ty < samples;
+            high[ty][tx] = staged && j0 + tx < l.rows
+                               ? terms[c].weight * activation(above, terms[c].above[n * l.rows + j0 + tx])
+                               : 0.0f;
+            low[ty][tx] =
+                staged && i0 + tx < l.columns ? activation(below, terms[c].below[n * l.columns + i0 + tx]) : 0.0f;
+            __syncthreads();
+            for (int s = 0; s < side; s++)
+                sum += high[s][ty] * low[s][tx];
+            __syncthreads();
+        }
+    if (j0 + ty < l.rows && i0 + tx < l.columns)
+        turn(l, w, t, j0 + ty, i0 + tx, static_cast<float>(sum));
+}
+
+/* A convolution: one synapse a thread; each pooled unit of its output channel contributes what it saw from the place of
+ * its maximum. */
+static __global__ void turn_kernels(shape l, synapses w, turning t, const term *terms, int count, reading above,
+                                    reading below, int samples) {
+    const size_t at = thread_index();
+    if (at >= static_cast<size_t>(l.rows) * l.columns)
+        return;
+    const int j = static_cast<int>(at / l.columns), i = static_cast<int>(at % l.columns);
+    double sum = 0.0;
+    for (int c = 0; c < count; c++)
+        for (size_t n = 0; n < static_cast<size_t>(samples); n++)
+            for (int u = 0; u < l.units; u++) {
+                const size_t unit = n * l.out + static_cast<size_t>(j) * l.units + u;
+                const float a = activation(above, terms[c].above[unit]);
+                const int seen = a != 0.0f ? seen_by(l, i, u, terms[c].place[unit]) : -1;
+                if (seen >= 0)
+                    sum += static_cast<double>(terms[c].weight * a) *
+                           static_cast<double>(activation(below, terms[c].below[n * l.in + seen]));
+            }
+    turn(l, w, t, j, i, static_cast<float>(sum));
+}
+
+/* b <- b + gain * sum over samples and positions; a block a row. */
+static __global__ void move_biases(shape l, float *bias, float gain, const term *terms, int count, reading above,
+                                   int samples) {
+    const size_t j = blockIdx.x;
+    const int values = samples * l.units;
+    double sum = 0.0;
+    for (int c = 0; c < count; c++)
+        for (int v = static_cast<int>(threadIdx.x); v < values; v += threads_in_block)
+            sum += static_cast<double>(terms[c].weight) *
+                   static_cast<double>(activation(
+                       above, terms[c].above[static_cast<size_t>(v / l.units) * l.out + j * l.units + v % l.units]));
+    sum = sum_of_block(sum);
+    if (threadIdx.x == 0)
+        bias[j] += gain * static_cast<float>(sum);
+}
+
+/* dots [sample][scale] += weight * above . value of the units that a scaling factor serves; a block each. */
+static __global__ void dot_samples(shape l, const float *state, const float *value, reading above, double weight,
+                                   double *dots) {
+    const size_t n = blockIdx.x / l.scales, i = blockIdx.x % l.scales;
+    const int units = l.out / l.scales;
+    const size_t first = n * l.out + i * units;
+    double sum = 0.0;
+    for (int u = static_cast<int>(threadIdx.x); u < units; u += threads_in_block)
+        sum += static_cast<double>(activation(above, state[first + u])) * static_cast<double>(value[first + u]);
+    sum = sum_of_block(sum);
+    if (threadIdx.x == 0)
+        dots[blockIdx.x] += weight * sum;
+}
+
+/* alpha <- alpha + gain * sum of the samples, in order. */
+static __global__ void move_scales(shape l, float *alpha, float gain, const double *dots, int samples) {
+    const int i = static_cast<int>(thread_index());
+    if (i >= l.scales)
+        return;
+    double sum = 0.0;
+    for (int n = 0; n < samples; n++)
+        sum += dots[static_cast<size_t>(n) * l.scales + i];
+    alpha[i] += gain * static_cast<float>(sum);
+}
+
+/* a_{k+1} . W_k a_k of each sample, nudged minus free; in a convolution with the bias, pooled anew. */
+static void contrast_scales(learner &learner, workspace &ws, int k) {
+    const shape &l = ws.at(k).s;
+    const size_t dots = ws.count * l.scales;
+    check(cudaMemsetAsync(learner.dots, 0, dots * sizeof(double), ws.work), "clearing");
+    for (bnnep_slot slot : {BNNEP_SLOT_NUDGED, BNNEP_SLOT_FREE}) {
+        if (k > 0 && ws.net.binary())
+            activate(ws, slot, k - 1);
+        ws.for_tiles([&](tile t) {
+            const void *below = k == 0 ? ws.x + t.first * l.in : ws.activations(slot, k - 1, t.first);
+            forward(ws, k, below, t.samples, l.convolution, nullptr, ws.scratch + t.first * l.out, nullptr);
+        });
+        launch_blocks(ws.work, dots, dim3(threads_in_block), dot_samples, l, ws.state[slot][k], ws.scratch,
+                      reading_of(ws.net, false), slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0, learner.dots);
+    }
+}
+
+/* The nudged phase minus the free one, each with the argmax of its last step. */
+static std::vector<term> contrast_terms(const workspace &ws, int k, size_t &biased) {
+    std::vector<term> terms;
+    for (bnnep_slot slot : {BNNEP_SLOT_NUDGED, BNNEP_SLOT_FREE})
+        terms.push_back(term{ws.state[slot][k], k == 0 ? ws.x : ws.state[slot][k - 1], ws.place[slot][k],
+                             slot == BNNEP_SLOT_NUDGED ? 1.0f : -1.0f});
+    biased = terms.size();
+    return terms;
+}
+
+static void turn_all(learner &learner, workspace &ws, int k, const bnnep_rule &rule, int terms) {
+    const connection &c = ws.at(k);
+    const turning t = {rule, ws.net.model->convolutional, learner.momentum[k], learner.flips + k};
+    const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
+    const int samples = static_cast<int>(ws.count);
+    const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;
+    if (c.s.convolution)
+        launch(ws.work, static_cast<size_t>(c.s.rows) * c.s.columns, turn_kernels, c.s, c.w, t, learner.terms, terms,
+               above, below, samples);
+    else if (ws.net.binary()) /* exact */
+        launch_blocks(ws.work, across * down, dim3(side, side), turn_matrix<double>, c.s, c.w, t, learner.terms, terms,
+                      above, below, samples);
+    else
+        launch_blocks(ws.work, across * down, dim3(side, side), turn_matrix<float>, c.s, c.w, t, learner.terms, terms,
+                      above, below, samples);
+}
+
+void learn(learner &learner, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips) {
+    const size_t L = ws.net.connections.size();
+    const int samples = static_cast<int>(ws.count);
+    std::vector<unsigned long long> counted(L);
+    check(cudaMemsetAsync(learner.flips, 0, L * sizeof *learner.flips, ws.work), "clearing");
+    for (int k = 0; k <= ws.net.top(); k++) {
+        const connection &c = ws.at(k);
+        size_t biased = 0;
+        const std::vector<term> terms =
+            learner.remembered.room > 0 ? tape_terms(learner, ws, k, biased) : contrast_terms(ws, k, biased);
+        copy(learner.terms, terms.data(), terms.size(), cudaMemcpyHostToDevice, ws.work);
+        if (learn_scale)
+            contrast_scales(learner, ws, k);
+        turn_all(learner, ws, k, rules[k], static_cast<int>(terms.size()));
+        launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s, c.w.bias, rules[k].bias_gain,
+                      learner.terms, static_cast<int>(biased), reading_of(ws.net, false), samples);
+        if (learn_scale)
+            launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, learner.dots, samples);
+    }
+    copy<unsigned long long>(counted.data(), learner.flips, L, cudaMemcpyDeviceToHost, ws.work);
+    ws.work.wait();
+    for (size_t k = 0; k < L; k++)
+        flips[k] = counted[k];
+}
+
+} // namespace bnnep_cuda

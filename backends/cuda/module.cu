@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* The CUDA backend's place in the table of backends: its functions with C's types, failures turned into statuses. */
+#include <cstdio>
+#include <cstdlib>
+
+#include "backends/cuda/cuda.h"
+
+using namespace bnnep_cuda;
+
+/* "" or "N", one of the devices that the driver has. */
+static int device_of(const char *text) {
+    int devices = 0;
+    check(cudaGetDeviceCount(&devices), "the CUDA driver says");
+    if (devices == 0)
+        fail(BNNEP_ERROR_BACKEND, "there is no CUDA device");
+    char *end = nullptr;
+    const long device = text[0] ? strtol(text, &end, 10) : 0;
+    if (text[0] && (text[0] < '0' || text[0] > '9' || *end))
+        fail(BNNEP_ERROR_ARGUMENT, "cuda takes the number of a device, but was given '%.64s'", text);
+    if (device >= devices)
+        fail(BNNEP_ERROR_BACKEND, "device %ld does not exist: there %s %d, counted from 0", device,
+             devices == 1 ? "is" : "are", devices);
+    return static_cast<int>(device);
+}
+
+static bnnep_status probe(const char *device, char *why) {
+    return guarded(why, [&] {
+        device_of(device);
+        return BNNEP_OK;
+    });
+}
+
+/* --- sizes: what the constructors would take -----------------------------------------------------------------------
+ */
+
+template <typename Count> static uint64_t counted(Count count) noexcept {
+    try {
+        return count();
+    } catch (...) {
+        return 0;
+    }
+}
+
+static uint64_t network_bytes(const bnnep_model *model) {
+    return counted([&] { return network(model, 0, purpose::count).held.bytes(); });
+}
+
+static uint64_t workspace_bytes(const bnnep_model *model, const char *, size_t max_batch) {
+    return counted([&] {
+        const network net(model, 0, purpose::count);
+        return workspace(net, max_batch, purpose::count).held.bytes() + product_bytes();
+    });
+}
+
+static uint64_t learner_bytes(const bnnep_model *model, size_t max_batch, int32_t tape) {
+    return counted([&] {
+        network net(model, 0, purpose::count);
+        return learner(net, max_batch, tape, purpose::count).held.bytes();
+    });
+}
+
+/* --- networks --------------------------------------------------------------------------------------------------------
+ */
+
+static network &network_of(const void *handle) {
+    return *static_cast<network *>(const_cast<void *>(handle));
+}
+
+static workspace &workspace_of(const void *handle) {
+    return *static_cast<workspace *>(const_cast<void *>(handle));
+}
+
+static learner &learner_of(const void *handle) {
+    return *static_cast<learner *>(const_cast<void *>(handle));
+}
+
+/* Runs a function on the network's device. */
+template <typename Function> static bnnep_status on(const network &net, char *why, Function function) {
+    return guarded(why, [&] {
+        const on_device current(net.device);
+        return function();
+    });
+}
+
+/* Frees an object on its device. */
+template <typename Object> static void destroy(const network &net, Object *object) {
+    char why[BNNEP_WHY];
+    const int device = net.device;
+    guarded(why, [&] {
+        const on_device current(device);
+        delete object;
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status network_create(const bnnep_model *model, const char *device, void **out, char *why) {
+    return guarded(why, [&] {
+        const int number = device_of(device);
+        const on_device current(number);
+        *out = new network(model, number, purpose::use);
+        return BNNEP_OK;
+    });
+}
+
+static void network_destroy(void *handle) {
+    if (handle)
+        destroy(network_of(handle), &network_of(handle));
+}
+
+static bnnep_status put_parameters(void *handle, size_t k, const bnnep_parameters *from, char *why) {
+    return on(network_of(handle), why, [&] {
+        put(network_of(handle), k, *from);
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status get_parameters(const void *handle, size_t k, const bnnep_parameters_out *to, char *why) {
+    return on(network_of(handle), why, [&] {
+        get(network_of(handle), k, *to);
+        return BNNEP_OK;
+    });
+}
+
+/* --- workspaces
+ * ------------------------------------------------------------------------------------------------------- */
+
+static bnnep_status workspace_create(const void *net, size_t max_batch, int32_t, void **out, char *why) {
+    return on(network_of(net), why, [&] {
+        *out = new workspace(network_of(net), max_batch, purpose::use);
+        return BNNEP_OK;
+    });
+}
+
+static void workspace_destroy(void *handle) {
+    if (handle)
+        destroy(workspace_of(handle).net, &workspace_of(handle));
+}
+
+static bnnep_status stage_batch(void *handle, const float *x, const float *target, size_t count, char *why) {
+    workspace &ws = workspace_of(handle);
+    return on(ws.net, why, [&] {
+        stage(ws, x, target, count);
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status relax_batch(void *handle, const bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+    workspace &ws = workspace_of(handle);
+    return on(ws.net, why, [&] { return relax(ws, *how, *done); });
+}
+
+static bnnep_status put_state(void *handle, bnnep_slot slot, size_t layer, const float *state, char *why) {
+    workspace &ws = workspace_of(handle);
+    return on(ws.net, why, [&] {
+        const size_t values = ws.count * ws.net.model->links[layer - 1].out;
+        copy(ws.state[slot][layer - 1], state, values, cudaMemcpyHostToDevice, ws.work);
+        ws.work.wait();
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status get_state(const void *handle, bnnep_slot slot, size_t layer, float *state, char *why) {
+    workspace &ws = workspace_of(handle);
+    return on(ws.net, why, [&] {
+        const size_t values = ws.count * ws.net.model->links[layer - 1].out;
+        copy<float>(state, ws.state[slot][layer - 1], values, cudaMemcpyDeviceToHost, ws.work);
+        ws.work.wait();
+        return BNNEP_OK;
+    });
+}
+
+/* --- learners
+ * ----------------------------------------------------------------------------------------------------------- */
+
+static bnnep_status learner_create(void *net, size_t max_batch, int32_t tape, void **out, char *why) {
+    return on(network_of(net), why, [&] {
+        *out = new learner(network_of(net), max_batch, tape, purpose::use);
+        return BNNEP_OK;
+    });
+}
+
+static void learner_destroy(void *handle) {
+    if (handle)
+        destroy(learner_of(handle).net, &learner_of(handle));
+}
+
+static size_t weights(const network &net, size_t k) {
+    return net.model->links[k].rows * net.model->links[k].columns;
+}
+
+static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
+    learner &l = learner_of(handle);
+    return on(l.net, why, [&] {
+        copy(l.momentum[k], momentum, weights(l.net, k), cudaMemcpyHostToDevice, l.net.work);
+        l.net.work.wait();
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
+    learner &l = learner_of(handle);
+    return on(l.net, why, [&] {
+        copy<float>(momentum, l.momentum[k], weights(l.net, k), cudaMemcpyDeviceToHost, l.net.work);
+        l.net.work.wait();
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status backpropagate_batch(void *handle, void *ws, int32_t steps, char *why) {
+    learner &l = learner_of(handle);
+    return on(l.net, why, [&] {
+        backpropagate(l, workspace_of(ws), steps);
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status learn_batch(void *handle, void *ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips,
+                                char *why) {
+    learner &l = learner_of(handle);
+    return on(l.net, why, [&] {
+        learn(l, workspace_of(ws), rules, learn_scale, flips);
+        return BNNEP_OK;
+    });
+}
+
+extern "C" {
+extern const bnnep_backend bnnep_backend_cuda __attribute__((visibility("default")));
+const bnnep_backend bnnep_backend_cuda = {
+    .abi = BNNEP_BACKEND_ABI,
+    .name = "cuda",
+    .summary = "NVIDIA GPUs: cuBLAS and kernels of its own",
+    .probe = probe,
+    .network_bytes = network_bytes,
+    .workspace_bytes = workspace_bytes,
+    .learner_bytes = learner_bytes,
+    .network_create = network_create,
+    .network_destroy = network_destroy,
+    .put = put_parameters,
+    .get = get_parameters,
+    .workspace_create = workspace_create,
+    .workspace_destroy = workspace_destroy,
+    .stage = stage_batch,
+    .relax = relax_batch,
+    .put_state = put_state,
+    .get_state = get_state,
+    .learner_create = learner_create,
+    .learner_destroy = learner_destroy,
+    .put_momentum = put_momentum,
+    .get_momentum = get_momentum,
+    .backpropagate = backpropagate_batch,
+    .learn = learn_batch,
+};
+}

@@ -1,0 +1,53 @@
+# The cuda backend, a module that the library loads when it is asked for. Nothing else of the project needs CUDA.
+set(_cuda_sources device forward learn module network product relax tape workspace)
+list(TRANSFORM _cuda_sources PREPEND ${PROJECT_SOURCE_DIR}/backends/cuda/)
+list(TRANSFORM _cuda_sources APPEND .cu)
+
+set(BNNEP_CUDA_LANGUAGE "")
+if(BNNEP_CUDA STREQUAL "EMULATED")
+  enable_language(CXX)
+  set(BNNEP_CUDA_LANGUAGE CXX)
+elseif(BNNEP_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  find_package(CUDAToolkit 12 QUIET)
+  if(CMAKE_CUDA_COMPILER AND TARGET CUDA::cublas)
+    set(CMAKE_CUDA_ARCHITECTURES "75-real;80-real;90" CACHE STRING "GPUs to compile for")
+    enable_language(CUDA)
+    set(BNNEP_CUDA_LANGUAGE CUDA)
+  elseif(NOT BNNEP_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "BNNEP_CUDA is ${BNNEP_CUDA}, but no CUDA toolkit (12 or newer, with cuBLAS) was found")
+  endif()
+endif()
+if(NOT BNNEP_CUDA_LANGUAGE)
+  return()
+endif()
+
+add_library(bnnep_cuda MODULE ${_cuda_sources})
+set_source_files_properties(${_cuda_sources} PROPERTIES LANGUAGE ${BNNEP_CUDA_LANGUAGE})
+target_include_directories(bnnep_cuda PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+set_target_properties(bnnep_cuda PROPERTIES OUTPUT_NAME bnnep-cuda
+  CXX_STANDARD 20 CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden
+  CUDA_STANDARD 20 CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden
+  INSTALL_RPATH_USE_LINK_PATH ON)
+
+if(BNNEP_CUDA_LANGUAGE STREQUAL "CUDA")
+  # As in flags.cmake: the same bits everywhere.
+  target_compile_options(bnnep_cuda PRIVATE -fmad=false -Xcompiler=-Wall,-Wextra,-ffp-contract=off)
+  if(BNNEP_WERROR)
+    target_compile_options(bnnep_cuda PRIVATE -Werror=all-warnings -Xcompiler=-Werror)
+  endif()
+  target_link_libraries(bnnep_cuda PRIVATE CUDA::cublas)
+  install(TARGETS bnnep_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+else()
+  set(_emulation ${PROJECT_SOURCE_DIR}/tests/cuda_emulation)
+  add_library(bnnep_cuda_emulation OBJECT ${_emulation}/cublas.cpp ${_emulation}/runtime.cpp ${_emulation}/threads.cpp)
+  target_include_directories(bnnep_cuda_emulation PUBLIC ${_emulation})
+  target_link_libraries(bnnep_cuda_emulation PUBLIC bnnep_flags)
+  set_target_properties(bnnep_cuda_emulation PROPERTIES POSITION_INDEPENDENT_CODE ON
+    CXX_STANDARD 20 CXX_EXTENSIONS OFF CXX_VISIBILITY_PRESET hidden)
+  target_link_libraries(bnnep_cuda PRIVATE bnnep_cuda_emulation)
+  if(BNNEP_SANITIZE)
+    target_link_options(bnnep_cuda PRIVATE -fsanitize=${BNNEP_SANITIZE})
+  endif()
+endif()
