@@ -147,20 +147,20 @@ static void print_network(const json_t *about) {
 static void print_connections(const json_t *about) {
     size_t k;
     json_t *c;
-    printf("%-11s%-16s%-28s%-15s%-8s%-21s%s\n", "connection", "kind", "weights", "layer above", "+1", "alpha", "bias");
+    printf("%-11s%-28s%-26s%-15s%-8s%-22s%s\n", "connection", "kind", "weights", "layer above", "+1", "alpha", "bias");
     json_array_foreach(json_object_get(about, "connections"), k, c) {
         const json_t *said = json_array_get(json_object_get(json_object_get(about, "network"), "connections"), k);
-        char kind[48], weights[48], layer[64], alpha[48];
+        char kind[64], weights[48], layer[64], alpha[48];
         snprintf(kind, sizeof kind, "fully connected");
         if (number(said, "kind") == BNNEP_CONVOLUTION)
-            snprintf(kind, sizeof kind, "conv %.0f +%.0f /%.0f", number(said, "kernel"), number(said, "padding"),
-                     number(said, "pool"));
+            snprintf(kind, sizeof kind, "conv %.0fx%.0f, padding %.0f, pool %.0f", number(said, "kernel"),
+                     number(said, "kernel"), number(said, "padding"), number(said, "pool"));
         snprintf(weights, sizeof weights, "%.0f x %.0f = %.0f", number(c, "rows"), number(c, "columns"),
                  number(c, "rows") * number(c, "columns"));
         snprintf(layer, sizeof layer, "%.0f x %.0f x %.0f", element(c, "shape", 0), element(c, "shape", 1),
                  element(c, "shape", 2));
         snprintf(alpha, sizeof alpha, "%.4g to %.4g", element(c, "alpha", 0), element(c, "alpha", 1));
-        printf("%-11zu%-16s%-28s%-15s%-8.4f%-21s%.4g to %.4g\n", k, kind, weights, layer, number(c, "plus"), alpha,
+        printf("%-11zu%-28s%-26s%-15s%-8.4f%-22s%.4g to %.4g\n", k, kind, weights, layer, number(c, "plus"), alpha,
                element(c, "bias", 0), element(c, "bias", 1));
     }
 }
