@@ -1,6 +1,6 @@
 #!/bin/sh
 # What bnnep-export writes gives the classes and scores of the library, bit for bit:
-#     test_export.sh TRAIN_PROGRAM SAMPLE_FOLDER IMAGES
+#     test_export.sh TRAIN_PROGRAM SAMPLE_FOLDER IMAGES      (40 or more, which are the first of the test set)
 set -u
 # shellcheck source=tests/program.sh
 . "$(dirname "$0")/program.sh"
