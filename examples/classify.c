@@ -2,11 +2,12 @@
 /*
  * bnnep-classify: what a trained network takes images for.
  *
- *     bnnep-classify [--single] [--backend NAME] NETWORK FILE...
+ *     bnnep-classify [--single] [--exact] [--backend NAME] NETWORK FILE...
  *
  * NETWORK is a file of bnnep-train (network.safetensors, or a checkpoint). Each FILE holds images in IDX (plain or
  * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). They are normalised as the note of NETWORK says that those it
  * was trained on were. One line an image, counted over all files: image=7 class=3 scores=0.01,0.00,...
+ * With --exact, scores have nine digits, which tell a float from every other.
  */
 #include <getopt.h>
 #include <stdbool.h>
@@ -16,13 +17,15 @@
 
 #include <bnnep/bnnep.h>
 
+#include "common/normalisation.h"
 #include "common/picture.h"
 
 struct classifier {
     bnnep_network *network;
     bnnep_network_info info;
     int32_t readout;
-    float *mean, *deviation; /* [channels], or NULL */
+    bool exact; /* scores with all their digits */
+    struct normalisation normalisation;
     uint64_t images;
     float *scores;
 };
@@ -39,61 +42,18 @@ static int failed(void) {
 
 /* Classifies images [count][channels][height][width] and prints a line for each. */
 static int classify(struct classifier *c, float *inputs, size_t count) {
-    const size_t values = (size_t)c->info.inputs, pixels = values / (size_t)c->info.input_channels;
-    for (size_t v = 0; c->mean && v < count * values; v++)
-        inputs[v] = (inputs[v] - c->mean[v % values / pixels]) / c->deviation[v % values / pixels];
+    const size_t values = (size_t)c->info.inputs;
+    normalisation_apply(&c->normalisation, inputs, count, values / (size_t)c->info.input_channels);
     for (size_t n = 0; n < count; n++) {
         int32_t class;
         if (bnnep_predict(c->network, NULL, inputs + n * values, 1, c->readout, c->scores, &class) != BNNEP_OK)
             return failed();
         printf("image=%llu class=%d scores=", (unsigned long long)c->images++, class);
         for (int32_t i = 0; i < c->info.classes; i++)
-            printf("%s%.4f", i ? "," : "", (double)c->scores[i]);
+            printf(c->exact ? "%s%.9g" : "%s%.4f", i ? "," : "", (double)c->scores[i]);
         putchar('\n');
     }
     return 0;
-}
-
-/* --- normalisation ----------------------------------------------------------------------------------------------- */
-
-/* The numbers after `name` in a line of text, as many as the network has channels: a new array, or NULL. */
-static float *read_floats(const struct classifier *c, const char *line, const char *name) {
-    const char *at = strstr(line, name);
-    float *values = at ? calloc((size_t)c->info.input_channels, sizeof *values) : NULL;
-    if (!values)
-        return NULL;
-    at += strlen(name);
-    for (int32_t i = 0; i < c->info.input_channels; i++) {
-        char *end;
-        values[i] = strtof(at, &end);
-        const char closes = i + 1 < c->info.input_channels ? ',' : ' ';
-        if (end == at || (*end != closes && !(closes == ' ' && *end == '\0'))) {
-            free(values);
-            return NULL;
-        }
-        at = end + (*end != '\0');
-    }
-    return values;
-}
-
-/* Reads " mean=0.49,0.48,0.45 deviation=0.25,0.24,0.26" from the first line of the network's note, if it is there. */
-static int read_normalisation(struct classifier *c, const char *path) {
-    size_t length;
-    if (bnnep_file_note(path, NULL, 0, &length) != BNNEP_OK)
-        return failed();
-    char *note = malloc(length + 1);
-    if (!note)
-        return complain(path, "out of memory");
-    int status = bnnep_file_note(path, note, length + 1, NULL) == BNNEP_OK ? 0 : failed();
-    note[status == 0 ? strcspn(note, "\n") : 0] = '\0';
-    if (status == 0 && strstr(note, " mean=")) {
-        c->mean = read_floats(c, note, " mean=");
-        c->deviation = read_floats(c, note, " deviation=");
-        if (!c->mean || !c->deviation)
-            status = complain(path, "the normalisation in its note cannot be read");
-    }
-    free(note);
-    return status;
 }
 
 /* --- files ------------------------------------------------------------------------------------------------------- */
@@ -159,18 +119,22 @@ static int classify_file(struct classifier *c, const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: bnnep-classify [--single] [--backend NAME] NETWORK FILE...\n", stderr);
+    fputs("usage: bnnep-classify [--single] [--exact] [--backend NAME] NETWORK FILE...\n", stderr);
     return 2;
 }
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"single", no_argument, NULL, 's'}, {"backend", required_argument, NULL, 'b'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"single", no_argument, NULL, 's'},
+                                            {"exact", no_argument, NULL, 'e'},
+                                            {"backend", required_argument, NULL, 'b'},
+                                            {NULL, 0, NULL, 0}};
     struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
     bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         if (o == 's')
             c.readout = BNNEP_READ_SINGLE;
+        else if (o == 'e')
+            c.exact = true;
         else if (o == 'b')
             like.backend = optarg;
         else
@@ -182,16 +146,15 @@ int main(int argc, char **argv) {
         return failed();
     bnnep_network_get_info(c.network, &c.info);
     c.scores = malloc((size_t)c.info.classes * sizeof *c.scores);
-    int status = c.scores ? 0 : complain(argv[optind], "out of memory");
-    if (status == 0)
-        status = read_normalisation(&c, argv[optind]);
+    const char *wrong =
+        c.scores ? normalisation_read(argv[optind], c.info.input_channels, &c.normalisation) : "out of memory";
+    int status = wrong ? complain(argv[optind], wrong) : 0;
     for (int i = optind + 1; status == 0 && i < argc; i++)
         status = classify_file(&c, argv[i]);
     if (fflush(stdout) != 0 && status == 0)
         status = complain("standard output", "cannot be written");
     free(c.scores);
-    free(c.mean);
-    free(c.deviation);
+    normalisation_free(&c.normalisation);
     bnnep_network_free(c.network);
     return status;
 }

@@ -460,19 +460,28 @@ bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *l
     return status;
 }
 
-bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length) {
-    if (!path || (!note && room > 0))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_file_note: %s is NULL", path ? "note" : "path");
+/* Of the texts of a file's metadata, for function `caller`. */
+static bnnep_status copy_text(const char *caller, const char *path, const char *key, char *text, size_t room,
+                              size_t *length) {
+    if (!path || !key || (!text && room > 0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", caller, !path ? "path" : !key ? "key" : "text");
     struct bnnep_container file;
     bnnep_status status = open_file(path, &file);
     if (status != BNNEP_OK)
         return status;
-    const char *text = bnnep_container_text(&file, "note");
-    const size_t needed = text ? strlen(text) : 0;
+    const char *found = bnnep_container_text(&file, key);
     if (room > 0)
-        snprintf(note, room, "%s", text ? text : "");
+        snprintf(text, room, "%s", found ? found : "");
     if (length)
-        *length = needed;
+        *length = found ? strlen(found) : 0;
     bnnep_container_close(&file);
     return status;
+}
+
+bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length) {
+    return copy_text("bnnep_file_note", path, "note", note, room, length);
+}
+
+bnnep_status bnnep_file_text(const char *path, const char *key, char *text, size_t room, size_t *length) {
+    return copy_text("bnnep_file_text", path, key, text, room, length);
 }

@@ -459,6 +459,8 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
         .input_height = o->input_height,
         .input_width = o->input_width,
         .grid_bits = o->grid_bits,
+        .theta = o->theta,
+        .gamma_neur = o->gamma_neur,
     };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_network_info");
 }
@@ -480,6 +482,9 @@ bnnep_status bnnep_network_get_connection(const bnnep_network *net, size_t conne
         .channels = fc ? link->out : link->to.channels,
         .height = fc ? 1 : link->to.height,
         .width = fc ? 1 : link->to.width,
+        .kernel = (int32_t)link->kernel,
+        .padding = (int32_t)link->padding,
+        .pool = (int32_t)link->pool,
     };
     return bnnep_give_struct(info, &told, sizeof told, "bnnep_connection_info");
 }

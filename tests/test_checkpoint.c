@@ -527,6 +527,23 @@ static void inference(void **state) {
     assert_ok(bnnep_file_note(path, note, sizeof note, &length));
     assert_string_equal(note, "nine ch");
     assert_int_equal(length, 10);
+    char text[32];
+    assert_ok(bnnep_file_text(path, "format", text, sizeof text, &length));
+    assert_string_equal(text, "bnnep-network");
+    assert_int_equal(length, 13);
+    assert_ok(bnnep_file_text(path, "optimizer", text, sizeof text, &length)); /* only checkpoints have one */
+    assert_string_equal(text, "");
+    assert_int_equal(length, 0);
+    assert_refused(bnnep_file_text(path, NULL, text, sizeof text, NULL), BNNEP_ERROR_ARGUMENT, "text: key is NULL");
+    assert_refused(bnnep_file_text(path, "note", NULL, 1, NULL), BNNEP_ERROR_ARGUMENT, "text: text is NULL");
+    bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
+    bnnep_connection_info first = BNNEP_CONNECTION_INFO_INIT;
+    assert_ok(bnnep_network_get_info(read, &info));
+    assert_true(info.theta == 0.4f && info.gamma_neur == o.gamma_neur);
+    assert_ok(bnnep_network_get_connection(read, 0, &first));
+    assert_int_equal(first.kernel, connections[0].kernel);
+    assert_int_equal(first.padding, connections[0].padding);
+    assert_int_equal(first.pool, connections[0].pool);
     bnnep_network_free(network);
     bnnep_network_free(read);
     free(x);

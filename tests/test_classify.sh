@@ -1,10 +1,11 @@
 #!/bin/sh
-# bnnep-classify with networks that bnnep-train made: test_classify.sh TRAIN_PROGRAM SAMPLE_FOLDER
+# bnnep-classify and bnnep-settle with networks that bnnep-train made: test_classify.sh TRAIN_PROGRAM SAMPLE_FOLDER
 set -u
 # shellcheck source=tests/program.sh
 . "$(dirname "$0")/program.sh"
 train_program=$train
 classify_program=$(dirname "$train")/bnnep-classify
+settle_program=$(dirname "$train")/bnnep-settle
 
 # classify STATUS ARGUMENT...
 classify() {
@@ -27,6 +28,30 @@ tail -c +801 "$work/images" | head -c 784 >"$work/pixels"
 { printf 'P5\n# a digit\n28 28\n255\n'; cat "$work/pixels"; } >"$work/digit.pgm"
 classify 0 "$network" "$work/digit.pgm"
 if [ "$(sed 's/image=0/image=1/' "$work/out")" = "$(cat "$work/second")" ]; then ok; else wrong "PGM and IDX differ"; fi
+
+# the same scores with all their digits
+classify 0 --exact "$network" "$work/digit.pgm"
+cp "$work/out" "$work/exact"
+rounded=$(sed 's/.*scores=//' "$work/exact" | tr ',' '\n' | xargs printf '%.4f,')
+if [ "${rounded%,}" = "$(sed 's/.*scores=//' "$work/second")" ]; then ok; else wrong "exact scores differ"; fi
+
+# how a network comes to rest: a line a step, a share a layer
+settle() {
+    train=$settle_program
+    run "$@"
+    train=$train_program
+}
+settle 0 --backend ref "$network" "$sample/t10k-images-idx3-ubyte.gz"
+if [ "$(grep -Ec '^step=[0-9]+ changed=(0|1|0\.[0-9]+|[0-9.]+e-0[5-9]),(0|1|0\.[0-9]+|[0-9.]+e-0[5-9])$' "$work/out")" -eq 20 ]
+then ok; else wrong "not a line a step"; fi
+settle 0 --count 1 --steps 500 --backend ref "$network" "$sample/t10k-images-idx3-ubyte.gz"
+if [ "$(wc -l <"$work/out")" -eq 500 ]; then ok; else wrong "not 500 steps"; fi
+if [ "$(head -n 1 "$work/out")" != "step=1 changed=0,0" ]; then ok; else wrong "nothing moves"; fi
+settle 0 --count 1 "$network" "$sample/t10k-images-idx3-ubyte.gz"
+settle 2 --count 0 "$network" "$sample/t10k-images-idx3-ubyte.gz"
+settle 1 "$network" "$sample/t10k-labels-idx1-ubyte.gz"
+says err 'another number of values|dimensions'
+settle 1 "$network" nowhere
 
 # values from 0 to another largest one
 { printf 'P5 28 28 1\n'; tr '\1-\377' '\1' <"$work/pixels"; } >"$work/one.pgm"

@@ -7,6 +7,7 @@
 Exit status 77: matplotlib or pandas is missing.
 """
 import glob
+import gzip
 import os
 import re
 import shutil
@@ -55,7 +56,8 @@ class Pictures(unittest.TestCase):
         """Runs the program, which must print the names of the pictures in `out`."""
         done = run(PLOTTER, *arguments)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        names = [os.path.join(out, name) for name in ("curves.png", "curves.svg", "weights.png", "weights.svg")]
+        pictures = ("curves", "weights") + (("confusion", "mistakes", "settling") if "--data" in arguments else ())
+        names = [os.path.join(out, f"{name}.{kind}") for name in pictures for kind in ("png", "svg")]
         self.assertEqual(done.stdout.splitlines(), names)
 
     def looks_right(self, out, bands, *words):
@@ -95,6 +97,39 @@ class Pictures(unittest.TestCase):
         self.draw(folder, out=folder)
         self.looks_right(folder, 0, "test, single readout")
 
+    def texts(self, out, name):
+        with open(os.path.join(out, f"{name}.svg")) as file:
+            return re.findall("<!-- (.*) -->", file.read())
+
+    def test_test_set(self):
+        """The pictures of the test set: their numbers add up to what training told."""
+        out = os.path.join(self.folder, "tests")
+        (folder, _) = self.runs["fc"]
+        self.draw("--out", out, "--data", SAMPLE, "--programs", os.path.dirname(TRAIN), folder, out=out)
+        classified = run(
+            os.path.join(os.path.dirname(TRAIN), "bnnep-classify"),
+            os.path.join(folder, "network.safetensors"),
+            os.path.join(SAMPLE, "t10k-images-idx3-ubyte.gz"),
+        )
+        taken = [int(word) for word in re.findall(r"class=(\d)", classified.stdout)]
+        with gzip.open(os.path.join(SAMPLE, "t10k-labels-idx1-ubyte.gz")) as file:
+            labels = list(file.read()[8:])
+        wrong = sum(a != b for a, b in zip(taken, labels))
+        confusion = self.texts(out, "confusion")
+        self.assertIn(f"1000 test images, error {wrong / 10:.2f} %", confusion)
+        # all numbers but those beside the ticks
+        numbers = [int(text) for text in confusion if text.isdigit()]
+        self.assertEqual(sum(numbers) - 2 * sum(range(10)), 1000)
+        mistakes = self.texts(out, "mistakes")
+        self.assertTrue(any(f"40 of {wrong} mistakes in 1000 test images" in text for text in mistakes))
+        pairs = {f"{b} as {a}" for a, b in zip(taken, labels) if a != b}
+        shown = [text for text in mistakes if re.fullmatch(r"\d as \d", text)]
+        self.assertEqual(len(shown), 40)
+        self.assertLessEqual(set(shown), pairs)
+        settling = self.texts(out, "settling")
+        self.assertIn("mean of the first 256 test images", settling)
+        self.assertIn("hidden 1", settling)
+
     def refused(self, says, *runs):
         done = run(PLOTTER, *runs)
         self.assertEqual((done.returncode, done.stdout), (1, ""))
@@ -107,6 +142,8 @@ class Pictures(unittest.TestCase):
         self.assertFalse(os.path.exists(nowhere))
         self.refused("the runs are of different networks: their results.csv", self.runs["fc"][0], self.runs["conv"][0])
         self.refused(f"{self.runs['other'][0]} is not of that of", self.runs["fc"][0], self.runs["other"][0])
+        self.refused("holds neither", "--data", self.folder, self.runs["fc"][0])
+        self.refused("bnnep-classify is not found", "--data", SAMPLE, "--programs", self.folder, self.runs["fc"][0])
         broken = os.path.join(self.folder, "broken")
         shutil.copytree(self.runs["fc"][0], broken)
         with open(os.path.join(broken, "checkpoint.safetensors"), "r+b") as file:

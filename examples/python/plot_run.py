@@ -1,18 +1,27 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Draws runs of bnnep-train: error, loss and flips per epoch, and the first connection's binary weights.
+"""Draws runs of bnnep-train: error, loss and flips per epoch, the first connection's binary weights, and what the network
+makes of test images.
 
-    plot_run.py [--out DIR] RUN...
+    plot_run.py [--out DIR] [--data FOLDER [--programs DIR]] RUN...
 
 Each RUN is a run's folder (DATA-0-.../<date>/S-<n>). Several runs of one network are drawn as their mean, with a band of one
-standard deviation. Writes curves.png, curves.svg, weights.png and weights.svg to DIR (default: the first run's folder).
+standard deviation. Writes curves and weights, as .png and .svg, to DIR (default: the first run's folder). With --data, a
+folder laid out as MNIST's or CIFAR-10's, it also writes, of the first run's best network and the folder's test set:
+confusion (which class is taken for which), mistakes (images that are taken for another class, the surest first) and settling
+(the share of neurons that change in each step of the free phase). For these it calls bnnep-classify and bnnep-settle, which
+lie in --programs DIR, or where the shell finds them.
 Needs matplotlib and pandas (Debian: python3-matplotlib python3-pandas).
 """
 import argparse
+import gzip
 import json
 import os
+import shutil
 import struct
+import subprocess
 import sys
+import tempfile
 
 import matplotlib
 
@@ -20,6 +29,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+
+SETTLED = 256  # images that the settling curve is the mean of
 
 
 def refuse(what):
@@ -114,10 +125,121 @@ def draw_weights(signs, network, title):
     return figure
 
 
+def read_idx(folder, name):
+    """An array of an IDX file of bytes, plain or gzip, or None."""
+    for path, opener in ((os.path.join(folder, name), open), (os.path.join(folder, name + ".gz"), gzip.open)):
+        if os.path.exists(path):
+            with opener(path, "rb") as file:
+                raw = file.read()
+            if raw[:3] != b"\0\0\x08":
+                refuse(f"{path} is no IDX file of bytes")
+            shape = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
+            return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+    return None
+
+
+def read_test_set(folder):
+    """Images as bytes, [image, channel, row, column], and their labels."""
+    images, labels = (read_idx(folder, f"t10k-{name}-ubyte") for name in ("images-idx3", "labels-idx1"))
+    if images is not None and labels is not None and len(images) == len(labels):
+        return images.reshape(len(images), 1, *images.shape[1:]), labels
+    records = os.path.join(folder, "test_batch.bin")
+    if not os.path.exists(records):
+        refuse(f"{folder} holds neither t10k-images-idx3-ubyte and its labels nor test_batch.bin")
+    raw = np.fromfile(records, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    return raw[:, 1:].reshape(-1, 3, 32, 32), raw[:, 0]
+
+
+def call(programs, name, *arguments):
+    """Lines of `key=value key=value` that one of the programs prints, as dictionaries."""
+    path = shutil.which(name, path=programs)
+    if not path:
+        refuse(f"{name} is not found; --programs tells where it lies")
+    done = subprocess.run([path, *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode != 0:
+        refuse(f"{name} failed: {done.stderr.strip()}")
+    return [dict(part.split("=") for part in line.split()) for line in done.stdout.splitlines()]
+
+
+def numbers(text):
+    return [float(value) for value in text.split(",")]
+
+
+def ask_network(run, images, programs):
+    """Scores of the images, the classes they are taken for, and the shares of neurons that change, [step, layer]."""
+    network = os.path.join(run, "network.safetensors")
+    with tempfile.NamedTemporaryFile(suffix=".idx") as file:
+        file.write(struct.pack(">HBB4I", 0, 8, 4, *images.shape) + images.tobytes())
+        file.flush()
+        classified = call(programs, "bnnep-classify", "--exact", network, file.name)
+        settled = call(programs, "bnnep-settle", "--count", SETTLED, network, file.name)
+    scores = np.array([numbers(line["scores"]) for line in classified])
+    taken = np.array([int(line["class"]) for line in classified])
+    return scores, taken, np.array([numbers(line["changed"]) for line in settled])
+
+
+def draw_confusion(labels, taken, classes, title):
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, taken), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axis = plt.subplots(figsize=(7, 6.5), layout="constrained")
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for label, row in enumerate(counts):
+        for other, count in enumerate(row):
+            if count:
+                colour = "white" if shares[label, other] > 0.5 else "black"
+                axis.text(other, label, count, ha="center", va="center", color=colour, fontsize=9)
+    axis.set(xlabel="taken for", ylabel="class", xticks=range(classes), yticks=range(classes))
+    error = 100 * (1 - counts.trace() / counts.sum())
+    axis.set_title(f"{title}\n{counts.sum()} test images, error {error:.2f} %", fontsize=10)
+    return figure
+
+
+def draw_mistakes(images, labels, taken, scores, title):
+    """Those whose score is the furthest above that of their class, at most 40."""
+    places = np.flatnonzero(taken != labels)
+    ahead = scores[places, taken[places]] - scores[places, labels[places]]
+    shown = places[np.argsort(-ahead, kind="stable")][:40]
+    figure, axes = plt.subplots(5, 8, figsize=(9, 6.8))
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, place in zip(axes.flat, shown):
+        picture = images[place][0] if len(images[place]) != 3 else np.moveaxis(images[place], 0, -1)
+        axis.imshow(picture, cmap="gray_r", vmin=0, vmax=255)
+        axis.set_title(f"{labels[place]} as {taken[place]}", fontsize=9)
+    figure.suptitle(f"{title}\n{len(shown)} of {len(places)} mistakes in {len(labels)} test images: class, as taken for")
+    figure.subplots_adjust(left=0.02, right=0.98, bottom=0.02, top=0.86, wspace=0.1, hspace=0.35)
+    return figure
+
+
+def draw_settling(shares, title):
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    steps = np.arange(1, len(shares) + 1)
+    for layer, share in enumerate(shares.T):
+        name = "output" if layer + 1 == shares.shape[1] else f"hidden {layer + 1}"
+        axis.plot(steps, 100 * share, label=name, marker="o", markersize=3)
+    axis.set(xlabel="step of the free phase", ylabel="neurons whose state changes (%)", ylim=(0, None))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    axis.set_title(title, fontsize=10)
+    return figure
+
+
+def draw_tests(run, folder, programs, title):
+    """The pictures that need test images, with their names."""
+    images, labels = read_test_set(folder)
+    scores, taken, shares = ask_network(run, images, programs)
+    yield draw_confusion(labels, taken, scores.shape[1], title), "confusion"
+    yield draw_mistakes(images, labels, taken, scores, title), "mistakes"
+    yield draw_settling(shares, f"{title}\nmean of the first {min(len(images), SETTLED)} test images"), "settling"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", metavar="RUN", help="folder of a run")
     parser.add_argument("--out", metavar="DIR", help="where the pictures go (default: the first run's folder)")
+    parser.add_argument("--data", metavar="FOLDER", help="the test set to draw confusion, mistakes and settling with")
+    parser.add_argument("--programs", metavar="DIR", help="where bnnep-classify and bnnep-settle lie")
     arguments = parser.parse_args()
     out = arguments.out or arguments.runs[0]
     try:
@@ -134,7 +256,10 @@ def main():
     parts = os.path.normpath(os.path.abspath(arguments.runs[0])).split(os.sep)
     one = " ".join(parts[-3:])
     name = one if len(frames) == 1 else f"{parts[-3]}, {len(frames)} runs, mean ± standard deviation"
-    for figure, file in ((draw_curves(frames, name), "curves"), (draw_weights(signs, network, one), "weights")):
+    figures = [(draw_curves(frames, name), "curves"), (draw_weights(signs, network, one), "weights")]
+    if arguments.data:
+        figures += draw_tests(arguments.runs[0], arguments.data, arguments.programs, one)
+    for figure, file in figures:
         for kind in ("png", "svg"):
             path = os.path.join(out, f"{file}.{kind}")
             figure.savefig(path, dpi=120)

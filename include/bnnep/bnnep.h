@@ -305,9 +305,10 @@ typedef struct bnnep_network_info {
     float settle_tolerance;
     int32_t input_channels, input_height, input_width; /**< shape of an input */
     int32_t grid_bits;
+    float theta, gamma_neur;
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
-    { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0, 0, 0, 0 }
+    { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0, 0, 0, 0, 0.0f, 0.0f }
 
 BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnnep_network_info *info);
 
@@ -319,9 +320,11 @@ typedef struct bnnep_connection_info {
     uint64_t scales;                  /**< number of scaling factors: 1, or one an output channel */
     uint64_t units;                   /**< units of the layer it leads to */
     uint64_t channels, height, width; /**< their shape; fully connected: units, 1, 1 */
+    int32_t kernel, padding, pool;    /**< of a convolution, see bnnep_connection; fully connected: 0 */
+    int32_t reserved;                 /**< 0 */
 } bnnep_connection_info;
 #define BNNEP_CONNECTION_INFO_INIT                                                                                     \
-    { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network, size_t connection,
                                                     bnnep_connection_info *info);
@@ -495,6 +498,10 @@ BNNEP_API bnnep_status bnnep_network_load(const char *path, const bnnep_network_
 /** Copies the note of a file to @p note, at most @p room bytes with the closing 0; @p length (may be NULL) is set to
  * its whole length without it. */
 BNNEP_API bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length);
+
+/** The same of any of the texts that describe a file, of which docs/format.md tells: @p key is "format", "library",
+ * "network", "optimizer", "position" and so on. A text that the file does not have is empty. */
+BNNEP_API bnnep_status bnnep_file_text(const char *path, const char *key, char *text, size_t room, size_t *length);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Looking inside: parameters

@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     like.max_batch = 2;
     like.backend = size % 2 ? "ref" : "cpu:threads=1";
     bnnep_file_note(path, NULL, 0, NULL);
+    bnnep_file_text(path, "network", NULL, 0, NULL);
     if (bnnep_network_load(path, &like, &network) != BNNEP_OK)
         return 0;
     PROMISE(bnnep_network_get_info(network, &info) == BNNEP_OK);

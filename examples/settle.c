@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bnnep-settle: how a network comes to rest.
+ *
+ *     bnnep-settle [--count N] [--steps T] [--backend NAME] NETWORK IMAGES
+ *
+ * Relaxes the first N images (default 256) of an IDX file freely, step by step, and prints after each the share of a
+ * layer's neurons whose state changed in it, a layer each, the first hidden one first:
+ *
+ *     step=1 changed=0.983,0.412
+ *
+ * T is the network's number of free steps unless it is given. The images are normalised as bnnep-classify does it.
+ */
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bnnep/bnnep.h>
+
+#include "common/normalisation.h"
+
+enum { MOST_LAYERS = 64 };
+
+struct settling {
+    bnnep_network *network;
+    bnnep_network_info info;
+    bnnep_workspace *workspace;
+    size_t units[MOST_LAYERS];
+    float *before[MOST_LAYERS], *state; /* [batch][units] */
+    uint64_t *changed;                  /* [steps][layers] */
+    int32_t steps;
+    size_t batch;
+};
+
+static int complain(const char *path, const char *what) {
+    fprintf(stderr, "bnnep-settle: %s: %s\n", path, what);
+    return 1;
+}
+
+static int failed(void) {
+    fprintf(stderr, "bnnep-settle: %s\n", bnnep_last_error());
+    return 1;
+}
+
+static int open_settling(struct settling *s) {
+    size_t most = 0;
+    bnnep_network_get_info(s->network, &s->info);
+    s->workspace = bnnep_network_workspace(s->network);
+    s->batch = (size_t)s->info.max_batch;
+    s->steps = s->steps ? s->steps : s->info.free_steps;
+    if (s->info.connections > MOST_LAYERS)
+        return complain("the network", "has more than 64 layers");
+    bool complete = (s->changed = calloc((size_t)s->steps * s->info.connections, sizeof *s->changed)) != NULL;
+    for (size_t k = 0; k < s->info.connections; k++) {
+        bnnep_connection_info c = BNNEP_CONNECTION_INFO_INIT;
+        bnnep_network_get_connection(s->network, k, &c);
+        s->units[k] = (size_t)c.units;
+        most = s->units[k] > most ? s->units[k] : most;
+        complete = complete && (s->before[k] = malloc(s->batch * s->units[k] * sizeof(float)));
+    }
+    s->state = malloc(s->batch * most * sizeof *s->state);
+    return complete && s->state ? 0 : complain("the network's states", "out of memory");
+}
+
+static void close_settling(struct settling *s) {
+    for (size_t k = 0; k < MOST_LAYERS; k++)
+        free(s->before[k]);
+    free(s->state);
+    free(s->changed);
+    bnnep_network_free(s->network);
+}
+
+/* Counts the neurons of layer k+1 that changed since the last call. */
+static bool count_changes(struct settling *s, size_t k, size_t images, uint64_t *changed) {
+    const size_t values = images * s->units[k];
+    if (bnnep_workspace_get_state(s->workspace, BNNEP_FREE, k + 1, s->state, values) != BNNEP_OK)
+        return false;
+    for (size_t v = 0; v < values; v++)
+        *changed += s->state[v] != s->before[k][v];
+    memcpy(s->before[k], s->state, values * sizeof(float));
+    return true;
+}
+
+static int settle(struct settling *s, const float *inputs, size_t images) {
+    const size_t L = (size_t)s->info.connections;
+    uint64_t start = 0;
+    bool fine = bnnep_stage(s->workspace, inputs, NULL, images) == BNNEP_OK;
+    for (size_t k = 0; fine && k < L; k++)
+        fine = count_changes(s, k, images, &start);
+    for (size_t t = 0; fine && t < (size_t)s->steps; t++) {
+        fine = bnnep_relax(s->workspace, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL) == BNNEP_OK;
+        for (size_t k = 0; fine && k < L; k++)
+            fine = count_changes(s, k, images, &s->changed[t * L + k]);
+    }
+    return fine ? 0 : failed();
+}
+
+static void print(const struct settling *s, uint64_t images) {
+    const size_t L = (size_t)s->info.connections;
+    for (size_t t = 0; t < (size_t)s->steps; t++) {
+        printf("step=%zu changed=", t + 1);
+        for (size_t k = 0; k < L; k++)
+            printf("%s%.6g", k ? "," : "", (double)s->changed[t * L + k] / ((double)images * (double)s->units[k]));
+        putchar('\n');
+    }
+}
+
+/* All images, or the first `count`, in batches. */
+static int settle_file(struct settling *s, const char *path, const struct normalisation *n, uint64_t count) {
+    bnnep_dataset *data;
+    bnnep_dataset_info about = BNNEP_DATASET_INFO_INIT;
+    if (bnnep_dataset_from_idx(path, NULL, 0, &data) != BNNEP_OK)
+        return failed();
+    bnnep_dataset_get_info(data, &about);
+    const size_t values = (size_t)s->info.inputs;
+    const uint64_t images = about.count < count ? about.count : count;
+    float *inputs = malloc(s->batch * values * sizeof *inputs);
+    int status = inputs ? 0 : complain(path, "out of memory");
+    if ((uint64_t)about.channels * (uint64_t)about.height * (uint64_t)about.width != values)
+        status = complain(path, "its images have another number of values than the network's inputs");
+    for (uint64_t first = 0; status == 0 && first < images; first += s->batch) {
+        const size_t now = images - first < s->batch ? (size_t)(images - first) : s->batch;
+        if (bnnep_dataset_read(data, first, now, inputs, NULL) != BNNEP_OK)
+            status = failed();
+        else {
+            normalisation_apply(n, inputs, now, values / (size_t)s->info.input_channels);
+            status = settle(s, inputs, now);
+        }
+    }
+    if (status == 0)
+        print(s, images);
+    if (fflush(stdout) != 0 && status == 0)
+        status = complain("standard output", "cannot be written");
+    free(inputs);
+    bnnep_dataset_free(data);
+    return status;
+}
+
+static int usage(void) {
+    fputs("usage: bnnep-settle [--count N] [--steps T] [--backend NAME] NETWORK IMAGES\n", stderr);
+    return 2;
+}
+
+/* A number from 1 on, or 0. */
+static int32_t read_count(const char *text) {
+    char *end;
+    const long number = strtol(text, &end, 10);
+    return *end == '\0' && number >= 1 && number <= 1000000 ? (int32_t)number : 0;
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {{"count", required_argument, NULL, 'n'},
+                                            {"steps", required_argument, NULL, 't'},
+                                            {"backend", required_argument, NULL, 'b'},
+                                            {NULL, 0, NULL, 0}};
+    struct settling s = {.info = BNNEP_NETWORK_INFO_INIT};
+    struct normalisation normalisation = {.mean = NULL};
+    bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
+    int32_t count = 256;
+    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        if (o == 'b')
+            like.backend = optarg;
+        else if (o != 'n' && o != 't')
+            return usage();
+        else if ((*(o == 'n' ? &count : &s.steps) = read_count(optarg)) == 0)
+            return usage();
+    }
+    if (argc - optind != 2)
+        return usage();
+    const char *path = argv[optind];
+    if (bnnep_network_load(path, &like, &s.network) != BNNEP_OK)
+        return failed();
+    int status = open_settling(&s);
+    const char *wrong = status ? NULL : normalisation_read(path, s.info.input_channels, &normalisation);
+    if (wrong)
+        status = complain(path, wrong);
+    if (status == 0)
+        status = settle_file(&s, argv[optind + 1], &normalisation, (uint64_t)count);
+    normalisation_free(&normalisation);
+    close_settling(&s);
+    return status;
+}

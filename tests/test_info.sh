@@ -1,0 +1,77 @@
+#!/bin/sh
+# bnnep-info with files that bnnep-train made: test_info.sh TRAIN_PROGRAM SAMPLE_FOLDER
+set -u
+# shellcheck source=tests/program.sh
+. "$(dirname "$0")/program.sh"
+train_program=$train
+# info STATUS ARGUMENT...
+info() {
+    train=$(dirname "$train_program")/bnnep-info
+    run "$@"
+    train=$train_program
+}
+
+run 0 --preset mnist-conv --convList 3 2 1 --T 10 --Kmax 2 --data "$sample" --train-limit 100 --test-limit 50 --epochs 2 --out conv
+folder=$(dirname "$(find "$work/conv" -name network.safetensors)")
+info 0 "$folder/checkpoint.safetensors"
+silent err
+says out '^file        bnnep-checkpoint, version 1, written by [0-9.]+$'
+says out '^network     full-precision activations, 1670 binary weights$'
+says out '^free phase  10 steps, tolerance 0$'
+says out '^input       1 x 28 x 28 '
+says out '^0          conv 5x5, padding 2, pool 2 +2 x 25 = 50 +2 x 14 x 14 +0\.[0-9]+ +0\.[0-9]+ to 0\.[0-9]+ +-?0\.[0-9]+ to 0\.[0-9]+$'
+says out '^2          fully connected  +10 x 147 = 1470 +10 x 1 x 1 '
+says out '^learning    equilibrium propagation, 2 nudged steps, beta 0.3 of random sign, seed 0$'
+says out '^ +threshold 1e-08, 1e-08, 1e-08$'
+says out '^position    2 epochs, 4 batches$'
+says out '^best error  [0-9.]+ %$'
+says out '^note        best='
+says out '^            --archi conv$'
+info 0 "$folder/network.safetensors"
+says out '^file        bnnep-network, '
+if grep -Eq '^(learning|position)' "$work/out"; then wrong "a network file has no run"; else ok; fi
+
+# the same as JSON, the parameters as the file has them
+info 0 --json "$folder/checkpoint.safetensors"
+silent err
+if [ -x /usr/bin/python3 ]; then
+    /usr/bin/python3 - "$work/out" "$folder/checkpoint.safetensors" >"$work/said" 2>"$work/err" <<'EOF'
+import json, struct, sys
+
+about = json.load(open(sys.argv[1]))
+raw = open(sys.argv[2], "rb").read()
+length = struct.unpack("<Q", raw[:8])[0]
+header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
+metadata = header["__metadata__"]
+for key in ("format", "format_version", "library", "note"):
+    assert about[key] == metadata[key], key
+for key in ("network", "optimizer", "position"):
+    assert about[key].keys() == json.loads(metadata[key]).keys(), key
+assert about["position"]["batches"] == 4 and about["weights"] == 1670
+for k, connection in enumerate(about["connections"]):
+    def tensor(name):
+        return data[slice(*header[f"connection.{k}.{name}"]["data_offsets"])]
+    ones = sum(bin(byte).count("1") for byte in tensor("signs"))
+    assert abs(connection["plus"] - ones / (connection["rows"] * connection["columns"])) < 1e-8
+    for name in ("alpha", "bias"):
+        values = [value for (value,) in struct.iter_unpack("<f", tensor(name))]
+        assert all(abs(a - b) < 1e-8 for a, b in zip(connection[name], (min(values), max(values)))), name
+EOF
+    status=$?
+    if [ $status -eq 0 ]; then ok; else wrong "JSON"; fi
+fi
+
+# binary activations
+run 0 --preset mnist-fc1-bin --layersList 784 20 20 --expand_output 2 --data "$sample" --train-limit 100 --test-limit 50 --epochs 1 --out bin
+info 0 "$(find "$work/bin" -name network.safetensors)"
+says out '^network     binary activations, 16080 binary weights$'
+says out '^            threshold 0.5, leak 0.5$'
+says out '^output      10 classes, units of each: 2$'
+
+info 1 "$folder/results.csv"
+says err 'bnnep-info: .*results.csv: '
+info 1 nowhere
+says err 'nowhere'
+info 2
+info 2 "$folder/network.safetensors" more
+finish
