@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rest is in pyproject.toml. The version stands in the library's header alone, where no key of that file can look."""
+"""The rest is in pyproject.toml. The version stands in the library's header alone, where no key there can look."""
 import pathlib
 import re
 

@@ -37,7 +37,8 @@ def train(network, optimizer, training, test, epochs):
         tested = network.evaluate(test)
         rows.append([done.error, tested.error, *done.flips])
         flips = ", ".join(map(str, done.flips))
-        print(f"epoch {epoch}: error {done.error:.2%}, test error {tested.error:.2%}, flips {flips}, {done.seconds:.1f} s")
+        errors = f"error {done.error:.2%}, test error {tested.error:.2%}"
+        print(f"epoch {epoch}: {errors}, flips {flips}, {done.seconds:.1f} s")
     return np.array(rows)
 
 

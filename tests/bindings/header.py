@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""What include/bnnep/bnnep.h declares: functions by a small parser of what the preprocessor leaves; sizes, offsets, values
-and initial contents by a C program that is written, compiled and run.
+"""What include/bnnep/bnnep.h declares: functions by a small parser of what the preprocessor leaves; sizes, offsets,
+values and initial contents by a C program that is written, compiled and run.
 
     header.py INCLUDE_FOLDER      prints the layout, a line a structure, field or constant
 """
@@ -52,23 +52,23 @@ class Header:
         self.measure()
 
     def measure(self):
-        lines = [f'printf("sizeof bnnep_status %zu\\n", sizeof(bnnep_status));']
+        lines = ['printf("sizeof bnnep_status %zu\\n", sizeof(bnnep_status));']
         for name, members in self.structs.items():
             lines.append(f'printf("sizeof {name} %zu\\n", sizeof({name}));')
             for _, field in members:
-                lines.append(
-                    f'printf("field {name}.{field} %zu %zu\\n", offsetof({name}, {field}), sizeof((({name} *)0)->{field}));'
-                )
+                place = f"offsetof({name}, {field}), sizeof((({name} *)0)->{field})"
+                lines.append(f'printf("field {name}.{field} %zu %zu\\n", {place});')
         lines += [f'printf("value {name} %d\\n", (int){name});' for name in self.enums]
         for name, macro in self.inits.items():
             lines.append(
-                f'{{ static const {name} s = {macro}; const unsigned char *b = (const void *)&s; printf("initial {name} ");'
-                ' for (size_t i = 0; i < sizeof s; i++) printf("%02x", b[i]); puts(""); }'
+                f'{{ static const {name} s = {macro}; printf("initial {name} "); for (size_t i = 0; i < sizeof s; i++)'
+                ' printf("%02x", ((const unsigned char *)&s)[i]); puts(""); }'
             )
         with tempfile.TemporaryDirectory() as folder:
             program = os.path.join(folder, "layout")
             with open(program + ".c", "w") as file:
-                file.write("#include <bnnep/bnnep.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\n}\n")
+                file.write("#include <bnnep/bnnep.h>\n#include <stdio.h>\nint main(void) {\n")
+                file.write("\n".join(lines) + "\n}\n")
             subprocess.run([CC, "-std=c11", "-I", self.include, program + ".c", "-o", program], check=True)
             printed = subprocess.run([program], check=True, capture_output=True, text=True).stdout
         self.lines = [line for line in printed.splitlines() if not line.startswith("initial ")]

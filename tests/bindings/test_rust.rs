@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The Rust binding: layouts as the header's, errors, callbacks, the same bits after a stop. BNNEP_LAYOUT: what header.py
-//! prints; BNNEP_SAMPLE: the sample of MNIST.
+//! The Rust binding: layouts as the header's, errors, callbacks, the same bits after a stop. BNNEP_LAYOUT: what
+//! header.py prints; BNNEP_SAMPLE: the sample of MNIST.
 #[path = "../../examples/rust/bnnep.rs"]
 mod bnnep;
 
@@ -24,7 +24,7 @@ fn small() -> Network {
     Network::new(options, &[fc(20), fc(10)]).unwrap()
 }
 
-fn optimizer(network: &mut Network) -> Optimizer {
+fn optimizer(network: &mut Network) -> Optimizer<'_> {
     let rates = Rates { gamma: &[1e-4, 1e-5], threshold: &[5e-7, 5e-7], lr_bias: &[0.05, 0.025] };
     Optimizer::new(network, rates, ffi::OptimizerOptions::init()).unwrap()
 }

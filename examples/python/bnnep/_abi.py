@@ -20,17 +20,21 @@ from ._errors import BY_STATUS, Error
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def checked(value: Any, kind: type) -> int:
+def checked(value: Any, kind: Any) -> int:
     """The integer, if the C type can hold it: ctypes would cut it off without a word."""
-    number = operator.index(value)
+    number: int = operator.index(value)
     if kind(number).value != number:
         raise OverflowError(f"{number} does not fit into {'u' * (kind(-1).value > 0)}int{8 * ctypes.sizeof(kind)}")
     return number
 
 
-def checking(kind: type) -> type:
+def checking(kind: Any) -> Any:
     """The C integer type, for arguments, with values looked at."""
-    return type(kind.__name__, (kind,), {"from_param": classmethod(lambda _, value: kind(checked(value, kind)))})
+
+    def from_param(_: Any, value: Any) -> Any:
+        return kind(checked(value, kind))
+
+    return type(kind.__name__, (kind,), {"from_param": classmethod(from_param)})
 
 
 Int32, Uint64, Size = checking(c_int32), checking(c_uint64), checking(c_size_t)
@@ -45,7 +49,7 @@ class Options(Structure):
 
     def __init__(self, **values: Any) -> None:
         super().__init__()
-        types = {name: kind for name, kind in self._fields_}  # type: ignore[misc]
+        types: dict[str, Any] = {name: kind for name, kind in self._fields_}
         for name, value in {"size": ctypes.sizeof(self), **self.defaults, **values}.items():
             if name not in types:
                 raise TypeError(f"{type(self).__name__} has no {name!r}")
@@ -325,7 +329,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 def _open() -> ctypes.CDLL:
     """What BNNEP_LIBRARY names, else what the loader finds (LD_LIBRARY_PATH, the system's folders)."""
     given = os.environ.get("BNNEP_LIBRARY")
-    names = [given] if given else ["libbnnep.so.0", ctypes.util.find_library("bnnep")]
+    names = [given] if given else ["libbnnep.so.0", ctypes.util.find_library("bnnep") or ""]
     tried = []
     for name in filter(None, names):
         try:

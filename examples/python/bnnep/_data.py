@@ -36,7 +36,7 @@ def input_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     if len(shape) == 1:
         return (shape[0], 1, 1)
     if len(shape) == 2:
-        return (1, *shape)
+        return (1, shape[0], shape[1])
     if len(shape) == 3:
         return (shape[0], shape[1], shape[2])
     raise ValueError(f"an input of shape {shape}: (values,), (height, width) or (channels, height, width) is needed")

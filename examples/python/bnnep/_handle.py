@@ -35,6 +35,7 @@ class Handle:
     """A handle of the library. It is freed by close(), by the end of a `with` block, or with its last reference; the
     handles made from it stay usable."""
 
+    #: the library's function; None: the handle belongs to another
     _free: Optional[str] = None
 
     def __init__(self, pointer: int, *keep: Any) -> None:

@@ -322,7 +322,7 @@ class Relaxed:
 class Workspace(Handle):
     """Where states are kept. With one of its own, each of several threads may predict and evaluate by one network."""
 
-    _free = "bnnep_workspace_free"
+    _free: Optional[str] = "bnnep_workspace_free"
 
     def __init__(self, network: Network, *, max_batch: int = 0, threads: int = 0) -> None:
         options = _abi.WorkspaceOptions(max_batch=max_batch, threads=threads)

@@ -42,8 +42,8 @@ class Report:
 
     @classmethod
     def _of(cls, report: _abi.Report, flips: NDArray[np.uint64]) -> Report:
-        numbers = {name: getattr(report, name) for name, _ in report._fields_ if name in cls.__annotations__}
-        return cls(**{**numbers, "flips": flips})
+        numbers: dict[str, Any] = {name: getattr(report, name) for name in cls.__annotations__ if name != "flips"}
+        return cls(**numbers, flips=flips)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ CancelFn = Callable[[], Any]
 
 @contextlib.contextmanager
 def interrupts() -> Iterator[Callable[[], None]]:
-    """Ctrl-C during a call: gives a function that runs the handler of those that came. Left to itself Python would run it
-    as it enters the callback, where nothing can catch what it raises. Only the main thread has handlers."""
+    """Ctrl-C during a call: gives a function that runs the handler of those that came. Left to itself Python would run
+    it as it enters the callback, where nothing can catch what it raises. Only the main thread has handlers."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT) if main else None
     came: list[tuple[int, Any]] = []
@@ -92,8 +92,8 @@ def run(
     progress: Optional[ProgressFn],
     cancel: Optional[CancelFn],
 ) -> Report:
-    """Calls `function`, whose last three arguments are a progress callback, its data and a report. The callback is there
-    even if nobody asked for it, so that Ctrl-C stops an epoch."""
+    """Calls `function`, whose last three arguments are a progress callback, its data and a report. The callback is
+    there even if nobody asked for it, so that Ctrl-C stops an epoch."""
     flips = np.zeros(connections, np.uint64)
     report = _abi.Report(flips=pointer(flips), flips_count=connections)
     stopped = False
