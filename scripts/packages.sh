@@ -3,6 +3,9 @@
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1g-dev librandom123-dev libjansson-dev"
 test_packages="$build_packages g++ libcmocka-dev"
 # what the programs in Python and their tests need; without one of these, such a test is skipped
-python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch"
+python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch \
+    python3-pip python3-setuptools python3-wheel"
+# for the example in Rust; without it, its test is left out
+rust_packages="rustc"
 # what runs exported networks on a Cortex-M4; without one of these, that test is skipped
 device_packages="gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm python3"

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+//! quickstart.c in Rust: trains on the sample of MNIST and tests.
+//!
+//!     rustc --edition 2021 -O -L FOLDER_OF_LIBBNNEP examples/rust/quickstart.rs
+//!     ./quickstart FOLDER [UNITS [EPOCHS]]      a folder with MNIST's four files
+mod bnnep;
+
+use bnnep::{fc, ffi, Dataset, Network, Optimizer, Part, Rates};
+
+fn run(folder: &str, units: i32, epochs: u32) -> bnnep::Result<()> {
+    let train = Dataset::from_folder(folder, Part::Training, 10)?;
+    let test = Dataset::from_folder(folder, Part::Test, 10)?;
+
+    let mut options = ffi::NetworkOptions::init();
+    options.input_channels = 1;
+    options.input_height = 28;
+    options.input_width = 28;
+    let mut network = Network::new(options, &[fc(units), fc(10)])?;
+    let rates = Rates { gamma: &[1e-4, 1e-5], threshold: &[5e-7, 5e-7], lr_bias: &[0.05, 0.025] };
+    let mut optimizer = Optimizer::new(&mut network, rates, ffi::OptimizerOptions::init())?;
+
+    for epoch in 1..=epochs {
+        let report = optimizer.train_epoch(&train, 64, &mut |now| {
+            if now.event == ffi::EVENT_BATCH {
+                eprint!("\r{} of {} batches", now.batch, now.batches);
+            }
+            false
+        })?;
+        eprintln!();
+        let tested = optimizer.network.evaluate(&test)?;
+        println!(
+            "epoch {}: training error {:.2} %, test error {:.2} %, flips {:?}",
+            epoch, 100.0 * report.error(), 100.0 * tested.error(), report.flips
+        );
+    }
+    Ok(())
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let number = |place: usize, or: i32| arguments.get(place).and_then(|text| text.parse().ok()).unwrap_or(or);
+    let folder = arguments.get(1).unwrap_or_else(|| {
+        eprintln!("usage: {} FOLDER [UNITS [EPOCHS]]", arguments[0]);
+        std::process::exit(2)
+    });
+    if let Err(error) = run(folder, number(2, 4096), number(3, 5) as u32) {
+        eprintln!("{}: {}", arguments[0], error);
+        std::process::exit(1);
+    }
+}
