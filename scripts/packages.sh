@@ -4,3 +4,5 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1
 test_packages="$build_packages g++ libcmocka-dev"
 # what the programs in Python and their tests need; without one of these, such a test is skipped
 python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch"
+# what the documentation and the checks of the manual pages need
+doc_packages="doxygen python3 python3-numpy python3-matplotlib groff man-db mandoc"
