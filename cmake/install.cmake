@@ -33,6 +33,5 @@ endif()
 configure_file(bnnep.pc.in bnnep.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/bnnep.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-install(FILES LICENSE README.md CHANGELOG.md CITATION.cff docs/backend-howto.md docs/format.md docs/gradients.md docs/performance.md
-  DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE README.md CHANGELOG.md CITATION.cff DESTINATION ${CMAKE_INSTALL_DOCDIR})
 install(DIRECTORY examples/data/ DESTINATION ${_data_dir}/data)

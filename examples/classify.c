@@ -118,16 +118,31 @@ static int classify_file(struct classifier *c, const char *path) {
     return status >= 0 ? status : classify_idx(c, path);
 }
 
+static const char usage_line[] = "usage: bnnep-classify [OPTION...] NETWORK FILE...\n";
+
 static int usage(void) {
-    fputs("usage: bnnep-classify [--single] [--exact] [--backend NAME] NETWORK FILE...\n", stderr);
+    fprintf(stderr, "%sTry 'bnnep-classify --help'.\n", usage_line);
     return 2;
 }
 
+static int help(void) {
+    fputs(usage_line, stdout);
+    puts("\nPrints what a network takes images for, a line an image: image=7 class=3 scores=0.01,0.00,...\n"
+         "NETWORK is a file of bnnep-train; each FILE holds images in IDX, or one in PGM or PPM.\n\n"
+         "  --single        read the first output unit of a class [the mean of its units]\n"
+         "  --exact         print scores with all their digits\n"
+         "  --backend NAME  auto, ref, cpu, cpu:threads=N, cuda:N [auto]\n"
+         "  --help          print this and exit\n"
+         "  --version       print the version and exit\n\n"
+         "Exit status: 0; 1 failed; 2 wrong usage.");
+    return 0;
+}
+
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"single", no_argument, NULL, 's'},
-                                            {"exact", no_argument, NULL, 'e'},
-                                            {"backend", required_argument, NULL, 'b'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"single", no_argument, NULL, 's'},        {"exact", no_argument, NULL, 'e'},
+        {"backend", required_argument, NULL, 'b'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0}};
     struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
     bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -137,6 +152,10 @@ int main(int argc, char **argv) {
             c.exact = true;
         else if (o == 'b')
             like.backend = optarg;
+        else if (o == 'h')
+            return help();
+        else if (o == 'v')
+            return printf("bnnep-classify %s\n", bnnep_version_string()) < 0;
         else
             return usage();
     }

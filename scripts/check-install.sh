@@ -44,6 +44,10 @@ sample=$prefix/share/bnnep/data/mnist-sample
 check test -f "$sample/train-images-idx3-ubyte.gz"
 check "$prefix/bin/bnnep-train" --data "$sample" --preset mnist-fc1 --layersList 784 20 10 --epochs 1 --train-limit 5000 --test-limit 1000
 check "$prefix/bin/bnnep-quickstart"
+for program in "$prefix"/bin/*; do
+    check test -f "$prefix/share/man/man1/$(basename "$program").1"
+done
+check test -f "$prefix/share/doc/bnnep/docs/guide.md"
 # shellcheck disable=SC2046,SC2086
 check cc -std=c11 -D_POSIX_C_SOURCE=200809L $flags -I"$prefix/share/doc/bnnep/examples" "$prefix"/share/doc/bnnep/examples/*.c "$prefix"/share/doc/bnnep/examples/common/*.c -o example $(pc --cflags --libs)
 check sh -c "! nm --defined-only -g '$libdir/libbnnep.a' | grep ' [TDRBV] ' | grep -v ' bnnep_'"

@@ -9,3 +9,5 @@ python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3
 rust_packages="rustc"
 # what runs exported networks on a Cortex-M4; without one of these, that test is skipped
 device_packages="gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm python3"
+# what the documentation and the checks of the manual pages need
+doc_packages="doxygen python3 python3-numpy python3-matplotlib groff man-db mandoc"

@@ -128,4 +128,12 @@ loss=$(sed 's/.*scores=//' "$work/out" | awk -F, '{ for (i = 1; i <= 10; i++) su
 told=$(tail -n 1 "$(dirname "$network")/results.csv" | cut -d, -f6)
 if awk "BEGIN { exit !(($loss - $told) ^ 2 < 1e-6) }"; then ok; else wrong "loss $loss, training told $told"; fi
 
+# what it says of itself
+classify 0 --help
+if grep -q '^  --single ' "$work/out"; then ok; else wrong "help"; fi
+classify 0 --version
+if grep -Eq '^bnnep-classify [0-9.]+$' "$work/out"; then ok; else wrong "version"; fi
+classify 2 --nonsense
+classify 2 "$network"
+
 finish

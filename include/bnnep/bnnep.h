@@ -40,6 +40,7 @@
 
 #include <bnnep/version.h>
 
+/** Marks what the library exports. */
 #if defined(_WIN32)
 #define BNNEP_API
 #elif defined(__GNUC__)
@@ -115,11 +116,13 @@ typedef void (*bnnep_log_fn)(void *user, int32_t level, const char *message);
  * 255. A data set may be used by several threads at once if its callback, where it has one, may.
  * ------------------------------------------------------------------------------------------------------ */
 
+/** A list of labelled inputs. */
 typedef struct bnnep_dataset bnnep_dataset;
 
 /** How inputs in the caller's memory are stored. */
 enum { BNNEP_FLOAT32 = 0, BNNEP_UINT8 = 1 };
 
+/** How the inputs in the caller's memory, or of the caller's callback, are laid out. */
 typedef struct bnnep_dataset_options {
     size_t size;
     int32_t type;                    /**< BNNEP_FLOAT32 or BNNEP_UINT8 (read as value/255) */
@@ -192,6 +195,7 @@ BNNEP_API bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64
  * epoch; this is for drawing a subset at random.) */
 BNNEP_API bnnep_status bnnep_dataset_shuffled(const bnnep_dataset *dataset, uint64_t seed, bnnep_dataset **out);
 
+/** What a data set holds. */
 typedef struct bnnep_dataset_info {
     size_t size;
     uint64_t count;                  /**< number of inputs */
@@ -203,6 +207,7 @@ typedef struct bnnep_dataset_info {
 #define BNNEP_DATASET_INFO_INIT                                                                                        \
     { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0, NULL, NULL }
 
+/** Tells about a data set. */
 BNNEP_API bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_info *info);
 
 /** Reads @p count inputs and labels from place @p first on. @p inputs is [count][values], or NULL; @p labels
@@ -210,12 +215,14 @@ BNNEP_API bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnne
 BNNEP_API bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, size_t count, float *inputs,
                                           int32_t *labels);
 
+/** Frees a handle. NULL is accepted. */
 BNNEP_API void bnnep_dataset_free(bnnep_dataset *dataset);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Networks
  * ------------------------------------------------------------------------------------------------------ */
 
+/** A network: its parameters, on a backend, and a workspace of its own. */
 typedef struct bnnep_network bnnep_network;
 
 /** The two kinds of dynamics of the paper. */
@@ -240,8 +247,10 @@ typedef struct bnnep_connection {
                            also its stride; rows and columns left over are dropped), at most 255; else 0 */
     int32_t reserved; /**< 0 */
 } bnnep_connection;
+/** A fully connected connection to a layer of @p outputs units. */
 #define BNNEP_FC(outputs)                                                                                              \
     { sizeof(bnnep_connection), BNNEP_FULLY_CONNECTED, outputs, 0, 0, 0, 0 }
+/** A convolution to @p channels channels, with pooling. */
 #define BNNEP_CONV(channels, kernel, padding, pool)                                                                    \
     { sizeof(bnnep_connection), BNNEP_CONVOLUTION, channels, kernel, padding, pool, 0 }
 
@@ -254,8 +263,8 @@ typedef struct bnnep_network_options {
     int32_t
         expand_output; /**< output units a class, class-major; the last layer has classes*expand_output. Default 1 */
     const bnnep_connection *connections; /**< [connection_count], input first; read during the call only */
-    size_t connection_count;
-    float theta;            /**< threshold of binary activations, 0 to 1 ("rho_threshold"); default 0.5 */
+    size_t connection_count;             /**< number of connections, 1 to 1024 */
+    float theta;                         /**< threshold of binary activations, 0 to 1 ("rho_threshold"); default 0.5 */
     float gamma_neur;       /**< leak of the states with binary activations, above 0, at most 1; default 0.5 */
     int32_t free_steps;     /**< T: time steps of the free phase, at least 1; default 50 */
     float settle_tolerance; /**< a sample whose states change in a step by no more than this goes no further in
@@ -289,11 +298,13 @@ BNNEP_API bnnep_status bnnep_network_create(const bnnep_network_options *options
  * which can be many times the rest. */
 BNNEP_API bnnep_status bnnep_network_memory(const bnnep_network_options *options, int32_t trained, uint64_t *bytes);
 
+/** Frees a handle. NULL is accepted. */
 BNNEP_API void bnnep_network_free(bnnep_network *network);
 
 /** Changes how long the free phase is and when it ends early; see bnnep_network_options. */
 BNNEP_API bnnep_status bnnep_network_set_relaxation(bnnep_network *network, int32_t free_steps, float settle_tolerance);
 
+/** What a network is. */
 typedef struct bnnep_network_info {
     size_t size;
     const char *backend; /**< the backend in use, such as "cpu"; static storage */
@@ -301,20 +312,22 @@ typedef struct bnnep_network_info {
     uint64_t inputs;     /**< values in an input */
     uint64_t outputs;    /**< units of the output layer */
     uint64_t weights;    /**< binary weights in all */
-    int32_t dynamics, classes, expand_output, max_batch, free_steps;
-    float settle_tolerance;
-    int32_t input_channels, input_height, input_width; /**< shape of an input */
-    int32_t grid_bits;
-    float theta, gamma_neur;
+    int32_t dynamics, classes, expand_output, max_batch, free_steps; /**< see bnnep_network_options */
+    float settle_tolerance;                                          /**< see bnnep_network_options */
+    int32_t input_channels, input_height, input_width;               /**< shape of an input */
+    int32_t grid_bits;                                               /**< see bnnep_network_options */
+    float theta, gamma_neur;                                         /**< see bnnep_network_options */
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
     { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0, 0, 0, 0, 0.0f, 0.0f }
 
+/** Tells about a network. */
 BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnnep_network_info *info);
 
+/** What a connection is. */
 typedef struct bnnep_connection_info {
     size_t size;
-    int32_t kind;
+    int32_t kind;                     /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
     uint64_t rows;                    /**< rows of the sign matrix: output units or channels */
     uint64_t columns;                 /**< its columns: input units (convolution: input channels * kernel * kernel) */
     uint64_t scales;                  /**< number of scaling factors: 1, or one an output channel */
@@ -326,6 +339,7 @@ typedef struct bnnep_connection_info {
 #define BNNEP_CONNECTION_INFO_INIT                                                                                     \
     { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
+/** Tells about connection @p connection, counted from the input, from 0. */
 BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network, size_t connection,
                                                     bnnep_connection_info *info);
 
@@ -333,6 +347,7 @@ BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network
  * Training
  * ------------------------------------------------------------------------------------------------------ */
 
+/** How a network learns, and what it has to remember for that. */
 typedef struct bnnep_optimizer bnnep_optimizer;
 
 /** Where the gradient comes from. */
@@ -368,24 +383,25 @@ typedef struct bnnep_optimizer_options {
 BNNEP_API bnnep_status bnnep_optimizer_create(bnnep_network *network, const bnnep_optimizer_options *options,
                                               bnnep_optimizer **out);
 
+/** Frees a handle. NULL is accepted. */
 BNNEP_API void bnnep_optimizer_free(bnnep_optimizer *optimizer);
 
 /** What a batch, an epoch or an evaluation came to. `flips` is the caller's array (or NULL): set it and
  * flips_count, at least the number of connections, before the call. An evaluation leaves it as it is. */
 typedef struct bnnep_report {
     size_t size;
-    uint64_t samples;        /**< samples gone through */
-    uint64_t batches;        /**< batches gone through */
-    double loss;             /**< 1/2 |s_L - target|^2 after the free phase, mean of the samples */
-    uint64_t errors;         /**< samples whose class was wrong, read by averaging the units of a class */
-    uint64_t errors_single;  /**< the same, read from the first unit of a class */
-    double steps_free;       /**< time steps of the free phase that were done, mean of the samples */
-    double steps_nudged;     /**< the same of the nudged phase */
-    uint32_t steps_free_max; /**< the largest number of free steps a sample took */
-    uint32_t steps_nudged_max;
-    double seconds;     /**< wall-clock time */
-    uint64_t *flips;    /**< weights flipped, a connection each, input first */
-    size_t flips_count; /**< length of flips */
+    uint64_t samples;          /**< samples gone through */
+    uint64_t batches;          /**< batches gone through */
+    double loss;               /**< 1/2 |s_L - target|^2 after the free phase, mean of the samples */
+    uint64_t errors;           /**< samples whose class was wrong, read by averaging the units of a class */
+    uint64_t errors_single;    /**< the same, read from the first unit of a class */
+    double steps_free;         /**< time steps of the free phase that were done, mean of the samples */
+    double steps_nudged;       /**< the same of the nudged phase */
+    uint32_t steps_free_max;   /**< the largest number of free steps a sample took */
+    uint32_t steps_nudged_max; /**< the same of the nudged phase */
+    double seconds;            /**< wall-clock time */
+    uint64_t *flips;           /**< weights flipped, a connection each, input first */
+    size_t flips_count;        /**< length of flips */
 } bnnep_report;
 #define BNNEP_REPORT_INIT                                                                                              \
     { sizeof(bnnep_report), 0, 0, 0.0, 0, 0, 0.0, 0.0, 0, 0, 0.0, NULL, 0 }
@@ -401,6 +417,7 @@ enum {
     BNNEP_EVENT_BATCH = 1 /**< a batch is done */
 };
 
+/** What a progress callback is told. */
 typedef struct bnnep_progress {
     size_t size;
     int32_t event;              /**< BNNEP_EVENT_STEP or BNNEP_EVENT_BATCH */
@@ -431,8 +448,10 @@ BNNEP_API bnnep_status bnnep_train_epoch(bnnep_optimizer *optimizer, const bnnep
  * or one made by bnnep_workspace_create(), and then any number of threads may share the network.
  * ------------------------------------------------------------------------------------------------------ */
 
+/** States of a network's layers: what one thread needs to relax it. */
 typedef struct bnnep_workspace bnnep_workspace;
 
+/** How large a workspace is, and how many threads it computes with. */
 typedef struct bnnep_workspace_options {
     size_t size;
     int32_t max_batch; /**< samples relaxed at once; 0 (default): as the network */
@@ -445,6 +464,7 @@ typedef struct bnnep_workspace_options {
 BNNEP_API bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_workspace_options *options,
                                               bnnep_workspace **out);
 
+/** Frees a handle. NULL is accepted. */
 BNNEP_API void bnnep_workspace_free(bnnep_workspace *workspace);
 
 /** The network's own workspace, in which training leaves its states. Do not free it. */
@@ -569,6 +589,7 @@ enum { BNNEP_FREE = 0, BNNEP_NUDGED = 1 };
  * no nudged phase), computes the input's drive, and sets the free states to those the phase starts from. */
 BNNEP_API bnnep_status bnnep_stage(bnnep_workspace *workspace, const float *inputs, const float *targets, size_t count);
 
+/** How many time steps bnnep_relax() did. */
 typedef struct bnnep_relaxed {
     size_t size;
     uint64_t sample_steps; /**< time steps done, summed over the samples */
