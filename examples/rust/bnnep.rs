@@ -60,10 +60,11 @@ pub mod ffi {
     structure!(NetworkInfo {
         backend: *const c_char, connections: usize, inputs: u64, outputs: u64, weights: u64, dynamics: i32,
         classes: i32, expand_output: i32, max_batch: i32, free_steps: i32, settle_tolerance: f32, input_channels: i32,
-        input_height: i32, input_width: i32, grid_bits: i32,
+        input_height: i32, input_width: i32, grid_bits: i32, theta: f32, gamma_neur: f32,
     });
     structure!(ConnectionInfo {
         kind: i32, rows: u64, columns: u64, scales: u64, units: u64, channels: u64, height: u64, width: u64,
+        kernel: i32, padding: i32, pool: i32, reserved: i32,
     });
     structure!(OptimizerOptions {
         method: i32, nudged_steps: i32, beta: f32, random_beta: i32, gamma: *const f64, threshold: *const f64,

@@ -176,6 +176,8 @@ class NetworkInfo(Options):
         ("input_height", c_int32),
         ("input_width", c_int32),
         ("grid_bits", c_int32),
+        ("theta", c_float),
+        ("gamma_neur", c_float),
     ]
 
 
@@ -190,6 +192,10 @@ class ConnectionInfo(Options):
         ("channels", c_uint64),
         ("height", c_uint64),
         ("width", c_uint64),
+        ("kernel", c_int32),
+        ("padding", c_int32),
+        ("pool", c_int32),
+        ("reserved", c_int32),
     ]
 
 
@@ -301,6 +307,7 @@ FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "network_save": (Status, (Handle, c_char_p, c_char_p)),
     "network_load": (Status, (c_char_p, POINTER(NetworkOptions), _out)),
     "file_note": (Status, (c_char_p, c_char_p, Size, POINTER(c_size_t))),
+    "file_text": (Status, (c_char_p, c_char_p, c_char_p, Size, POINTER(c_size_t))),
     "network_get_signs": (Status, (Handle, Size, _signs, Size)),
     "network_set_signs": (Status, (Handle, Size, _signs, Size)),
     "network_get_sign_bits": (Status, (Handle, Size, _bits, Size)),
