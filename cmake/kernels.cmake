@@ -16,7 +16,7 @@ endfunction()
 
 bnnep_kernels(generic)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
-  bnnep_kernels(avx2 -mavx2)
+  bnnep_kernels(avx2 -mavx2 -mbmi2)
   bnnep_kernels(avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
   bnnep_kernels(neon)

@@ -19,7 +19,7 @@ const struct cpu_kernels *bnnep_runnable_kernels(size_t i) {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
         __builtin_cpu_supports("avx512dq"))
         runnable[count++] = &bnnep_kernels_avx512;
-    if (__builtin_cpu_supports("avx2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
         runnable[count++] = &bnnep_kernels_avx2;
 #elif defined(__aarch64__)
     runnable[count++] = &bnnep_kernels_neon;

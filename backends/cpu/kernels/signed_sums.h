@@ -34,37 +34,52 @@ size_t TABLES(const ELEMENT *x, size_t inputs, size_t bytes, void *tables) {
 
 /* The signed sum of group g that a word of weights asks for. */
 static inline const VECTOR *ENTRY(const char *tables, size_t g, uint64_t word) {
-    /* the group's bits, moved to where they count entries */
-    const size_t at = GROUP * g,
-                 entry_bits = (at < 6 ? word << (6 - at) : word >> (at - 6)) & (ENTRIES - 1) * ENTRY_BYTES;
+    /* the group's bits, moved to where they count entries: rotated, which copies the word in the same instruction */
+    const size_t by = (GROUP * g + 58) % 64,
+                 entry_bits = (word >> by | word << (64 - by) % 64) & (ENTRIES - 1) * ENTRY_BYTES;
     return (const VECTOR *)(const void *)(tables + g * ENTRIES * ENTRY_BYTES + entry_bits);
 }
 
-/* Every other group is added up apart, so that two additions are under way at a time. The parts of an entry are read
- * one after the other: two entries' equal parts would lie in the same bank of the cache. */
+/* `some` rows side by side, so that as many additions are under way. The parts of an entry are read one after the
+ * other: two entries' equal parts would lie in the same bank of the cache. */
+static inline __attribute__((always_inline)) void ADD_ROWS(const uint64_t *words, size_t stride, size_t some,
+                                                           size_t groups, size_t parts, const char *tables,
+                                                           VECTOR *out) {
+    enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
+    uint64_t word[SUMS];
+    VECTOR sum[SUMS][PARTS];
+#pragma GCC unroll 8
+    for (size_t j = 0; j < some; j++) {
+        word[j] = words[j * stride];
+#pragma GCC unroll 8
+        for (size_t p = 0; p < parts; p++)
+            sum[j][p] = out[j * PARTS + p];
+    }
+#pragma GCC unroll 13
+    for (size_t g = 0; g < groups; g++)
+#pragma GCC unroll 8
+        for (size_t j = 0; j < some; j++)
+#pragma GCC unroll 8
+            for (size_t p = 0; p < parts; p++) {
+                sum[j][p] += ENTRY(tables, g, word[j])[p];
+                IN_ORDER(sum[j][p]);
+            }
+#pragma GCC unroll 8
+    for (size_t j = 0; j < some; j++)
+#pragma GCC unroll 8
+        for (size_t p = 0; p < parts; p++)
+            out[j * PARTS + p] = sum[j][p];
+}
+
 static inline __attribute__((always_inline)) void ADD_GROUPS(const uint64_t *words, size_t stride, size_t rows,
                                                              size_t groups, size_t parts, const char *tables,
                                                              VECTOR *out) {
     enum { PARTS = ENTRY_BYTES / VECTOR_BYTES };
-    for (size_t j = 0; j < rows; j++, words += stride, out += PARTS) {
-        const uint64_t word = *words;
-        VECTOR even[PARTS], odd[PARTS] = {{0}};
-        for (size_t p = 0; p < parts; p++)
-            even[p] = out[p];
-#pragma GCC unroll 8
-        for (size_t g = 0; g < groups; g += 2) {
-            for (size_t p = 0; p < parts; p++) {
-                even[p] += ENTRY(tables, g, word)[p];
-                IN_ORDER(even[p]);
-            }
-            for (size_t p = 0; p < parts && g + 1 < groups; p++) {
-                odd[p] += ENTRY(tables, g + 1, word)[p];
-                IN_ORDER(odd[p]);
-            }
-        }
-        for (size_t p = 0; p < parts; p++)
-            out[p] = even[p] + odd[p];
-    }
+    const size_t some = SUMS / parts;
+    for (; rows >= some; rows -= some, words += some * stride, out += some * PARTS)
+        ADD_ROWS(words, stride, some, groups, parts, tables, out);
+    for (; rows > 0; rows--, words += stride, out += PARTS)
+        ADD_ROWS(words, stride, 1, groups, parts, tables, out);
 }
 
 /* For 64, 32, 10, up to 5 and any number of inputs: where it is known, the loop over the groups is unrolled. */
@@ -102,6 +117,7 @@ void ADD_SIGNED(const uint64_t *words, size_t stride, size_t rows, size_t groups
 #undef VECTOR
 #undef TABLES
 #undef ENTRY
+#undef ADD_ROWS
 #undef ADD_GROUPS
 #undef ADD_PARTS
 #undef ADD_SIGNED
