@@ -37,6 +37,7 @@ struct cpu_connection {
     uint64_t *up;   /* [part][panel of the inner columns][rows][words]: the columns of a row, read by B a */
     uint64_t *down; /* [panel of the rows][columns][words]: the rows of a column, read by B^T a */
     float *alpha, *bias;
+    uint64_t changes; /* counts those of the signs of weights */
 };
 
 struct cpu_network {
@@ -55,9 +56,18 @@ struct real_tape {
     int32_t **place; /* [step]: argmax; convolutional networks */
 };
 
+/* Decays of a connection's momenta that have not been done yet; binary activations. */
+struct cpu_owed {
+    uint8_t *decays; /* [row][part][panel] */
+    bool known;      /* from the last update, which left no momentum beyond its threshold: */
+    float decay, threshold;
+    uint64_t changes;
+};
+
 struct cpu_learner {
     struct cpu_network *network;
-    float **momentum; /* [connection][rows][columns] */
+    float **momentum;      /* [connection][rows][columns] */
+    struct cpu_owed *owed; /* [connection] */
     struct real_tape tape;
 };
 
@@ -103,6 +113,29 @@ static inline uint64_t bnnep_cpu_turn(const struct cpu_kernels *kernels, float *
 static inline size_t bnnep_cpu_column(const struct cpu_connection *c, size_t canonical) {
     return canonical % c->positions * c->channels + canonical / c->positions;
 }
+
+/* And back. */
+static inline size_t bnnep_cpu_canonical(const struct cpu_connection *c, size_t column) {
+    return column % c->channels * c->positions + column / c->channels;
+}
+
+/* --- learner.c -------------------------------------------------------------------------------------------- */
+
+uint64_t bnnep_cpu_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+bnnep_status bnnep_cpu_learner_create(void *network, size_t max_batch, int32_t tape, void **out, char *why);
+void bnnep_cpu_learner_destroy(void *learner);
+bnnep_status bnnep_cpu_put_momentum(void *learner, size_t k, const float *momentum, char *why);
+bnnep_status bnnep_cpu_get_momentum(const void *learner, size_t k, float *momentum, char *why);
+/* Can momenta without contrast go without their decay in an update by this rule? Afterwards it is remembered. */
+bool bnnep_cpu_may_wait(const struct cpu_learner *learner, size_t k, const struct bnnep_rule *rule);
+void bnnep_cpu_remember(struct cpu_learner *learner, size_t k, const struct bnnep_rule *rule);
+
+static inline uint8_t *bnnep_cpu_owed(const struct cpu_connection *c, const struct cpu_owed *owed, size_t row,
+                                      size_t part, size_t panel) {
+    return owed->decays + (row * c->parts + part) * c->up_panels + panel;
+}
+
+/* --- helpers ---------------------------------------------------------------------------------------------- */
 
 /* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
 void bnnep_cpu_transpose(uint64_t *words);

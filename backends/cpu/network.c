@@ -204,6 +204,8 @@ static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *f
     struct cpu_network *net = handle;
     const struct bnnep_link *link = &net->model->links[k];
     struct cpu_connection *c = &net->connection[k];
+    if (from->bits || from->scale)
+        c->changes++;
     if (from->bits) {
         fill_up(c, from->bits);
         fill_down(c);
@@ -226,69 +228,6 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
         memcpy(to->scale, c->alpha, link->scales * sizeof(float));
     if (to->bias)
         memcpy(to->bias, c->bias, link->rows * sizeof(float));
-    return BNNEP_OK;
-}
-
-static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
-    uint64_t bytes = sizeof(struct cpu_learner) + bnnep_real_tape_bytes(model, max_batch, tape);
-    for (size_t k = 0; k < model->connections; k++)
-        bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
-    return bytes;
-}
-
-static void learner_destroy(void *handle) {
-    struct cpu_learner *learner = handle;
-    if (!learner)
-        return;
-    for (size_t k = 0; learner->momentum && k < learner->network->model->connections; k++)
-        free(learner->momentum[k]);
-    free(learner->momentum);
-    bnnep_real_tape_free(&learner->tape);
-    free(learner);
-}
-
-static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
-    struct cpu_network *net = network;
-    struct cpu_learner *learner = calloc(1, sizeof *learner);
-    if (!learner)
-        return no_memory(why);
-    learner->network = net;
-    learner->momentum = calloc(net->model->connections, sizeof *learner->momentum);
-    bool complete = learner->momentum != NULL;
-    for (size_t k = 0; complete && k < net->model->connections; k++) {
-        const struct bnnep_link *link = &net->model->links[k];
-        complete = (learner->momentum[k] = bnnep_cpu_alloc(link->rows * link->columns, sizeof(float))) != NULL;
-    }
-    if (complete && tape > 0)
-        complete = bnnep_real_tape_make(&learner->tape, net->model, max_batch, tape) == BNNEP_OK;
-    if (!complete) {
-        learner_destroy(learner);
-        return no_memory(why);
-    }
-    *out = learner;
-    return BNNEP_OK;
-}
-
-/* Momenta are in the order of `down`'s columns. */
-static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
-    (void)why;
-    struct cpu_learner *learner = handle;
-    const struct cpu_connection *c = &learner->network->connection[k];
-    for (size_t j = 0; j < c->rows; j++)
-        for (size_t canonical = 0; canonical < c->columns; canonical++)
-            learner->momentum[k][j * c->columns + bnnep_cpu_column(c, canonical)] =
-                momentum[j * c->columns + canonical];
-    return BNNEP_OK;
-}
-
-static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
-    (void)why;
-    const struct cpu_learner *learner = handle;
-    const struct cpu_connection *c = &learner->network->connection[k];
-    for (size_t j = 0; j < c->rows; j++)
-        for (size_t canonical = 0; canonical < c->columns; canonical++)
-            momentum[j * c->columns + canonical] =
-                learner->momentum[k][j * c->columns + bnnep_cpu_column(c, canonical)];
     return BNNEP_OK;
 }
 
@@ -347,7 +286,7 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .probe = probe,
     .network_bytes = network_bytes,
     .workspace_bytes = workspace_bytes,
-    .learner_bytes = learner_bytes,
+    .learner_bytes = bnnep_cpu_learner_bytes,
     .network_create = network_create,
     .network_destroy = network_destroy,
     .put = put,
@@ -358,10 +297,10 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .relax = relax,
     .put_state = put_state,
     .get_state = get_state,
-    .learner_create = learner_create,
-    .learner_destroy = learner_destroy,
-    .put_momentum = put_momentum,
-    .get_momentum = get_momentum,
+    .learner_create = bnnep_cpu_learner_create,
+    .learner_destroy = bnnep_cpu_learner_destroy,
+    .put_momentum = bnnep_cpu_put_momentum,
+    .get_momentum = bnnep_cpu_get_momentum,
     .backpropagate = bnnep_real_backpropagate,
     .learn = learn,
 };

@@ -21,6 +21,7 @@ struct update {
     struct binary_workspace *ws;
     size_t k; /* connection */
     struct bnnep_rule rule;
+    bool may_wait; /* momenta without contrast */
     bool learn_scale;
     atomic_uint_fast64_t flips;
 };
@@ -137,12 +138,27 @@ static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, s
     return turned;
 }
 
+/* Is there no more to this update of a panel than a decay that can wait? Some 1 in 50 panels stop waiting at a time. */
+static bool waits(const struct update *update, size_t row, const struct binary_events *list, uint8_t *owed) {
+    if (!update->may_wait || list->ups > 0 || list->downs > 0 || *owed >= 32 + row % 32)
+        return false;
+    ++*owed;
+    return true;
+}
+
 /* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and turns a panel of synapses by them. */
 static uint64_t turn_panel(struct update *update, size_t row, size_t part, size_t panel, const uint64_t *from,
                            const struct binary_events *list, struct binary_scratch *scratch) {
     const struct cpu_kernels *kernels = update->ws->network->kernels;
     const struct cpu_connection *c = connection_of(update);
     const size_t left = c->inner - panel * PANEL, outputs = left < PANEL ? left : PANEL;
+    const struct cpu_owed *owing = &update->learner->owed[update->k];
+    uint8_t *owed = bnnep_cpu_owed(c, owing, row, part, panel);
+    if (waits(update, row, list, owed))
+        return 0;
+    kernels->fade(update->learner->momentum[update->k] + row * c->columns + part * c->inner + panel * PANEL, outputs,
+                  owing->decay, *owed);
+    *owed = 0;
     kernels->counts(from, list->up, list->ups, list->down, list->downs, outputs, scratch->counts);
     kernels->take_contrast(scratch->counts, outputs, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
     return turn(update, row, part, panel * PANEL, outputs, scratch->contrast);
@@ -363,6 +379,8 @@ bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnne
     for (size_t k = 0; k < model->connections; k++) {
         struct update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};
         const struct bnnep_link *link = &model->links[k];
+        struct cpu_connection *c = &learner->network->connection[k];
+        update.may_wait = bnnep_cpu_may_wait(learner, k, &rules[k]);
         const bool convolution = bnnep_cpu_is_convolution(link);
         if (convolution && k > 0)
             bnnep_pool_run(ws->pool, ws->count, pad_sample, &update);
@@ -371,11 +389,15 @@ bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnne
         bnnep_pool_run(ws->pool, (link->rows + TASK_ROWS - 1) / TASK_ROWS, convolution ? update_channels : update_rows,
                        &update);
         flips[k] = atomic_load(&update.flips);
+        c->changes += flips[k];
+        bnnep_cpu_remember(learner, k, &rules[k]);
         for (size_t i = 0; learn_scale && i < link->scales; i++, dots += ws->max_batch) {
             double contrast = 0.0;
             for (size_t n = 0; n < ws->count; n++)
                 contrast += dots[n];
-            learner->network->connection[k].alpha[i] += rules[k].scale_gain * (float)contrast;
+            const float before = c->alpha[i];
+            c->alpha[i] += rules[k].scale_gain * (float)contrast;
+            c->changes += bnnep_sign(before) != bnnep_sign(c->alpha[i]);
         }
     }
     return BNNEP_OK;

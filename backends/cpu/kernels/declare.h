@@ -22,6 +22,7 @@ void KERNEL(add_outer)(const float *above, uint64_t samples, const float *below,
 void KERNEL(gather)(const float *factor, const uint32_t *from, size_t events, const float *map, float *G);
 uint64_t KERNEL(turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                       uint64_t signs);
+void KERNEL(fade)(float *momentum, size_t count, float decay, unsigned times);
 void KERNEL(counts)(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
                     size_t down_count, size_t outputs, int32_t *sums);
 void KERNEL(forward_of_sums)(size_t units, const int32_t *sums, float alpha, const float *bias, float *forward);

@@ -73,6 +73,9 @@ struct cpu_kernels {
     uint64_t (*turn)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, bool at_threshold,
                      uint64_t signs);
 
+    /* m *= decay, so many times, for momenta without contrast. */
+    void (*fade)(float *momentum, size_t count, float decay, unsigned times);
+
     /* --- binary activations --- */
     /* Neurons that switched on (ups) and off (downs): sums[i] += sum over ups of sign i of their vectors of `panel`,
      * [neuron][PANEL_WORDS], minus that over downs; i < outputs <= PANEL. outputs is rounded up to a multiple of 32. */

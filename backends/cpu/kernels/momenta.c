@@ -94,3 +94,18 @@ uint64_t KERNEL(turn)(float *restrict m, const float *restrict G, size_t count, 
     }
     return flips;
 }
+
+void KERNEL(fade)(float *m, size_t count, float decay, unsigned times) {
+    size_t i = 0;
+    for (; i + 64 <= count; i += 64) {
+        floats some[BLOCK];
+        __builtin_memcpy(some, m + i, sizeof some);
+        for (unsigned t = 0; t < times; t++)
+            for (size_t b = 0; b < BLOCK; b++)
+                some[b] *= decay;
+        __builtin_memcpy(m + i, some, sizeof some);
+    }
+    for (; i < count; i++)
+        for (unsigned t = 0; t < times; t++)
+            m[i] *= decay;
+}

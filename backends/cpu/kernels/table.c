@@ -24,6 +24,7 @@ const struct cpu_kernels KERNEL(kernels) = {
     .add_outer = KERNEL(add_outer),
     .gather = KERNEL(gather),
     .turn = KERNEL(turn),
+    .fade = KERNEL(fade),
     .counts = KERNEL(counts),
     .forward_of_sums = KERNEL(forward_of_sums),
     .add_feedback = KERNEL(add_feedback),
