@@ -139,7 +139,6 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
     enum { ARRAYS = 4, COUNT = 40 * 16 };
     const size_t units = (size_t)stream_between(stream, 1, 40);
     float *a[ARRAYS], *b[ARRAYS], moving[LANES], change_a[LANES] = {0}, change_b[LANES] = {0};
-    int32_t *place_a = memory(COUNT * sizeof *place_a), *place_b = memory(COUNT * sizeof *place_b);
     for (int i = 0; i < ARRAYS; i++) {
         a[i] = memory(COUNT * sizeof *a[i]);
         b[i] = memory(COUNT * sizeof *b[i]);
@@ -156,23 +155,52 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
     assert_memory_equal(change_a, change_b, sizeof change_a);
     generic()->scale_rows(a[1], 0.37f, a[2], units);
     kernels->scale_rows(b[1], 0.37f, b[2], units);
-    for (int32_t q = 0; q < 4; q++) {
-        generic()->pool(a[q % 2], q, units, a[2], a[2] + 40, a[3], place_a);
-        kernels->pool(b[q % 2], q, units, b[2], b[2] + 40, b[3], place_b);
-    }
-    generic()->unpool(a[3], place_a, 1, a[2], units, a[0]);
-    kernels->unpool(b[3], place_b, 1, b[2], units, b[0]);
-    assert_memory_equal(place_a, place_b, COUNT * sizeof *place_a);
     for (int i = 0; i < ARRAYS; i++) {
         assert_memory_equal(a[i], b[i], COUNT * sizeof *a[i]);
         free(a[i]), free(b[i]);
     }
-    free(place_a), free(place_b);
+}
+
+/* Pooling windows of up to 3 x 3 places in a map with more, ties among them, and back. */
+static void check_pooling(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { ROWS = 9, PLACES = 9, STRIDE = (ROWS + 1) * (int)LANES, ROW_STRIDE = 4 * STRIDE };
+    const size_t pool = (size_t)stream_between(stream, 1, 3), rows = (size_t)stream_between(stream, 1, ROWS);
+    const size_t places = pool * pool, count = rows * LANES;
+    float *sums = memory(3 * ROW_STRIDE * sizeof *sums), *value = memory(ROWS * LANES * sizeof *value);
+    float *unpooled = memory(PLACES * ROWS * LANES * sizeof *unpooled), alpha[ROWS], bias[ROWS];
+    int32_t *place = memory(ROWS * LANES * sizeof *place);
+    for (size_t v = 0; v < 3 * ROW_STRIDE; v++)
+        sums[v] = (float)stream_between(stream, -3, 3);
+    for (size_t o = 0; o < ROWS; o++) {
+        alpha[o] = number(stream);
+        bias[o] = number(stream);
+    }
+    kernels->pool(sums, pool, STRIDE, ROW_STRIDE, rows, alpha, bias, value, place);
+    kernels->unpool(value, place, (int32_t)places, alpha, rows, unpooled);
+    for (size_t v = 0; v < count; v++) {
+        const size_t o = v / LANES;
+        float best = -INFINITY;
+        int32_t at = -1;
+        for (size_t q = 0; q < places; q++) {
+            const float here = alpha[o] * sums[q / pool * ROW_STRIDE + q % pool * STRIDE + v] + bias[o];
+            if (here > best) {
+                best = here;
+                at = (int32_t)q;
+            }
+        }
+        assert_true(value[v] == best && place[v] == at);
+        for (size_t q = 0; q < places; q++)
+            assert_true(unpooled[q * count + v] == ((int32_t)q == at ? alpha[o] * best : 0.0f));
+    }
+    for (size_t v = count; v < ROWS * LANES; v++)
+        assert_true(value[v] == 0.0f && place[v] == 0);
+    free(sums), free(value), free(unpooled), free(place);
 }
 
 static void states(void **state) {
     (void)state;
     on_each(compare_states);
+    on_each(check_pooling);
 }
 
 static void compare_learning(const struct cpu_kernels *kernels, struct stream *stream) {

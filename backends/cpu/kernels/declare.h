@@ -14,9 +14,10 @@ void KERNEL(from_grid)(void *sums, size_t count, float steps);
 void KERNEL(move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,
                          const struct bnnep_grid *grid, const float *moving, float *change);
 void KERNEL(scale_rows)(float *value, float alpha, const float *bias, size_t rows);
-void KERNEL(pool)(const float *sums, int32_t q, size_t rows, const float *alpha, const float *bias, float *value,
-                  int32_t *place);
-void KERNEL(unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
+void KERNEL(pool)(const float *sums, size_t pool, size_t stride, size_t row_stride, size_t rows, const float *alpha,
+                  const float *bias, float *value, int32_t *place);
+void KERNEL(unpool)(const float *above, const int32_t *place, int32_t places, const float *alpha, size_t rows,
+                    float *value);
 uint64_t KERNEL(nonzero)(const float *x);
 void KERNEL(add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
 void KERNEL(gather)(const float *factor, const uint32_t *from, size_t events, const float *map, float *G);

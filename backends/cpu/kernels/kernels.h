@@ -56,11 +56,13 @@ struct cpu_kernels {
                         const struct bnnep_grid *grid, const float *moving, float *change);
     /* value <- alpha * value + bias */
     void (*scale_rows)(float *value, float alpha, const float *bias, size_t rows);
-    /* Place q of a pooling window: value and place take it where alpha * sums + bias is the largest so far. */
-    void (*pool)(const float *sums, int32_t q, size_t rows, const float *alpha, const float *bias, float *value,
-                 int32_t *place);
-    /* alpha * above where the place is q, 0 elsewhere. */
-    void (*unpool)(const float *above, const int32_t *place, int32_t q, const float *alpha, size_t rows, float *value);
+    /* Pooling windows of all rows: value and place take the largest alpha * sums + bias of pool x pool places, which
+     * are stride apart, or row_stride from one row to the next. */
+    void (*pool)(const float *sums, size_t pool, size_t stride, size_t row_stride, size_t rows, const float *alpha,
+                 const float *bias, float *value, int32_t *place);
+    /* value [places][rows][LANES]: alpha * above where the place is this one, 0 elsewhere. */
+    void (*unpool)(const float *above, const int32_t *place, int32_t places, const float *alpha, size_t rows,
+                   float *value);
 
     /* --- learning --- */
     /* Bit n: x[n] is not 0; n < 64. */

@@ -44,24 +44,38 @@ void KERNEL(scale_rows)(float *restrict value, float alpha, const float *restric
             value[j * LANES + l] = bnnep_forward(alpha, value[j * LANES + l], bias[j]);
 }
 
-void KERNEL(pool)(const float *restrict sums, int32_t q, size_t rows, const float *restrict alpha,
-                  const float *restrict bias, float *restrict value, int32_t *restrict place) {
+typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t whole __attribute__((vector_size(VECTOR_BYTES)));
+enum { WIDTH = VECTOR_BYTES / 4 };
+
+void KERNEL(pool)(const float *sums, size_t pool, size_t stride, size_t row_stride, size_t rows, const float *alpha,
+                  const float *bias, float *value, int32_t *place) {
     for (size_t o = 0; o < rows; o++)
-        for (size_t l = 0; l < LANES; l++) {
-            const size_t v = o * LANES + l;
-            const float here = bnnep_forward(alpha[o], sums[v], bias[o]);
-            const bool better = q == 0 || here > value[v]; /* the first maximum */
-            value[v] = better ? here : value[v];
-            place[v] = better ? q : place[v];
+        for (size_t l = 0; l < LANES; l += WIDTH) {
+            const float *from = sums + o * LANES + l;
+            floats best = {0};
+            whole at = {0};
+            for (int32_t q = 0, y = 0; y < (int32_t)pool; y++)
+                for (size_t x = 0; x < pool; x++, q++) {
+                    const floats sum = *(const floats *)(const void *)(from + (size_t)y * row_stride + x * stride);
+                    const floats here = alpha[o] * sum + bias[o];
+                    const whole better = q == 0 ? ~(whole){0} : here > best; /* the first maximum */
+                    best = (floats)(((whole)here & better) | ((whole)best & ~better));
+                    at = ((q - (whole){0}) & better) | (at & ~better);
+                }
+            *(floats *)(void *)(value + o * LANES + l) = best;
+            *(whole *)(void *)(place + o * LANES + l) = at;
         }
 }
 
-void KERNEL(unpool)(const float *restrict above, const int32_t *restrict place, int32_t q, const float *restrict alpha,
-                    size_t rows, float *restrict value) {
+void KERNEL(unpool)(const float *above, const int32_t *place, int32_t places, const float *alpha, size_t rows,
+                    float *value) {
     for (size_t o = 0; o < rows; o++)
-        for (size_t l = 0; l < LANES; l++) {
+        for (size_t l = 0; l < LANES; l += WIDTH) {
             const size_t v = o * LANES + l;
-            const float a = alpha[o] * above[v];
-            value[v] = place[v] == q ? a : 0.0f;
+            const whole a = (whole)(alpha[o] * *(const floats *)(const void *)(above + v));
+            const whole at = *(const whole *)(const void *)(place + v);
+            for (int32_t q = 0; q < places; q++)
+                *(whole *)(void *)(value + (size_t)q * rows * LANES + v) = a & (at == q);
         }
 }

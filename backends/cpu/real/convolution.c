@@ -75,12 +75,12 @@ void bnnep_real_convolve(const struct cpu_network *net, size_t k, const float *b
                          struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
+    const size_t width = link->to.width * link->pool, pixel = link->rows * LANES;
     for (size_t u = 0, y = 0; y < link->to.height; y++) {
         sum_windows(net, k, y, below, scratch);
         for (size_t x = 0; x < link->to.width; x++, u++)
-            for (size_t q = 0; q < link->pool * link->pool; q++)
-                net->kernels->pool(sums_at(link, x, q, scratch->sums), (int32_t)q, link->rows, c->alpha, c->bias,
-                                   value + u * link->rows * LANES, place + u * link->rows * LANES);
+            net->kernels->pool(sums_at(link, x, 0, scratch->sums), link->pool, pixel, width * pixel, link->rows,
+                               c->alpha, c->bias, value + u * pixel, place + u * pixel);
     }
 }
 
@@ -129,14 +129,15 @@ void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *
     const size_t F = link->pool, rows = link->rows;
     const float *factor = factors(net, k, scratch);
     memset(value, 0, link->in * LANES * sizeof *value);
-    for (size_t y = 0; y < link->to.height * F; y++)
-        for (size_t x = 0; x < link->to.width * F; x++)
+    for (size_t y = 0, unit = 0; y < link->to.height; y++)
+        for (size_t x = 0; x < link->to.width; x++, unit += rows)
             for (size_t o = 0; o < rows; o += 64) {
-                const size_t unit = (y / F * link->to.width + x / F) * rows + o, some = least(64, rows - o);
-                net->kernels->unpool(above + unit * LANES, place + unit * LANES, (int32_t)(y % F * F + x % F),
-                                     factor + o, some, scratch->unpooled);
-                const size_t groups = bnnep_real_tables(net, scratch->unpooled, some, scratch);
-                scatter(net, k, y, x, o, groups, value, scratch);
+                const size_t some = least(64, rows - o), at = (unit + o) * LANES;
+                net->kernels->unpool(above + at, place + at, (int32_t)(F * F), factor + o, some, scratch->unpooled);
+                for (size_t q = 0; q < F * F; q++) {
+                    const size_t groups = bnnep_real_tables(net, scratch->unpooled + q * some * LANES, some, scratch);
+                    scatter(net, k, y * F + q / F, x * F + q % F, o, groups, value, scratch);
+                }
             }
     bnnep_real_finish_sums(net, value, link->in * LANES);
 }

@@ -46,7 +46,7 @@ struct real_scratch {
     /* convolutional networks */
     int32_t *pooled;         /* [units of all layers][LANES]: argmax of this step */
     float *sums;             /* [a row of pooling windows][channel][LANES] */
-    float *unpooled;         /* [64 channels][LANES] */
+    float *unpooled;         /* [place in a pooling window][64 channels][LANES] */
     float *share;            /* [channels]: of the largest alpha; on a grid */
     struct real_views views; /* [MOST_VIEWS][LANES][windows] */
 };

@@ -17,7 +17,7 @@ static size_t larger(size_t a, size_t b) {
 /* The largest sizes among the connections, from which the buffers follow. */
 struct extent {
     size_t units, scales;
-    size_t sums, padded, gradient, windows; /* of convolutions; 0 if there are none */
+    size_t sums, places, padded, gradient, windows; /* of convolutions; 0 if there are none */
 };
 
 static struct extent extent_of(const struct bnnep_model *model) {
@@ -28,6 +28,7 @@ static struct extent extent_of(const struct bnnep_model *model) {
         if (!bnnep_cpu_is_convolution(link))
             continue;
         e.sums = larger(e.sums, bnnep_real_sums(link));
+        e.places = larger(e.places, link->pool * link->pool);
         e.padded = larger(e.padded, bnnep_real_padded(link));
         e.gradient = larger(e.gradient, link->rows * link->kernel * bnnep_real_kernel_row(link));
         e.windows = larger(e.windows, link->to.height * link->to.width);
@@ -45,7 +46,7 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
     const uint64_t a_thread =
         TABLE_BYTES + ((LEARN_SAMPLES + LEARN_ROWS) * LEARN_COLUMNS + LEARN_ROWS * LEARN_SAMPLES) * sizeof(float) +
         e.units * LANES * (3 * sizeof(float) + places) +
-        (model->convolutional ? e.sums + (64 + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float) +
+        (model->convolutional ? e.sums + (64 * e.places + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float) +
         (model->grid.steps != 0.0f ? 64 * LANES * sizeof(int32_t) + e.scales * sizeof(float) : 0);
     return sizeof(struct real_workspace) + lanes * a_lane +
            (MAPS * lanes * e.padded + 64 + e.gradient) * sizeof(float) +
@@ -78,7 +79,7 @@ static bool scratch_make(struct real_scratch *s, const struct extent *e, const s
     if (model->convolutional) {
         s->pooled = bnnep_cpu_alloc(e->units * LANES, sizeof(int32_t));
         s->sums = bnnep_cpu_alloc(e->sums, sizeof(float));
-        s->unpooled = bnnep_cpu_alloc(64 * LANES, sizeof(float));
+        s->unpooled = bnnep_cpu_alloc(e->places * 64 * LANES, sizeof(float));
         s->views.factor = bnnep_cpu_alloc(MOST_VIEWS * LANES * e->windows + 1, sizeof(float));
         s->views.from = bnnep_cpu_alloc(MOST_VIEWS * LANES * e->windows + 1, sizeof(uint32_t));
         complete = complete && s->pooled && s->sums && s->unpooled && s->views.factor && s->views.from;
