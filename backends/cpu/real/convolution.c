@@ -71,12 +71,13 @@ static const float *sums_at(const struct bnnep_link *link, size_t window, size_t
     return sums + (q / link->pool * width + window * link->pool + q % link->pool) * link->rows * LANES;
 }
 
-void bnnep_real_convolve(const struct cpu_network *net, size_t k, const float *below, float *value, int32_t *place,
-                         struct real_scratch *scratch) {
+void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
+                         float *value, int32_t *place, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t width = link->to.width * link->pool, pixel = link->rows * LANES;
-    for (size_t u = 0, y = 0; y < link->to.height; y++) {
+    const size_t first = bnnep_real_first(part, link->to.height), beyond = bnnep_real_beyond(part, link->to.height);
+    for (size_t u = first * link->to.width, y = first; y < beyond; y++) {
         sum_windows(net, k, y, below, scratch);
         for (size_t x = 0; x < link->to.width; x++, u++)
             net->kernels->pool(sums_at(link, x, 0, scratch->sums), link->pool, pixel, width * pixel, link->rows,
@@ -98,18 +99,23 @@ void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float
     }
 }
 
-/* Adds what one position of the unpooled map sends down; its tables hold output channels o ... */
-static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o, size_t groups, float *value,
-                    const struct real_scratch *scratch) {
+/* Channels first ... first + some - 1 of the map below take what one position of the unpooled map sends down; its
+ * tables hold output channels o ... */
+struct receivers {
+    size_t first, some;
+};
+
+static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o, size_t groups,
+                    struct receivers to, float *value, const struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
-    const size_t K = link->kernel, C = link->from.channels, P = link->padding;
-    const uint64_t *words = bnnep_cpu_down_word(c, o);
+    const size_t K = link->kernel, C = link->from.channels, P = link->padding, W = link->from.width;
+    const uint64_t *words = bnnep_cpu_down_word(c, o) + to.first;
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
-            if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < link->from.width)
-                bnnep_real_add_signed(net, words + (row * K + column) * C, C, groups, scratch,
-                                      value + ((y + row - P) * link->from.width + x + column - P) * C * LANES);
+            if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < W)
+                bnnep_real_add_signed(net, words + (row * K + column) * C, to.some, groups, scratch,
+                                      value + (((y + row - P) * W + x + column - P) * C + to.first) * LANES);
 }
 
 /* What the output channels multiply their activations with, before the sum. */
@@ -123,12 +129,17 @@ static const float *factors(const struct cpu_network *net, size_t k, struct real
     return scratch->share;
 }
 
-void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
-                          float *value, struct real_scratch *scratch) {
+void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
+                              const int32_t *place, float *value, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
-    const size_t F = link->pool, rows = link->rows;
+    const size_t F = link->pool, rows = link->rows, C = link->from.channels, pixels = link->in / C;
     const float *factor = factors(net, k, scratch);
-    memset(value, 0, link->in * LANES * sizeof *value);
+    const size_t first = bnnep_real_first(part, C);
+    const struct receivers to = {first, bnnep_real_beyond(part, C) - first};
+    if (to.some == 0)
+        return;
+    for (size_t pixel = 0; pixel < pixels; pixel++)
+        memset(value + (pixel * C + first) * LANES, 0, to.some * LANES * sizeof *value);
     for (size_t y = 0, unit = 0; y < link->to.height; y++)
         for (size_t x = 0; x < link->to.width; x++, unit += rows)
             for (size_t o = 0; o < rows; o += 64) {
@@ -136,10 +147,11 @@ void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *
                 net->kernels->unpool(above + at, place + at, (int32_t)(F * F), factor + o, some, scratch->unpooled);
                 for (size_t q = 0; q < F * F; q++) {
                     const size_t groups = bnnep_real_tables(net, scratch->unpooled + q * some * LANES, some, scratch);
-                    scatter(net, k, y * F + q / F, x * F + q % F, o, groups, value, scratch);
+                    scatter(net, k, y * F + q / F, x * F + q % F, o, groups, to, value, scratch);
                 }
             }
-    bnnep_real_finish_sums(net, value, link->in * LANES);
+    for (size_t pixel = 0; pixel < pixels; pixel++)
+        bnnep_real_finish_sums(net, value + (pixel * C + first) * LANES, to.some * LANES);
 }
 
 void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map) {

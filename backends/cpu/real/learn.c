@@ -66,10 +66,10 @@ static const float *pull_of_tile(struct update *update, enum bnnep_slot slot, si
         update->k == 0 ? ws->input + tile * link->in * LANES : bnnep_real_state(ws, slot, tile, update->k - 1);
     float *value = scratch->forward;
     if (bnnep_cpu_is_convolution(link)) {
-        bnnep_real_convolve(ws->network, update->k, below, value, scratch->pooled, scratch);
+        bnnep_real_convolve(ws->network, update->k, WHOLE, below, value, scratch->pooled, scratch);
         return value;
     }
-    bnnep_real_up(ws->network, update->k, below, value, scratch);
+    bnnep_real_up(ws->network, update->k, WHOLE, below, value, scratch);
     for (size_t v = 0; v < link->out * LANES; v++)
         value[v] *= c->alpha[0];
     return value;

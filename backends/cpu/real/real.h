@@ -38,6 +38,7 @@ struct real_scratch {
     void *tables;              /* TABLE_BYTES */
     size_t bytes;              /* of a table's entry in use: fewer where lanes have settled */
     int32_t *whole;            /* [64 inputs][LANES]: in steps of the grid, if there is one */
+    float change[LANES];       /* largest change of each sample's states in this step, as far as this thread saw */
     float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
     float *gradient;           /* the same: of the loss, in back-propagation */
     float *above;              /* [LEARN_ROWS][LEARN_SAMPLES] */
@@ -51,24 +52,61 @@ struct real_scratch {
     struct real_views views; /* [MOST_VIEWS][LANES][windows] */
 };
 
+/* Two samples that have changed places. */
+struct real_exchange {
+    size_t sample, with;
+};
+
 struct real_workspace {
     const struct cpu_network *network;
     struct pool *pool;
     unsigned threads;
-    size_t count, tiles;         /* samples staged, tiles of them */
-    size_t units;                /* of layers 1 ... L together */
-    size_t *offset;              /* [layer index]: units of the layers before */
-    float *input;                /* [tile][in][LANES] */
-    float *target;               /* [tile][out][LANES] */
-    float *drive;                /* [tile][units of layer 1][LANES]: fwd_0(x) */
-    float *state[BNNEP_SLOTS];   /* [tile][units][LANES] */
-    float *delta;                /* [tile][units][LANES]: change of state from the free to the nudged phase */
-    double *dot[BNNEP_SLOTS];    /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
-    int32_t *place[BNNEP_SLOTS]; /* [tile][units][LANES]: argmax of the last step; convolutional networks */
+    size_t count, tiles;            /* samples staged, tiles of them */
+    size_t units;                   /* of layers 1 ... L together */
+    size_t *offset;                 /* [layer index]: units of the layers before */
+    float *input;                   /* [tile][in][LANES] */
+    float *target;                  /* [tile][out][LANES] */
+    float *drive;                   /* [tile][units of layer 1][LANES]: fwd_0(x) */
+    float *state[BNNEP_SLOTS];      /* [tile][units][LANES] */
+    float *delta;                   /* [tile][units][LANES]: change of state from the free to the nudged phase */
+    double *dot[BNNEP_SLOTS];       /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
+    int32_t *place[BNNEP_SLOTS];    /* [tile][units][LANES]: argmax of the last step; convolutional networks */
+    struct real_exchange *exchange; /* [tile][MOST_EXCHANGES] */
     float *maps;     /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
     float *gradient; /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
     struct real_scratch *scratch; /* [threads] */
 };
+
+/* The exchanges that a tile can take part in: each sample begins once, and half a tile is packed once. */
+#define MOST_EXCHANGES (LANES + LANES / 2)
+
+/* What lanes.c keeps of samples of a batch on their way through a phase. */
+struct real_lanes {
+    struct real_workspace *ws;
+    enum bnnep_slot slot;
+    size_t next, end;    /* samples that have not begun */
+    size_t tile;         /* what is under way */
+    size_t in_use;       /* lanes */
+    bool half;           /* the lanes in use are in the first half */
+    float moving[LANES]; /* 1: in use */
+    int32_t steps[LANES];
+    struct real_exchange *exchange; /* those that were made, [exchanges] */
+    size_t exchanges;
+};
+
+/* Part `index` of `count` equal ones, of the rows of a result; done one after the other or by several threads. */
+struct real_part {
+    size_t index, count;
+};
+#define WHOLE ((struct real_part){0, 1})
+
+static inline size_t bnnep_real_first(struct real_part part, size_t rows) {
+    return rows * part.index / part.count;
+}
+
+static inline size_t bnnep_real_beyond(struct real_part part, size_t rows) {
+    return rows * (part.index + 1) / part.count;
+}
 
 /* Where layer index k (layer k+1) of a tile begins in an array [tile][units][LANES]. */
 static inline size_t bnnep_real_at(const struct real_workspace *ws, size_t tile, size_t k) {
@@ -120,10 +158,10 @@ static inline void bnnep_real_finish_sums(const struct cpu_network *net, float *
 
 /* --- product.c: fully connected ----------------------------------------------------------------------------- */
 
-/* out [rows][LANES] = B_k below; out [columns][LANES] = B_k^T above. */
-void bnnep_real_up(const struct cpu_network *net, size_t k, const float *below, float *out,
+/* A part of out [rows][LANES] = B_k below; of out [columns][LANES] = B_k^T above. */
+void bnnep_real_up(const struct cpu_network *net, size_t k, struct real_part part, const float *below, float *out,
                    struct real_scratch *scratch);
-void bnnep_real_down(const struct cpu_network *net, size_t k, const float *above, float *out,
+void bnnep_real_down(const struct cpu_network *net, size_t k, struct real_part part, const float *above, float *out,
                      struct real_scratch *scratch);
 
 /* --- convolution.c ------------------------------------------------------------------------------------------ */
@@ -132,16 +170,16 @@ void bnnep_real_down(const struct cpu_network *net, size_t k, const float *above
 size_t bnnep_real_padded(const struct bnnep_link *link);
 /* Elements of scratch->sums that a convolution needs. */
 size_t bnnep_real_sums(const struct bnnep_link *link);
-/* fwd_k: below [in][LANES] -> value [out][LANES] and its argmax. */
-void bnnep_real_convolve(const struct cpu_network *net, size_t k, const float *below, float *value, int32_t *place,
-                         struct real_scratch *scratch);
+/* fwd_k: below [in][LANES] -> value [out][LANES] and its argmax, in a part of the rows of the map. */
+void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
+                         float *value, int32_t *place, struct real_scratch *scratch);
 /* The same without bias, read at the given places: the adjoint of the feedback. */
 void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *place,
                             float *value, struct real_scratch *scratch);
 /* fb_k, alpha included, or on a grid the channels' shares of the largest: above [out][LANES] -> value [in][LANES], from
- * the given places. */
-void bnnep_real_feed_back(const struct cpu_network *net, size_t k, const float *above, const int32_t *place,
-                          float *value, struct real_scratch *scratch);
+ * the given places. A part of the channels of the map below. */
+void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
+                              const int32_t *place, float *value, struct real_scratch *scratch);
 /* One lane of a map, with its padding. */
 void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map);
 /* Columns of a kernel's row, [column][channel], rounded up to 64s. */
@@ -152,13 +190,32 @@ size_t bnnep_real_view(const struct bnnep_link *link, size_t window, int32_t pla
 void bnnep_real_gather(const struct cpu_network *net, size_t k, const struct real_views *views, const float *maps,
                        float *G);
 
-/* --- relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
+/* --- lanes.c ------------------------------------------------------------------------------------------------ */
 
-/* fwd_k of a tile, bias included; in a convolution with the argmax in place. */
-void bnnep_real_forward(const struct real_workspace *ws, size_t k, const float *below, float *value, int32_t *place,
-                        struct real_scratch *scratch);
-/* From the states of a tile: fwd_k and fb_k of all connections but the first, and the argmax, into the scratch. In the
- * feedback of a fully connected layer alpha is missing, in that of a convolution on a grid the largest one. */
+/* Nothing is under way; the tile of the next sample is taken up where it lies. */
+void bnnep_real_begin_tile(struct real_lanes *lanes);
+/* Lanes not in use go to samples that have not begun. */
+void bnnep_real_refill(struct real_lanes *lanes);
+/* At most half of the lanes are in use, and none will be refilled. */
+void bnnep_real_pack(struct real_lanes *lanes);
+/* Every sample goes back to its place in the batch. */
+void bnnep_real_go_home(struct real_lanes *lanes);
+
+/* --- sums.c, relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
+
+/* A part of fwd_k of a tile, bias included; in a convolution with the argmax in place. */
+void bnnep_real_forward(const struct real_workspace *ws, size_t k, struct real_part part, const float *below,
+                        float *value, int32_t *place, struct real_scratch *scratch);
+/* A part of fb_k, from the argmax of fwd_k. In that of a fully connected layer alpha is missing, in that of a
+ * convolution on a grid the largest one. */
+void bnnep_real_feedback(const struct real_workspace *ws, size_t k, struct real_part part, const float *above,
+                         const int32_t *place, float *value, struct real_scratch *scratch);
+/* The same from the states of a tile into the arrays of a scratch, which may be another thread's. */
+void bnnep_real_forward_of(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k,
+                           struct real_part part, const struct real_scratch *to, struct real_scratch *scratch);
+void bnnep_real_feedback_of(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k,
+                            struct real_part part, const struct real_scratch *to, struct real_scratch *scratch);
+/* From the states of a tile: both of all connections but the first, and the argmax, into the scratch. */
 void bnnep_real_sums_of(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile,
                         struct real_scratch *scratch);
 /* What the feedback of connection k still has to be multiplied with. */

@@ -49,6 +49,7 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
         (model->convolutional ? e.sums + (64 * e.places + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float) +
         (model->grid.steps != 0.0f ? 64 * LANES * sizeof(int32_t) + e.scales * sizeof(float) : 0);
     return sizeof(struct real_workspace) + lanes * a_lane +
+           lanes / LANES * MOST_EXCHANGES * sizeof(struct real_exchange) +
            (MAPS * lanes * e.padded + 64 + e.gradient) * sizeof(float) +
            threads * (a_thread + sizeof(struct real_scratch)) + model->connections * sizeof(size_t);
 }
@@ -94,9 +95,9 @@ void bnnep_real_workspace_destroy(void *handle) {
     bnnep_pool_destroy(ws->pool);
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
         scratch_free(&ws->scratch[i]);
-    void *const parts[] = {ws->scratch,  ws->offset,   ws->input,    ws->target,  ws->drive,
-                           ws->delta,    ws->maps,     ws->gradient, ws->dot[0],  ws->dot[1],
-                           ws->state[0], ws->state[1], ws->place[0], ws->place[1]};
+    void *const parts[] = {ws->scratch,  ws->offset,   ws->input,    ws->target,   ws->drive,
+                           ws->delta,    ws->maps,     ws->gradient, ws->dot[0],   ws->dot[1],
+                           ws->state[0], ws->state[1], ws->place[0], ws->place[1], ws->exchange};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
     free(ws);
@@ -115,7 +116,9 @@ static bool fill(struct real_workspace *ws, size_t max_batch) {
     ws->drive = bnnep_cpu_alloc(lanes * model->links[0].out, sizeof(float));
     ws->delta = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
     ws->scratch = calloc(ws->threads, sizeof *ws->scratch);
-    bool complete = ws->pool && ws->offset && ws->input && ws->target && ws->drive && ws->delta && ws->scratch;
+    ws->exchange = calloc(tiles_of(max_batch), MOST_EXCHANGES * sizeof *ws->exchange);
+    bool complete =
+        ws->pool && ws->offset && ws->input && ws->target && ws->drive && ws->delta && ws->scratch && ws->exchange;
     for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
         ws->state[slot] = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
         ws->dot[slot] = bnnep_cpu_alloc(lanes * e.scales, sizeof(double));
@@ -217,7 +220,7 @@ static void stage_tile(void *arg, size_t tile, unsigned worker) {
     int32_t *place = ws->place[BNNEP_SLOT_FREE] ? ws->place[BNNEP_SLOT_FREE] + bnnep_real_at(ws, tile, 0) : NULL;
     if (place)
         memset(place, 0, ws->units * LANES * sizeof *place);
-    bnnep_real_forward(ws, 0, input, ws->drive + tile * first->out * LANES, place, &ws->scratch[worker]);
+    bnnep_real_forward(ws, 0, WHOLE, input, ws->drive + tile * first->out * LANES, place, &ws->scratch[worker]);
     const float start = bnnep_start(false, model->convolutional);
     float *state = bnnep_real_state(ws, BNNEP_SLOT_FREE, tile, 0);
     for (size_t v = 0; v < ws->units * LANES; v++)
