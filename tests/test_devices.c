@@ -46,7 +46,43 @@ static void two(void **state) {
     assert_refused(make("cuda:1x"), BNNEP_ERROR_ARGUMENT, "given '1x'");
 }
 
+/* All work goes to the network's device, whichever the thread had chosen. */
+static void second(void **state) {
+    (void)state;
+    const struct shape shape = {.connections = 2,
+                                .units = {5, 7, 3},
+                                .free_steps = 5,
+                                .nudged_steps = 2,
+                                .max_batch = 4,
+                                .learn_alpha = true,
+                                .gamma = 0.5,
+                                .threshold = 0.001};
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, 4, 5);
+    int32_t *labels = random_labels(&stream, 4, 3);
+    setenv("BNNEP_EMULATION_DEVICES", "2", 1);
+    struct net first = net_make(&shape, "cuda:0"), other = net_make(&shape, "cuda:1");
+    assert_ok(bnnep_train_batch(first.optimizer, x, labels, 4, NULL));
+    assert_ok(bnnep_train_batch(other.optimizer, x, labels, 4, NULL));
+    assert_same_network(&first, &other);
+    net_free(&first);
+    net_free(&other);
+    free(x);
+    free(labels);
+}
+
+/* A GPU for which there is no code. */
+static void old(void **state) {
+    (void)state;
+    setenv("BNNEP_EMULATION_CAPABILITY", "61", 1);
+    assert_refused(make("cuda"), BNNEP_ERROR_BACKEND, "device 0 has compute capability 6.1, and this module needs 7.5");
+    assert_ok(make("auto"));
+    setenv("BNNEP_EMULATION_CAPABILITY", "75", 1);
+    assert_ok(make("cuda"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(none), cmocka_unit_test(two)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(none), cmocka_unit_test(two), cmocka_unit_test(second),
+                                       cmocka_unit_test(old)};
     return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
 }

@@ -109,13 +109,13 @@ static __global__ void turn_kernels(shape l, synapses w, turning t, const term *
 static __global__ void move_biases(shape l, float *bias, float gain, const term *terms, int count, reading above,
                                    int samples) {
     const size_t j = blockIdx.x;
-    const int values = samples * l.units;
+    const size_t values = static_cast<size_t>(samples) * l.units;
     double sum = 0.0;
     for (int c = 0; c < count; c++)
-        for (int v = static_cast<int>(threadIdx.x); v < values; v += threads_in_block)
-            sum += static_cast<double>(terms[c].weight) *
-                   static_cast<double>(activation(
-                       above, terms[c].above[static_cast<size_t>(v / l.units) * l.out + j * l.units + v % l.units]));
+        for (size_t v = threadIdx.x; v < values; v += threads_in_block)
+            sum +=
+                static_cast<double>(terms[c].weight) *
+                static_cast<double>(activation(above, terms[c].above[v / l.units * l.out + j * l.units + v % l.units]));
     sum = sum_of_block(sum);
     if (threadIdx.x == 0)
         bias[j] += gain * static_cast<float>(sum);
@@ -147,10 +147,10 @@ static __global__ void move_scales(shape l, float *alpha, float gain, const doub
 }
 
 /* a_{k+1} . W_k a_k of each sample, nudged minus free; in a convolution with the bias, pooled anew. */
-static void contrast_scales(learner &learner, workspace &ws, int k) {
+static void contrast_scales(workspace &ws, int k) {
     const shape &l = ws.at(k).s;
     const size_t dots = ws.count * l.scales;
-    check(cudaMemsetAsync(learner.dots, 0, dots * sizeof(double), ws.work), "clearing");
+    check(cudaMemsetAsync(ws.dots, 0, dots * sizeof(double), ws.work), "clearing");
     for (bnnep_slot slot : {BNNEP_SLOT_NUDGED, BNNEP_SLOT_FREE}) {
         if (k > 0 && ws.net.binary())
             activate(ws, slot, k - 1);
@@ -159,7 +159,7 @@ static void contrast_scales(learner &learner, workspace &ws, int k) {
             forward(ws, k, below, t.samples, l.convolution, nullptr, ws.scratch + t.first * l.out, nullptr);
         });
         launch_blocks(ws.work, dots, dim3(threads_in_block), dot_samples, l, ws.state[slot][k], ws.scratch,
-                      reading_of(ws.net, false), slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0, learner.dots);
+                      reading_of(ws.net, false), slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0, ws.dots);
     }
 }
 
@@ -194,20 +194,21 @@ void learn(learner &learner, workspace &ws, const bnnep_rule *rules, bool learn_
     const size_t L = ws.net.connections.size();
     const int samples = static_cast<int>(ws.count);
     std::vector<unsigned long long> counted(L);
+    std::vector<std::vector<term>> terms(L);
+    const until_idle end(ws.work); /* which copies from and to them */
     check(cudaMemsetAsync(learner.flips, 0, L * sizeof *learner.flips, ws.work), "clearing");
     for (int k = 0; k <= ws.net.top(); k++) {
         const connection &c = ws.at(k);
         size_t biased = 0;
-        const std::vector<term> terms =
-            learner.remembered.room > 0 ? tape_terms(learner, ws, k, biased) : contrast_terms(ws, k, biased);
-        copy(learner.terms, terms.data(), terms.size(), cudaMemcpyHostToDevice, ws.work);
+        terms[k] = learner.remembered.room > 0 ? tape_terms(learner, ws, k, biased) : contrast_terms(ws, k, biased);
+        copy<term>(learner.terms, terms[k].data(), terms[k].size(), cudaMemcpyHostToDevice, ws.work);
         if (learn_scale)
-            contrast_scales(learner, ws, k);
-        turn_all(learner, ws, k, rules[k], static_cast<int>(terms.size()));
+            contrast_scales(ws, k);
+        turn_all(learner, ws, k, rules[k], static_cast<int>(terms[k].size()));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s, c.w.bias, rules[k].bias_gain,
                       learner.terms, static_cast<int>(biased), reading_of(ws.net, false), samples);
         if (learn_scale)
-            launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, learner.dots, samples);
+            launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, ws.dots, samples);
     }
     copy<unsigned long long>(counted.data(), learner.flips, L, cudaMemcpyDeviceToHost, ws.work);
     ws.work.wait();

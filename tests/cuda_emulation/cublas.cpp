@@ -4,15 +4,28 @@
 #include "cublas_v2.h"
 
 const char *cublasGetStatusString(cublasStatus_t status) {
-    return status == CUBLAS_STATUS_SUCCESS ? "no error" : "not supported by the emulation";
+    switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+        return "success";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+        return "the resource allocation failed";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+        return "the GPU program failed to execute";
+    default:
+        return "not supported by the emulation";
+    }
 }
 
 cublasStatus_t cublasCreate(cublasHandle_t *made) {
+    emulation::outside_of_captures();
+    if (emulation::fails())
+        return CUBLAS_STATUS_ALLOC_FAILED;
     *made = new cublasContext{nullptr};
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasDestroy(cublasHandle_t handle) {
+    emulation::outside_of_captures(); /* it waits for the whole device */
     delete handle;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -49,7 +62,7 @@ static void multiply(bool transposed, int m, int n, int k, const In *a, size_t l
 }
 
 static cublasStatus_t queued(cudaError_t status) {
-    return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+    return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 template <typename Value>

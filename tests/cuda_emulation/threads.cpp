@@ -102,7 +102,7 @@ static void live() {
 static fibre &new_fibre() {
     fibres.push_back(std::make_unique<fibre>());
     fibre &f = *fibres.back();
-    f.stack = std::make_unique<char[]>(stack_bytes);
+    f.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
     f.begun = f.waiting = false;
     getcontext(&f.beginning);
     f.beginning.uc_stack.ss_sp = f.stack.get();
