@@ -69,11 +69,11 @@ static __global__ void turn_matrix(shape l, synapses w, turning t, const term *t
         for (int first = 0; first < samples; first += side) {
             const size_t n = static_cast<size_t>(first) + ty;
             const bool staged = first + ty < samples;
-            high[ty][tx] = staged && j0 + tx < l.rows
-                               ? terms[c].weight * activation(above, terms[c].above[n * l.rows + j0 + tx])
-                               : 0.0f;
-            low[ty][tx] =
-                staged && i0 + tx < l.columns ? activation(below, terms[c].below[n * l.columns + i0 + tx]) : 0.0f;
+            high[ty][tx] = static_cast<Sum>(
+                staged && j0 + tx < l.rows ? terms[c].weight * activation(above, terms[c].above[n * l.rows + j0 + tx])
+                                           : 0.0f);
+            low[ty][tx] = static_cast<Sum>(
+                staged && i0 + tx < l.columns ? activation(below, terms[c].below[n * l.columns + i0 + tx]) : 0.0f);
             __syncthreads();
             for (int s = 0; s < side; s++)
                 sum += high[s][ty] * low[s][tx];
@@ -179,15 +179,14 @@ static void turn_all(learner &learner, workspace &ws, int k, const bnnep_rule &r
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
     const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;
+    /* binary activations are multiplied as integers, with the network's input exactly in double */
+    const auto matrix = !ws.net.binary() ? turn_matrix<float> : k == 0 ? turn_matrix<double> : turn_matrix<int>;
     if (c.s.convolution)
         launch(ws.work, static_cast<size_t>(c.s.rows) * c.s.columns, turn_kernels, c.s, c.w, t, learner.terms, terms,
                above, below, samples);
-    else if (ws.net.binary()) /* exact */
-        launch_blocks(ws.work, across * down, dim3(side, side), turn_matrix<double>, c.s, c.w, t, learner.terms, terms,
-                      above, below, samples);
     else
-        launch_blocks(ws.work, across * down, dim3(side, side), turn_matrix<float>, c.s, c.w, t, learner.terms, terms,
-                      above, below, samples);
+        launch_blocks(ws.work, across * down, dim3(side, side), matrix, c.s, c.w, t, learner.terms, terms, above, below,
+                      samples);
 }
 
 void learn(learner &learner, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips) {
