@@ -49,7 +49,7 @@ if [ -n "$pack" ]; then
     cp "$here/bench/compare.sh" "$here/bench/peer.py" "$pack/bench/"
     cp -r "$here/examples/data" "$pack/examples/"
     # the libraries that the programs were linked with, but for those of the system itself and what lies there already
-    ldd "$build/libbnnep-cuda.so" "$build/tests/test_golden" "$build/bench/bnnep-bench" | awk '$2 == "=>" { print $3 }' |
+    ldd "$build/libbnnep-cuda.so" "$pack"/build/cuda/tests/* "$build/bench/bnnep-bench" | awk '$2 == "=>" { print $3 }' |
         sort -u | grep -vF "$build/" | grep -vE '/(libc|libm|libpthread|libdl|librt)\.so' | xargs -I '{}' cp -L '{}' "$pack/build/cuda/"
     : >"$pack/packed"
     echo "packed: $pack"
