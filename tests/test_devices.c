@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the cuda backend says of devices that are not there, here with none and with two emulated ones. */
+/* What the cuda backend says of devices that are not there or too old, here with none and with two emulated ones; that
+ * it keeps to the one it was given; and that a phase on it can be cancelled. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,6 +72,46 @@ static void second(void **state) {
     free(labels);
 }
 
+static int32_t stop_after(void *user, const bnnep_progress *progress) {
+    int *asked = user;
+    return progress->event == BNNEP_EVENT_STEP && --*asked < 0;
+}
+
+/* Who may cancel is asked as a phase goes on; a batch that was cancelled has changed nothing. */
+static void cancelled(void **state) {
+    (void)state;
+    enum { SAMPLES = 4, STEPS = 60 };
+    const struct shape shape = {.connections = 2,
+                                .units = {5, 7, 3},
+                                .free_steps = STEPS,
+                                .nudged_steps = 2,
+                                .max_batch = SAMPLES,
+                                .gamma = 0.5,
+                                .threshold = 0.001,
+                                .settle_tolerance = -1.0f};
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, SAMPLES, 5);
+    int32_t *labels = random_labels(&stream, SAMPLES, 3);
+    bnnep_dataset_options options = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *data;
+    options.channels = 5;
+    assert_ok(bnnep_dataset_from_memory(&options, x, labels, SAMPLES, &data));
+    struct net stopped = net_make(&shape, "cuda"), whole = net_make(&shape, "cuda");
+    for (int asked = 0; asked < STEPS / 8; asked++) {
+        int left = asked;
+        assert_refused(bnnep_train_epoch(stopped.optimizer, data, SAMPLES, stop_after, &left, NULL), BNNEP_CANCELLED,
+                       "cancelled");
+    }
+    assert_ok(bnnep_train_epoch(stopped.optimizer, data, SAMPLES, NULL, NULL, NULL));
+    assert_ok(bnnep_train_epoch(whole.optimizer, data, SAMPLES, NULL, NULL, NULL));
+    assert_same_network(&stopped, &whole);
+    net_free(&stopped);
+    net_free(&whole);
+    bnnep_dataset_free(data);
+    free(x);
+    free(labels);
+}
+
 /* A GPU for which there is no code. */
 static void old(void **state) {
     (void)state;
@@ -83,6 +124,6 @@ static void old(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(none), cmocka_unit_test(two), cmocka_unit_test(second),
-                                       cmocka_unit_test(old)};
+                                       cmocka_unit_test(cancelled), cmocka_unit_test(old)};
     return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
 }
