@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What the cuda backend says of devices that are not there or too old, here with none and with two emulated ones; that
- * it keeps to the one it was given; and that a phase on it can be cancelled. */
+ * it keeps to the one it was given; that a phase on it can be cancelled, and that threads do not get in each other's
+ * way.
+ */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +115,62 @@ static void cancelled(void **state) {
     free(labels);
 }
 
+enum { THREADS = 4, INPUTS = 30 };
+
+struct job {
+    pthread_t thread;
+    const bnnep_network *network;
+    const float *x;
+    float scores[INPUTS * 3];
+    bnnep_status status;
+};
+
+/* Makes and frees workspaces, and captures steps for two sizes of batches in each. */
+static void *predict(void *arg) {
+    struct job *job = arg;
+    bnnep_workspace_options options = BNNEP_WORKSPACE_OPTIONS_INIT;
+    options.max_batch = 4;
+    job->status = BNNEP_OK;
+    for (int i = 0; i < 5 && job->status == BNNEP_OK; i++) {
+        bnnep_workspace *ws;
+        job->status = bnnep_workspace_create(job->network, &options, &ws);
+        if (job->status == BNNEP_OK)
+            job->status = bnnep_predict(job->network, ws, job->x, INPUTS, BNNEP_READ_AVERAGE, job->scores, NULL);
+        bnnep_workspace_free(ws);
+    }
+    return NULL;
+}
+
+/* Several threads on one device: while one captures, none takes or frees memory. */
+static void threads(void **state) {
+    (void)state;
+    const struct shape shape = {.connections = 2,
+                                .units = {5, 7, 3},
+                                .free_steps = 9,
+                                .nudged_steps = 2,
+                                .max_batch = 4,
+                                .gamma = 0.5,
+                                .threshold = 0.001};
+    static struct job jobs[THREADS];
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, INPUTS, 5), wanted[INPUTS * 3];
+    struct net net = net_make(&shape, "cuda");
+    assert_ok(bnnep_predict(net.network, NULL, x, INPUTS, BNNEP_READ_AVERAGE, wanted, NULL));
+    for (int i = 0; i < THREADS; i++) {
+        jobs[i].network = net.network;
+        jobs[i].x = x;
+        assert_int_equal(pthread_create(&jobs[i].thread, NULL, predict, &jobs[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(jobs[i].thread, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(jobs[i].status, BNNEP_OK);
+        assert_memory_equal(jobs[i].scores, wanted, sizeof wanted);
+    }
+    free(x);
+    net_free(&net);
+}
+
 /* A GPU for which there is no code. */
 static void old(void **state) {
     (void)state;
@@ -123,7 +182,7 @@ static void old(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(none), cmocka_unit_test(two), cmocka_unit_test(second),
-                                       cmocka_unit_test(cancelled), cmocka_unit_test(old)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(none),      cmocka_unit_test(two),     cmocka_unit_test(second),
+                                       cmocka_unit_test(cancelled), cmocka_unit_test(threads), cmocka_unit_test(old)};
     return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
 }
