@@ -48,15 +48,18 @@ if [ -n "$pack" ]; then
     cp -r "$here/tests/golden" "$here/tests/run_on_gpu.sh" "$pack/tests/"
     cp "$here/bench/compare.sh" "$here/bench/peer.py" "$pack/bench/"
     cp -r "$here/examples/data" "$pack/examples/"
-    # the libraries that the programs were linked with, but for those of the system itself
-    ldd "$build/libbnnep-cuda.so" "$build/tests/test_golden" "$build/bench/bnnep-bench" | awk '$2 == "=>" { print $3 }' |
-        sort -u | grep -vE '/(libc|libm|libpthread|libdl|librt)\.so' | xargs -I '{}' cp -L '{}' "$pack/build/cuda/"
+    # the libraries that the programs were linked with, but for those of the system itself and what lies there already
+    ldd "$build/libbnnep-cuda.so" "$pack"/build/cuda/tests/* "$build/bench/bnnep-bench" | awk '$2 == "=>" { print $3 }' |
+        sort -u | grep -vF "$build/" | grep -vE '/(libc|libm|libpthread|libdl|librt)\.so' | xargs -I '{}' cp -L '{}' "$pack/build/cuda/"
     : >"$pack/packed"
     echo "packed: $pack"
     exit 0
 fi
 
-export BNNEP_BACKEND_PATH="$build" LD_LIBRARY_PATH="$build${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+export BNNEP_BACKEND_PATH="$build" BNNEP_TEST_BACKEND=cuda
+if [ -e "$here/packed" ]; then
+    export LD_LIBRARY_PATH="$build${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
+fi
 export BNNEP_DATA="${data:-$here/examples/data/mnist-sample}"
 passed=0
 failed=0
@@ -78,30 +81,34 @@ for name in conformance convolutions settle gradients checkpoint; do
 done
 check golden env
 if command -v compute-sanitizer >/dev/null; then
-    check golden compute-sanitizer --tool memcheck --error-exitcode 1
-    check golden compute-sanitizer --tool racecheck --error-exitcode 1
+    for tool in memcheck racecheck synccheck initcheck; do
+        check golden compute-sanitizer --tool "$tool" --error-exitcode 1
+    done
 else
-    echo "no compute-sanitizer here: memcheck and racecheck were not run"
+    echo "no compute-sanitizer here: memcheck, racecheck, synccheck and initcheck were not run"
 fi
 echo "$passed passed, $failed failed"
-[ "$failed" -eq 0 ] || exit 1
 
 python=${PYTHON:-$(command -v python3 || true)}
 if [ -n "$python" ] && "$python" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     BENCH=$build/bench/bnnep-bench PYTHON=$python BACKEND=cuda:0 DEVICE=cuda "$here/bench/compare.sh" --rounds "$rounds" \
         --data "$BNNEP_DATA" ${cifar10:+--cifar10 "$cifar10"}
-    exit
+else
+    echo "no PyTorch with CUDA here: the times stand alone"
+    for preset in mnist-fc1 mnist-fc1-bptt mnist-fc1-alpha mnist-fc2 mnist-fc2-bptt mnist-fc2-alpha mnist-conv \
+        mnist-conv-bptt mnist-conv-alpha mnist-fc1-bin mnist-fc1-bin-alpha mnist-fc2-bin mnist-fc2-bin-alpha \
+        mnist-conv-bin mnist-conv-bin-alpha cifar10-conv cifar10-conv-bptt cifar10-conv-alpha; do
+        case $preset in
+        cifar10-*)
+            [ -n "$cifar10" ] || continue
+            folder=$cifar10
+            ;;
+        *) folder=$BNNEP_DATA ;;
+        esac
+        "$build/bench/bnnep-bench" --preset "$preset" --backend cuda:0 --data "$folder"
+    done
 fi
-echo "no PyTorch with CUDA here: the times stand alone"
-for preset in mnist-fc1 mnist-fc1-bptt mnist-fc1-alpha mnist-fc2 mnist-fc2-bptt mnist-fc2-alpha mnist-conv \
-    mnist-conv-bptt mnist-conv-alpha mnist-fc1-bin mnist-fc1-bin-alpha mnist-fc2-bin mnist-fc2-bin-alpha mnist-conv-bin \
-    mnist-conv-bin-alpha cifar10-conv cifar10-conv-bptt cifar10-conv-alpha; do
-    case $preset in
-    cifar10-*)
-        [ -n "$cifar10" ] || continue
-        folder=$cifar10
-        ;;
-    *) folder=$BNNEP_DATA ;;
-    esac
-    "$build/bench/bnnep-bench" --preset "$preset" --backend cuda:0 --data "$folder"
-done
+[ "$failed" -eq 0 ] || {
+    echo "$failed of the tests above failed" >&2
+    exit 1
+}

@@ -66,7 +66,7 @@ float *net_memory(const struct net *net, size_t *count);
 #define assert_same_network(a, b) assert_same_network_at(a, b, __FILE__, __LINE__)
 void assert_same_network_at(const struct net *a, const struct net *b, const char *file, int line);
 
-/* The names of the backends that can be used here; returns how many there are. */
+/* The names of the backends that can be used here, or only the one that BNNEP_TEST_BACKEND says; returns how many. */
 enum { MOST_BACKENDS = 8 };
 size_t available_backends(const char *names[MOST_BACKENDS]);
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the cuda backend says of devices that are not there, here with none and with two emulated ones. */
+/* What the cuda backend says of devices that are not there or too old, here with none and with two emulated ones; that
+ * it keeps to the one it was given; that a phase on it can be cancelled, and that threads do not get in each other's
+ * way.
+ */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,7 +50,139 @@ static void two(void **state) {
     assert_refused(make("cuda:1x"), BNNEP_ERROR_ARGUMENT, "given '1x'");
 }
 
+/* All work goes to the network's device, whichever the thread had chosen. */
+static void second(void **state) {
+    (void)state;
+    const struct shape shape = {.connections = 2,
+                                .units = {5, 7, 3},
+                                .free_steps = 5,
+                                .nudged_steps = 2,
+                                .max_batch = 4,
+                                .learn_alpha = true,
+                                .gamma = 0.5,
+                                .threshold = 0.001};
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, 4, 5);
+    int32_t *labels = random_labels(&stream, 4, 3);
+    setenv("BNNEP_EMULATION_DEVICES", "2", 1);
+    struct net first = net_make(&shape, "cuda:0"), other = net_make(&shape, "cuda:1");
+    assert_ok(bnnep_train_batch(first.optimizer, x, labels, 4, NULL));
+    assert_ok(bnnep_train_batch(other.optimizer, x, labels, 4, NULL));
+    assert_same_network(&first, &other);
+    net_free(&first);
+    net_free(&other);
+    free(x);
+    free(labels);
+}
+
+static int32_t stop_after(void *user, const bnnep_progress *progress) {
+    int *asked = user;
+    return progress->event == BNNEP_EVENT_STEP && --*asked < 0;
+}
+
+/* Who may cancel is asked as a phase goes on; a batch that was cancelled has changed nothing. */
+static void cancelled(void **state) {
+    (void)state;
+    enum { SAMPLES = 4, STEPS = 60 };
+    const struct shape shape = {.connections = 2,
+                                .units = {5, 7, 3},
+                                .free_steps = STEPS,
+                                .nudged_steps = 2,
+                                .max_batch = SAMPLES,
+                                .gamma = 0.5,
+                                .threshold = 0.001,
+                                .settle_tolerance = -1.0f};
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, SAMPLES, 5);
+    int32_t *labels = random_labels(&stream, SAMPLES, 3);
+    bnnep_dataset_options options = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *data;
+    options.channels = 5;
+    assert_ok(bnnep_dataset_from_memory(&options, x, labels, SAMPLES, &data));
+    struct net stopped = net_make(&shape, "cuda"), whole = net_make(&shape, "cuda");
+    for (int asked = 0; asked < STEPS / 8; asked++) {
+        int left = asked;
+        assert_refused(bnnep_train_epoch(stopped.optimizer, data, SAMPLES, stop_after, &left, NULL), BNNEP_CANCELLED,
+                       "cancelled");
+    }
+    assert_ok(bnnep_train_epoch(stopped.optimizer, data, SAMPLES, NULL, NULL, NULL));
+    assert_ok(bnnep_train_epoch(whole.optimizer, data, SAMPLES, NULL, NULL, NULL));
+    assert_same_network(&stopped, &whole);
+    net_free(&stopped);
+    net_free(&whole);
+    bnnep_dataset_free(data);
+    free(x);
+    free(labels);
+}
+
+enum { THREADS = 4, INPUTS = 30 };
+
+struct job {
+    pthread_t thread;
+    const bnnep_network *network;
+    const float *x;
+    float scores[INPUTS * 3];
+    bnnep_status status;
+};
+
+/* Makes and frees workspaces, and captures steps for two sizes of batches in each. */
+static void *predict(void *arg) {
+    struct job *job = arg;
+    bnnep_workspace_options options = BNNEP_WORKSPACE_OPTIONS_INIT;
+    options.max_batch = 4;
+    job->status = BNNEP_OK;
+    for (int i = 0; i < 5 && job->status == BNNEP_OK; i++) {
+        bnnep_workspace *ws;
+        job->status = bnnep_workspace_create(job->network, &options, &ws);
+        if (job->status == BNNEP_OK)
+            job->status = bnnep_predict(job->network, ws, job->x, INPUTS, BNNEP_READ_AVERAGE, job->scores, NULL);
+        bnnep_workspace_free(ws);
+    }
+    return NULL;
+}
+
+/* Several threads on one device: while one captures, none takes or frees memory. */
+static void threads(void **state) {
+    (void)state;
+    const struct shape shape = {.connections = 2,
+                                .units = {5, 7, 3},
+                                .free_steps = 9,
+                                .nudged_steps = 2,
+                                .max_batch = 4,
+                                .gamma = 0.5,
+                                .threshold = 0.001};
+    static struct job jobs[THREADS];
+    struct stream stream = {2};
+    float *x = random_pixels(&stream, INPUTS, 5), wanted[INPUTS * 3];
+    struct net net = net_make(&shape, "cuda");
+    assert_ok(bnnep_predict(net.network, NULL, x, INPUTS, BNNEP_READ_AVERAGE, wanted, NULL));
+    for (int i = 0; i < THREADS; i++) {
+        jobs[i].network = net.network;
+        jobs[i].x = x;
+        assert_int_equal(pthread_create(&jobs[i].thread, NULL, predict, &jobs[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(jobs[i].thread, NULL);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(jobs[i].status, BNNEP_OK);
+        assert_memory_equal(jobs[i].scores, wanted, sizeof wanted);
+    }
+    free(x);
+    net_free(&net);
+}
+
+/* A GPU for which there is no code. */
+static void old(void **state) {
+    (void)state;
+    setenv("BNNEP_EMULATION_CAPABILITY", "61", 1);
+    assert_refused(make("cuda"), BNNEP_ERROR_BACKEND, "device 0 has compute capability 6.1, and this module needs 7.5");
+    assert_ok(make("auto"));
+    setenv("BNNEP_EMULATION_CAPABILITY", "75", 1);
+    assert_ok(make("cuda"));
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(none), cmocka_unit_test(two)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(none),      cmocka_unit_test(two),     cmocka_unit_test(second),
+                                       cmocka_unit_test(cancelled), cmocka_unit_test(threads), cmocka_unit_test(old)};
     return cmocka_run_group_tests_name("devices", tests, NULL, NULL);
 }

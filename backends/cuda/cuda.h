@@ -33,8 +33,8 @@ struct shape {
     int window; /* places of a pooling window: pool^2; 1 if fully connected */
     int kernel, padding, pool, from_height, from_width, to_height, to_width;
     /* Places in the order sample, unit, window. */
-    __host__ __device__ int places() const {
-        return units * window;
+    __host__ __device__ size_t places() const {
+        return static_cast<size_t>(units) * window;
     }
 };
 
@@ -67,8 +67,8 @@ struct network {
     }
     const bnnep_model *model;
     int device;
-    memory held;
     stream work;
+    memory held;
     std::vector<connection> connections;
 };
 
@@ -87,6 +87,7 @@ class product; /* library products of a workspace, product.cu */
 class graphs;  /* captured steps of a workspace, relax.cu */
 
 struct workspace {
+    /* Without products and graphs. */
     workspace(const network &net, size_t max_batch, purpose p);
     ~workspace();
     const connection &at(int k) const {
@@ -100,8 +101,8 @@ struct workspace {
     }
 
     const network &net;
-    memory held;
     stream work;
+    memory held;
     size_t count = 0, tile_size, room; /* samples staged; of a tile; of all tiles */
     float *x, *target;
     std::vector<float *> state[BNNEP_SLOTS];    /* [layer] */
@@ -111,6 +112,7 @@ struct workspace {
     void *patches, *sums;                       /* operand and result of a product, one tile */
     float *scratch;                             /* [room][units of the largest layer] */
     float *largest;                             /* [connection]: bnnep_largest of its alpha, on a grid */
+    double *dots;                               /* [sample][scales of any connection]: their gradient's terms */
     phase *control;
     uint8_t *running, *moved; /* [sample]: has not settled; changed by more than the tolerance in this step */
     uint32_t *steps;          /* [sample]: done in this phase */
@@ -143,7 +145,6 @@ struct learner {
     std::vector<float *> momentum; /* [connection][rows][columns] */
     unsigned long long *flips;     /* [connection] */
     term *terms;
-    double *dots; /* [sample][scales] */
     tape remembered;
 };
 
@@ -183,11 +184,12 @@ void sum_all(workspace &ws, bnnep_slot slot, const uint8_t *running);
  */
 
 void stage(workspace &ws, const float *x, const float *target, size_t count);
+void make_graphs(workspace &ws);
+void free_graphs(workspace &ws);
 bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done);
 void copy_slot(workspace &ws, bnnep_slot from, bnnep_slot to);
 /* ws.active of layer index k from the states of a slot. */
 void activate(workspace &ws, bnnep_slot slot, int k);
-void free_graphs(workspace &ws);
 
 /* --- learn.cu, tape.cu
  * ------------------------------------------------------------------------------------------------ */

@@ -33,6 +33,11 @@ on_device::~on_device() {
     cudaSetDevice(before);
 }
 
+std::mutex &making() {
+    static std::mutex mutex;
+    return mutex;
+}
+
 memory::~memory() {
     for (void *array : held)
         cudaFree(array);
@@ -44,12 +49,11 @@ void *memory::take_bytes(size_t bytes) {
         return nullptr;
     held.reserve(held.size() + 1);
     void *array = nullptr;
-    if (cudaMalloc(&array, bytes) != cudaSuccess) {
-        cudaGetLastError();
-        fail(BNNEP_ERROR_MEMORY, "the device has no %zu bytes left", bytes);
-    }
+    char what[64];
+    snprintf(what, sizeof what, "taking %zu bytes of the device", bytes);
+    check(cudaMalloc(&array, bytes), what);
     held.push_back(array);
-    check(cudaMemset(array, 0, bytes), "clearing memory");
+    check(cudaMemsetAsync(array, 0, bytes, on), "clearing memory");
     return array;
 }
 
@@ -65,6 +69,10 @@ stream::~stream() {
 
 void stream::wait() const {
     check(cudaStreamSynchronize(handle), "waiting for the device");
+}
+
+until_idle::~until_idle() {
+    cudaStreamSynchronize(work);
 }
 
 } // namespace bnnep_cuda

@@ -6,7 +6,9 @@
 #ifndef BNNEP_CUDA_DEVICE_H
 #define BNNEP_CUDA_DEVICE_H
 
+#include <climits>
 #include <cstdio>
+#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -50,32 +52,12 @@ class on_device {
     int before = 0;
 };
 
+/* Held while an object is made or freed and while a stream is captured: taking and freeing memory, and starting and
+ * stopping the library, may wait for the whole device, which would break off another thread's capture. */
+std::mutex &making();
+
 /* Does an object take its memory, or only count the bytes it would take? */
 enum class purpose { use, count };
-
-/* All the device memory of an object. */
-class memory {
-  public:
-    explicit memory(purpose p) : counting(p == purpose::count) {
-    }
-    ~memory();
-    memory(const memory &) = delete;
-    memory &operator=(const memory &) = delete;
-
-    /* An array of zeros; NULL while counting. */
-    template <typename T> T *take(size_t count) {
-        return static_cast<T *>(take_bytes(count * sizeof(T)));
-    }
-    uint64_t bytes() const {
-        return taken;
-    }
-
-  private:
-    void *take_bytes(size_t bytes);
-    bool counting;
-    uint64_t taken = 0;
-    std::vector<void *> held;
-};
 
 /* A queue of work of its own. */
 class stream {
@@ -94,6 +76,44 @@ class stream {
     cudaStream_t handle = nullptr;
 };
 
+/* Waits at the end of the block, whatever ends it: the stream's work reads and writes the host's memory. */
+class until_idle {
+  public:
+    explicit until_idle(const stream &work) : work(work) {
+    }
+    ~until_idle();
+    until_idle(const until_idle &) = delete;
+    until_idle &operator=(const until_idle &) = delete;
+
+  private:
+    const stream &work;
+};
+
+/* All the device memory of an object, cleared by a stream. */
+class memory {
+  public:
+    memory(purpose p, const stream &on) : counting(p == purpose::count), on(on) {
+    }
+    ~memory();
+    memory(const memory &) = delete;
+    memory &operator=(const memory &) = delete;
+
+    /* An array of zeros, for work of the same stream; NULL while counting. */
+    template <typename T> T *take(size_t count) {
+        return static_cast<T *>(take_bytes(count * sizeof(T)));
+    }
+    uint64_t bytes() const {
+        return taken;
+    }
+
+  private:
+    void *take_bytes(size_t bytes);
+    bool counting;
+    const stream &on;
+    uint64_t taken = 0;
+    std::vector<void *> held;
+};
+
 template <typename T> void copy(T *to, const T *from, size_t count, cudaMemcpyKind kind, cudaStream_t on) {
     check(cudaMemcpyAsync(to, from, count * sizeof(T), kind, on), "copying");
 }
@@ -104,6 +124,8 @@ template <typename... Wanted, typename... Given>
 void launch_blocks(cudaStream_t on, size_t blocks, dim3 threads, void (*kernel)(Wanted...), Given &&...arguments) {
     if (blocks == 0)
         return;
+    if (blocks > INT_MAX)
+        fail(BNNEP_ERROR_BACKEND, "%zu blocks are more than a device starts at once", blocks);
     cudaLaunchConfig_t how = {};
     how.gridDim = dim3(static_cast<unsigned>(blocks));
     how.blockDim = threads;

@@ -69,11 +69,11 @@ static __global__ void turn_matrix(shape l, synapses w, turning t, const term *t
         for (int first = 0; first < samples; first += side) {
             const size_t n = static_cast<size_t>(first) + ty;
             const bool staged = first + ty < samples;
-            high[ty][tx] = staged && j0 + tx < l.rows
-                               ? terms[c].weight * activation(above, terms[c].above[n * l.rows + j0 + tx])
-                               : 0.0f;
-            low[ty][tx] =
-                staged && i0 + tx < l.columns ? activation(below, terms[c].below[n * l.columns + i0 + tx]) : 0.0f;
+            high[ty][tx] = static_cast<Sum>(
+                staged && j0 + tx < l.rows ? terms[c].weight * activation(above, terms[c].above[n * l.rows + j0 + tx])
+                                           : 0.0f);
+            low[ty][tx] = static_cast<Sum>(
+                staged && i0 + tx < l.columns ? activation(below, terms[c].below[n * l.columns + i0 + tx]) : 0.0f);
             __syncthreads();
             for (int s = 0; s < side; s++)
                 sum += high[s][ty] * low[s][tx];
@@ -109,13 +109,13 @@ static __global__ void turn_kernels(shape l, synapses w, turning t, const term *
 static __global__ void move_biases(shape l, float *bias, float gain, const term *terms, int count, reading above,
                                    int samples) {
     const size_t j = blockIdx.x;
-    const int values = samples * l.units;
+    const size_t values = static_cast<size_t>(samples) * l.units;
     double sum = 0.0;
     for (int c = 0; c < count; c++)
-        for (int v = static_cast<int>(threadIdx.x); v < values; v += threads_in_block)
-            sum += static_cast<double>(terms[c].weight) *
-                   static_cast<double>(activation(
-                       above, terms[c].above[static_cast<size_t>(v / l.units) * l.out + j * l.units + v % l.units]));
+        for (size_t v = threadIdx.x; v < values; v += threads_in_block)
+            sum +=
+                static_cast<double>(terms[c].weight) *
+                static_cast<double>(activation(above, terms[c].above[v / l.units * l.out + j * l.units + v % l.units]));
     sum = sum_of_block(sum);
     if (threadIdx.x == 0)
         bias[j] += gain * static_cast<float>(sum);
@@ -147,10 +147,10 @@ static __global__ void move_scales(shape l, float *alpha, float gain, const doub
 }
 
 /* a_{k+1} . W_k a_k of each sample, nudged minus free; in a convolution with the bias, pooled anew. */
-static void contrast_scales(learner &learner, workspace &ws, int k) {
+static void contrast_scales(workspace &ws, int k) {
     const shape &l = ws.at(k).s;
     const size_t dots = ws.count * l.scales;
-    check(cudaMemsetAsync(learner.dots, 0, dots * sizeof(double), ws.work), "clearing");
+    check(cudaMemsetAsync(ws.dots, 0, dots * sizeof(double), ws.work), "clearing");
     for (bnnep_slot slot : {BNNEP_SLOT_NUDGED, BNNEP_SLOT_FREE}) {
         if (k > 0 && ws.net.binary())
             activate(ws, slot, k - 1);
@@ -159,7 +159,7 @@ static void contrast_scales(learner &learner, workspace &ws, int k) {
             forward(ws, k, below, t.samples, l.convolution, nullptr, ws.scratch + t.first * l.out, nullptr);
         });
         launch_blocks(ws.work, dots, dim3(threads_in_block), dot_samples, l, ws.state[slot][k], ws.scratch,
-                      reading_of(ws.net, false), slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0, learner.dots);
+                      reading_of(ws.net, false), slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0, ws.dots);
     }
 }
 
@@ -179,35 +179,35 @@ static void turn_all(learner &learner, workspace &ws, int k, const bnnep_rule &r
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
     const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;
+    /* binary activations are multiplied as integers, with the network's input exactly in double */
+    const auto matrix = !ws.net.binary() ? turn_matrix<float> : k == 0 ? turn_matrix<double> : turn_matrix<int>;
     if (c.s.convolution)
         launch(ws.work, static_cast<size_t>(c.s.rows) * c.s.columns, turn_kernels, c.s, c.w, t, learner.terms, terms,
                above, below, samples);
-    else if (ws.net.binary()) /* exact */
-        launch_blocks(ws.work, across * down, dim3(side, side), turn_matrix<double>, c.s, c.w, t, learner.terms, terms,
-                      above, below, samples);
     else
-        launch_blocks(ws.work, across * down, dim3(side, side), turn_matrix<float>, c.s, c.w, t, learner.terms, terms,
-                      above, below, samples);
+        launch_blocks(ws.work, across * down, dim3(side, side), matrix, c.s, c.w, t, learner.terms, terms, above, below,
+                      samples);
 }
 
 void learn(learner &learner, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips) {
     const size_t L = ws.net.connections.size();
     const int samples = static_cast<int>(ws.count);
     std::vector<unsigned long long> counted(L);
+    std::vector<std::vector<term>> terms(L);
+    const until_idle end(ws.work); /* which copies from and to them */
     check(cudaMemsetAsync(learner.flips, 0, L * sizeof *learner.flips, ws.work), "clearing");
     for (int k = 0; k <= ws.net.top(); k++) {
         const connection &c = ws.at(k);
         size_t biased = 0;
-        const std::vector<term> terms =
-            learner.remembered.room > 0 ? tape_terms(learner, ws, k, biased) : contrast_terms(ws, k, biased);
-        copy(learner.terms, terms.data(), terms.size(), cudaMemcpyHostToDevice, ws.work);
+        terms[k] = learner.remembered.room > 0 ? tape_terms(learner, ws, k, biased) : contrast_terms(ws, k, biased);
+        copy<term>(learner.terms, terms[k].data(), terms[k].size(), cudaMemcpyHostToDevice, ws.work);
         if (learn_scale)
-            contrast_scales(learner, ws, k);
-        turn_all(learner, ws, k, rules[k], static_cast<int>(terms.size()));
+            contrast_scales(ws, k);
+        turn_all(learner, ws, k, rules[k], static_cast<int>(terms[k].size()));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s, c.w.bias, rules[k].bias_gain,
                       learner.terms, static_cast<int>(biased), reading_of(ws.net, false), samples);
         if (learn_scale)
-            launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, learner.dots, samples);
+            launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, ws.dots, samples);
     }
     copy<unsigned long long>(counted.data(), learner.flips, L, cudaMemcpyDeviceToHost, ws.work);
     ws.work.wait();

@@ -2,10 +2,22 @@
 /* The CUDA backend's place in the table of backends: its functions with C's types, failures turned into statuses. */
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
 
 #include "backends/cuda/cuda.h"
 
 using namespace bnnep_cuda;
+
+/* A GPU that is older than the oldest that this was compiled for could only fail later. */
+static void check_capability(int device) {
+    constexpr int compiled_for[] = {__CUDA_ARCH_LIST__}; /* 10 * capability * 10, ascending */
+    int major = 0, minor = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device), "asking for its capability");
+    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device), "asking for its capability");
+    if (100 * major + 10 * minor < compiled_for[0])
+        fail(BNNEP_ERROR_BACKEND, "device %d has compute capability %d.%d, and this module needs %d.%d", device, major,
+             minor, compiled_for[0] / 100, compiled_for[0] / 10 % 10);
+}
 
 /* "" or "N", one of the devices that the driver has. */
 static int device_of(const char *text) {
@@ -20,6 +32,7 @@ static int device_of(const char *text) {
     if (device >= devices)
         fail(BNNEP_ERROR_BACKEND, "device %ld does not exist: there %s %d, counted from 0", device,
              devices == 1 ? "is" : "are", devices);
+    check_capability(static_cast<int>(device));
     return static_cast<int>(device);
 }
 
@@ -82,13 +95,31 @@ template <typename Function> static bnnep_status on(const network &net, char *wh
     });
 }
 
-/* Frees an object on its device. */
+/* The same for one that works on a stream. */
+template <typename Function>
+static bnnep_status on(const network &net, const stream &work, char *why, Function function) {
+    return on(net, why, [&] {
+        const until_idle end(work);
+        return function();
+    });
+}
+
+/* Makes an object by a function, on the network's device. */
+template <typename Function> static bnnep_status make(const network &net, void **out, char *why, Function function) {
+    return on(net, why, [&] {
+        const std::lock_guard<std::mutex> lock(making());
+        *out = function().release();
+        return BNNEP_OK;
+    });
+}
+
+/* Frees an object on its device, or, if that is lost, what the host has of it. */
 template <typename Object> static void destroy(const network &net, Object *object) {
     char why[BNNEP_WHY];
-    const int device = net.device;
-    guarded(why, [&] {
-        const on_device current(device);
-        delete object;
+    std::unique_ptr<Object> owned(object);
+    const std::lock_guard<std::mutex> lock(making());
+    on(net, why, [&] {
+        owned.reset();
         return BNNEP_OK;
     });
 }
@@ -97,6 +128,7 @@ static bnnep_status network_create(const bnnep_model *model, const char *device,
     return guarded(why, [&] {
         const int number = device_of(device);
         const on_device current(number);
+        const std::lock_guard<std::mutex> lock(making());
         *out = new network(model, number, purpose::use);
         return BNNEP_OK;
     });
@@ -108,14 +140,14 @@ static void network_destroy(void *handle) {
 }
 
 static bnnep_status put_parameters(void *handle, size_t k, const bnnep_parameters *from, char *why) {
-    return on(network_of(handle), why, [&] {
+    return on(network_of(handle), network_of(handle).work, why, [&] {
         put(network_of(handle), k, *from);
         return BNNEP_OK;
     });
 }
 
 static bnnep_status get_parameters(const void *handle, size_t k, const bnnep_parameters_out *to, char *why) {
-    return on(network_of(handle), why, [&] {
+    return on(network_of(handle), network_of(handle).work, why, [&] {
         get(network_of(handle), k, *to);
         return BNNEP_OK;
     });
@@ -125,9 +157,11 @@ static bnnep_status get_parameters(const void *handle, size_t k, const bnnep_par
  * ------------------------------------------------------------------------------------------------------- */
 
 static bnnep_status workspace_create(const void *net, size_t max_batch, int32_t, void **out, char *why) {
-    return on(network_of(net), why, [&] {
-        *out = new workspace(network_of(net), max_batch, purpose::use);
-        return BNNEP_OK;
+    return make(network_of(net), out, why, [&] {
+        auto made = std::make_unique<workspace>(network_of(net), max_batch, purpose::use);
+        make_products(*made);
+        make_graphs(*made);
+        return made;
     });
 }
 
@@ -138,7 +172,7 @@ static void workspace_destroy(void *handle) {
 
 static bnnep_status stage_batch(void *handle, const float *x, const float *target, size_t count, char *why) {
     workspace &ws = workspace_of(handle);
-    return on(ws.net, why, [&] {
+    return on(ws.net, ws.work, why, [&] {
         stage(ws, x, target, count);
         return BNNEP_OK;
     });
@@ -146,12 +180,12 @@ static bnnep_status stage_batch(void *handle, const float *x, const float *targe
 
 static bnnep_status relax_batch(void *handle, const bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
     workspace &ws = workspace_of(handle);
-    return on(ws.net, why, [&] { return relax(ws, *how, *done); });
+    return on(ws.net, ws.work, why, [&] { return relax(ws, *how, *done); });
 }
 
 static bnnep_status put_state(void *handle, bnnep_slot slot, size_t layer, const float *state, char *why) {
     workspace &ws = workspace_of(handle);
-    return on(ws.net, why, [&] {
+    return on(ws.net, ws.work, why, [&] {
         const size_t values = ws.count * ws.net.model->links[layer - 1].out;
         copy(ws.state[slot][layer - 1], state, values, cudaMemcpyHostToDevice, ws.work);
         ws.work.wait();
@@ -161,7 +195,7 @@ static bnnep_status put_state(void *handle, bnnep_slot slot, size_t layer, const
 
 static bnnep_status get_state(const void *handle, bnnep_slot slot, size_t layer, float *state, char *why) {
     workspace &ws = workspace_of(handle);
-    return on(ws.net, why, [&] {
+    return on(ws.net, ws.work, why, [&] {
         const size_t values = ws.count * ws.net.model->links[layer - 1].out;
         copy<float>(state, ws.state[slot][layer - 1], values, cudaMemcpyDeviceToHost, ws.work);
         ws.work.wait();
@@ -173,10 +207,8 @@ static bnnep_status get_state(const void *handle, bnnep_slot slot, size_t layer,
  * ----------------------------------------------------------------------------------------------------------- */
 
 static bnnep_status learner_create(void *net, size_t max_batch, int32_t tape, void **out, char *why) {
-    return on(network_of(net), why, [&] {
-        *out = new learner(network_of(net), max_batch, tape, purpose::use);
-        return BNNEP_OK;
-    });
+    return make(network_of(net), out, why,
+                [&] { return std::make_unique<learner>(network_of(net), max_batch, tape, purpose::use); });
 }
 
 static void learner_destroy(void *handle) {
@@ -190,7 +222,7 @@ static size_t weights(const network &net, size_t k) {
 
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
     learner &l = learner_of(handle);
-    return on(l.net, why, [&] {
+    return on(l.net, l.net.work, why, [&] {
         copy(l.momentum[k], momentum, weights(l.net, k), cudaMemcpyHostToDevice, l.net.work);
         l.net.work.wait();
         return BNNEP_OK;
@@ -199,7 +231,7 @@ static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, 
 
 static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
     learner &l = learner_of(handle);
-    return on(l.net, why, [&] {
+    return on(l.net, l.net.work, why, [&] {
         copy<float>(momentum, l.momentum[k], weights(l.net, k), cudaMemcpyDeviceToHost, l.net.work);
         l.net.work.wait();
         return BNNEP_OK;
@@ -208,7 +240,7 @@ static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, 
 
 static bnnep_status backpropagate_batch(void *handle, void *ws, int32_t steps, char *why) {
     learner &l = learner_of(handle);
-    return on(l.net, why, [&] {
+    return on(l.net, workspace_of(ws).work, why, [&] {
         backpropagate(l, workspace_of(ws), steps);
         return BNNEP_OK;
     });
@@ -217,7 +249,7 @@ static bnnep_status backpropagate_batch(void *handle, void *ws, int32_t steps, c
 static bnnep_status learn_batch(void *handle, void *ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips,
                                 char *why) {
     learner &l = learner_of(handle);
-    return on(l.net, why, [&] {
+    return on(l.net, workspace_of(ws).work, why, [&] {
         learn(l, workspace_of(ws), rules, learn_scale, flips);
         return BNNEP_OK;
     });

@@ -26,7 +26,8 @@ static shape shape_of(const bnnep_link &link) {
     return s;
 }
 
-network::network(const bnnep_model *model, int device, purpose p) : model(model), device(device), held(p), work(p) {
+network::network(const bnnep_model *model, int device, purpose p)
+    : model(model), device(device), work(p), held(p, work) {
     for (size_t k = 0; k < model->connections; k++) {
         connection c = {};
         c.s = shape_of(model->links[k]);
@@ -44,6 +45,8 @@ network::network(const bnnep_model *model, int device, purpose p) : model(model)
         c.w.bias = held.take<float>(rows);
         connections.push_back(c);
     }
+    if (p == purpose::use)
+        work.wait();
 }
 
 /* The copies of the signs, from the bits. */

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* A phase: time steps in captured graphs of a few, and a look after each graph at whether any sample still runs. */
+/*
+ * A phase: time steps in captured graphs of a few, one behind the other. While one runs the next is queued already, and
+ * the host looks whether the one before it left any sample running: the device never waits for the host. When all have
+ * settled, the graph that is queued changes nothing.
+ */
+#include <algorithm>
+
 #include "backends/cuda/cuda.h"
 #include "backends/rules.h"
 
 namespace bnnep_cuda {
 
-/* Steps between two looks. */
-static constexpr int steps_in_graph = 8;
+/* Steps between two looks: long enough to start the next graph in, short because up to twice as many are done in vain.
+ */
+static constexpr int steps_in_graph = 4;
 
 /* a = H(s - theta) of a layer, lines padded with zeros. */
 static __global__ void threshold_states(const float *state, int8_t *active, float theta, int units, size_t count) {
@@ -54,13 +61,13 @@ static __global__ void begin(phase *control, float beta, float tolerance, uint8_
     steps[n] = 0;
 }
 
-/* A sample of which nothing changed by more than the tolerance rests from here on. */
+/* A sample of which nothing changed by more than the tolerance rests from here on; none does if that is negative. */
 static __global__ void settle(phase *control, uint8_t *running, uint8_t *moved, uint32_t *steps, int samples) {
     const int n = static_cast<int>(thread_index());
     if (n >= samples || !running[n])
         return;
     steps[n]++;
-    if (!moved[n]) {
+    if (!moved[n] && control->tolerance >= 0.0f) {
         running[n] = 0;
         atomicSub(&control->running, 1);
     }
@@ -88,37 +95,85 @@ static void step(workspace &ws, bnnep_slot slot) {
     launch(ws.work, ws.count, settle, ws.control, ws.running, ws.moved, ws.steps, static_cast<int>(ws.count));
 }
 
-/* Captured steps, for one number of staged samples: they are built anew when that changes. */
-class graphs {
+/* How many samples still ran at a place in the stream, for the host to read once the device has come there. */
+class report {
   public:
-    ~graphs() {
-        clear();
+    report() {
+        check(cudaMallocHost(reinterpret_cast<void **>(&running), sizeof *running), "memory of the host");
+        const cudaError_t status = cudaEventCreateWithFlags(&there, cudaEventDisableTiming);
+        if (status != cudaSuccess)
+            cudaFreeHost(running);
+        check(status, "making an event");
     }
-    void run(workspace &ws, bnnep_slot slot, int steps) {
-        if (samples != ws.count) {
-            clear();
-            samples = ws.count;
-        }
-        cudaGraphExec_t &graph = made[slot][steps];
-        if (!graph)
-            graph = capture(ws, slot, steps);
-        check(cudaGraphLaunch(graph, ws.work), "starting steps");
+    ~report() {
+        cudaEventDestroy(there);
+        cudaFreeHost(running);
+    }
+    report(const report &) = delete;
+    report &operator=(const report &) = delete;
+
+    void ask(const workspace &ws) {
+        copy<int>(running, &ws.control->running, 1, cudaMemcpyDeviceToHost, ws.work);
+        check(cudaEventRecord(there, ws.work), "recording an event");
+    }
+    int answer() const {
+        check(cudaEventSynchronize(there), "waiting for steps");
+        return *running;
     }
 
   private:
-    static cudaGraphExec_t capture(workspace &ws, bnnep_slot slot, int steps) {
+    int *running = nullptr;
+    cudaEvent_t there = nullptr;
+};
+
+/* Captured steps, for one number of staged samples: they are built anew when that changes. */
+class graphs {
+  public:
+    graphs() = default;
+    ~graphs() {
+        clear();
+    }
+    graphs(const graphs &) = delete;
+    graphs &operator=(const graphs &) = delete;
+
+    /* All graphs that so many steps need, before any of them changes a state. */
+    void prepare(workspace &ws, bnnep_slot slot, int32_t steps) {
+        if (samples != ws.count)
+            clear();
+        samples = ws.count;
+        for (const int32_t some : {std::min(steps, steps_in_graph), steps % steps_in_graph})
+            if (some > 0 && !made[slot][some])
+                made[slot][some] = capture(ws, slot, some);
+    }
+    /* False if it was cancelled. Who may cancel is asked as the phase goes on, not while it is queued. */
+    bool run(const workspace &ws, const bnnep_relaxation &how) {
+        const bool looks = how.tolerance >= 0.0f || how.cancelled;
+        for (int32_t at = 0, n = 0; at < how.steps; at += steps_in_graph, n++) {
+            if (how.cancelled && how.cancelled(how.cancel_user))
+                return false;
+            check(cudaGraphLaunch(made[how.to][std::min(how.steps - at, steps_in_graph)], ws.work), "starting steps");
+            if (!looks)
+                continue;
+            reports[n % 2].ask(ws);
+            if (n > 0 && reports[(n - 1) % 2].answer() == 0)
+                break;
+        }
+        return true;
+    }
+
+  private:
+    static cudaGraphExec_t capture(workspace &ws, bnnep_slot slot, int32_t steps) {
+        const std::lock_guard<std::mutex> lock(making());
         cudaGraph_t graph = nullptr;
         cudaGraphExec_t made = nullptr;
-        /* The library loads code when it first sees a shape, which it must not do in a capture. These sums are those
-         * that the first step takes again. */
-        sum_all(ws, slot, ws.running);
         check(cudaStreamBeginCapture(ws.work, cudaStreamCaptureModeThreadLocal), "capturing steps");
         try {
-            for (int i = 0; i < steps; i++)
+            for (int32_t i = 0; i < steps; i++)
                 step(ws, slot);
         } catch (...) {
             cudaStreamEndCapture(ws.work, &graph);
             cudaGraphDestroy(graph);
+            cudaGetLastError();
             throw;
         }
         check(cudaStreamEndCapture(ws.work, &graph), "capturing steps");
@@ -137,40 +192,45 @@ class graphs {
     }
     size_t samples = 0;
     cudaGraphExec_t made[BNNEP_SLOTS][steps_in_graph + 1] = {};
+    report reports[2];
 };
+
+/* The runtime and the library load code when it is first used, in the library that for a shape, which must not happen
+ * in a capture: hence one step in which no sample runs. */
+void make_graphs(workspace &ws) {
+    ws.captured = new graphs;
+    ws.count = 1;
+    step(ws, BNNEP_SLOT_FREE);
+    ws.work.wait();
+    ws.count = 0;
+}
 
 void free_graphs(workspace &ws) {
     delete ws.captured;
 }
 
-bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done) {
-    const int samples = static_cast<int>(ws.count);
-    if (!ws.captured)
-        ws.captured = new graphs;
-    if (how.from != how.to)
-        copy_slot(ws, how.from, how.to);
-    for (int k = 0; ws.net.binary() && k <= ws.net.top(); k++)
-        activate(ws, how.to, k);
-    launch(ws.work, ws.count, begin, ws.control, how.beta, how.tolerance, ws.running, ws.moved, ws.steps, samples);
-    int running = samples;
-    for (int32_t at = 0; at < how.steps && running > 0; at += steps_in_graph) {
-        if (how.cancelled && how.cancelled(how.cancel_user)) {
-            ws.work.wait();
-            return BNNEP_CANCELLED;
-        }
-        ws.captured->run(ws, how.to, how.steps - at < steps_in_graph ? how.steps - at : steps_in_graph);
-        copy<int>(&running, &ws.control->running, 1, cudaMemcpyDeviceToHost, ws.work);
-        ws.work.wait();
-    }
+static void count_steps(workspace &ws, bnnep_relaxed &done) {
     copy<uint32_t>(ws.host_steps.data(), ws.steps, ws.count, cudaMemcpyDeviceToHost, ws.work);
     ws.work.wait();
     done.sample_steps = 0;
     done.most_steps = 0;
     for (size_t n = 0; n < ws.count; n++) {
         done.sample_steps += ws.host_steps[n];
-        done.most_steps = ws.host_steps[n] > done.most_steps ? ws.host_steps[n] : done.most_steps;
+        done.most_steps = std::max(done.most_steps, ws.host_steps[n]);
     }
-    return BNNEP_OK;
+}
+
+bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done) {
+    ws.captured->prepare(ws, how.to, how.steps);
+    if (how.from != how.to)
+        copy_slot(ws, how.from, how.to);
+    for (int k = 0; ws.net.binary() && k <= ws.net.top(); k++)
+        activate(ws, how.to, k);
+    launch(ws.work, ws.count, begin, ws.control, how.beta, how.tolerance, ws.running, ws.moved, ws.steps,
+           static_cast<int>(ws.count));
+    const bool whole = ws.captured->run(ws, how);
+    count_steps(ws, done);
+    return whole ? BNNEP_OK : BNNEP_CANCELLED;
 }
 
 } // namespace bnnep_cuda

@@ -8,15 +8,13 @@
 namespace bnnep_cuda {
 
 learner::learner(bnnep_cuda::network &net, size_t max_batch, int32_t tape, purpose p)
-    : net(net), held(p), remembered(net, max_batch, tape, held) {
-    size_t scales = 0;
-    for (const connection &c : net.connections) {
+    : net(net), held(p, net.work), remembered(net, max_batch, tape, held) {
+    for (const connection &c : net.connections)
         momentum.push_back(held.take<float>(static_cast<size_t>(c.s.rows) * c.s.columns));
-        scales = std::max(scales, static_cast<size_t>(c.s.scales));
-    }
     flips = held.take<unsigned long long>(net.connections.size());
     terms = held.take<term>(2 * std::max(1, tape));
-    dots = held.take<double>(max_batch * scales);
+    if (p == purpose::use)
+        net.work.wait();
 }
 
 /* Rows for whole tiles, since the gradients are operands of products. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory of a workspace, and a batch on its way in. */
 #include <algorithm>
+#include <climits>
 
 #include "backends/cuda/cuda.h"
 #include "backends/rules.h"
@@ -17,10 +18,9 @@ static size_t patch_bytes(const network &net) {
         const shape &l = net.connections[k].s;
         const size_t value = net.binary() && k > 0 ? sizeof(int8_t) : sizeof(float);
         if (net.on_grid())
-            most = std::max(
-                {most, static_cast<size_t>(l.places()) * l.padded_columns * sizeof(double), l.rows * sizeof(double)});
+            most = std::max({most, l.places() * l.padded_columns * sizeof(double), l.rows * sizeof(double)});
         else if (l.convolution)
-            most = std::max(most, static_cast<size_t>(l.places()) * l.padded_columns * value);
+            most = std::max(most, l.places() * l.padded_columns * value);
     }
     return most;
 }
@@ -29,15 +29,15 @@ static size_t patch_bytes(const network &net) {
 static size_t sums_of_sample(const network &net) {
     size_t most = 0;
     for (const connection &c : net.connections)
-        most = std::max({most, static_cast<size_t>(c.s.places()) * c.s.padded_rows,
-                         c.s.convolution ? 0 : static_cast<size_t>(c.s.padded_columns)});
+        most = std::max(
+            {most, c.s.places() * c.s.padded_rows, c.s.convolution ? 0 : static_cast<size_t>(c.s.padded_columns)});
     return most;
 }
 
-workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net), held(p), work(p) {
+workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net), work(p), held(p, work) {
     const bnnep_model &model = *net.model;
     const size_t L = model.connections;
-    size_t most_units = 0;
+    size_t most_units = 0, most_scales = 0;
     tile_size = std::min(max_batch, most_in_tile);
     room = (max_batch + tile_size - 1) / tile_size * tile_size;
     x = held.take<float>(room * model.links[0].in);
@@ -52,20 +52,24 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
         forward.push_back(held.take<float>(room * out));
         feedback.push_back(k + 1 < L ? held.take<float>(room * out) : nullptr);
         most_units = std::max(most_units, out);
+        most_scales = std::max(most_scales, model.links[k].scales);
+        if (tile_size * net.connections[k].s.places() > INT_MAX)
+            fail(BNNEP_ERROR_ARGUMENT, "connection %zu has more places than cuBLAS takes columns", k);
     }
     patches = held.take<uint8_t>(tile_size * patch_bytes(net));
     const size_t results = tile_size * sums_of_sample(net);
     sums = net.on_grid() ? static_cast<void *>(held.take<double>(results)) : held.take<float>(results);
     scratch = held.take<float>(room * most_units);
     largest = held.take<float>(L);
+    dots = held.take<double>(max_batch * most_scales);
     control = held.take<phase>(1);
     running = held.take<uint8_t>(max_batch);
     moved = held.take<uint8_t>(max_batch);
     steps = held.take<uint32_t>(max_batch);
-    if (p == purpose::count)
-        return;
-    host_steps.resize(max_batch);
-    make_products(*this);
+    if (p == purpose::use) {
+        host_steps.resize(max_batch);
+        work.wait();
+    }
 }
 
 workspace::~workspace() {
@@ -91,12 +95,11 @@ static __global__ void fill(float *values, float with, size_t count) {
         values[at] = with;
 }
 
-/* Takes a batch in; the drive of the input, fwd_0(x), is the same in all steps of both phases. */
-void stage(workspace &ws, const float *x, const float *target, size_t count) {
+static void take_batch(workspace &ws, const float *x, const float *target) {
     const bnnep_model &model = *ws.net.model;
     const float start = bnnep_start(ws.net.binary(), model.convolutional);
     const shape &first = ws.at(0).s;
-    ws.count = count;
+    const size_t count = ws.count;
     copy(ws.x, x, count * first.in, cudaMemcpyHostToDevice, ws.work);
     if (ws.net.on_grid())
         launch(ws.work, count * first.in, to_grid, model.grid, ws.x, count * first.in);
@@ -114,6 +117,18 @@ void stage(workspace &ws, const float *x, const float *target, size_t count) {
             check(cudaMemsetAsync(ws.place[BNNEP_SLOT_FREE][k], 0, values * sizeof(uint16_t), ws.work), "clearing");
     }
     ws.work.wait();
+}
+
+/* Takes a batch in; the drive of the input, fwd_0(x), is the same in all steps of both phases. */
+void stage(workspace &ws, const float *x, const float *target, size_t count) {
+    const size_t before = ws.count;
+    ws.count = count;
+    try {
+        take_batch(ws, x, target);
+    } catch (...) {
+        ws.count = before; /* so many states are asked for */
+        throw;
+    }
 }
 
 void copy_slot(workspace &ws, bnnep_slot from, bnnep_slot to) {

@@ -4,15 +4,28 @@
 #include "cublas_v2.h"
 
 const char *cublasGetStatusString(cublasStatus_t status) {
-    return status == CUBLAS_STATUS_SUCCESS ? "no error" : "not supported by the emulation";
+    switch (status) {
+    case CUBLAS_STATUS_SUCCESS:
+        return "success";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+        return "the resource allocation failed";
+    case CUBLAS_STATUS_EXECUTION_FAILED:
+        return "the GPU program failed to execute";
+    default:
+        return "not supported by the emulation";
+    }
 }
 
 cublasStatus_t cublasCreate(cublasHandle_t *made) {
+    emulation::outside_of_captures();
+    if (emulation::fails())
+        return CUBLAS_STATUS_ALLOC_FAILED;
     *made = new cublasContext{nullptr};
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasDestroy(cublasHandle_t handle) {
+    emulation::outside_of_captures(); /* it waits for the whole device */
     delete handle;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -49,7 +62,7 @@ static void multiply(bool transposed, int m, int n, int k, const In *a, size_t l
 }
 
 static cublasStatus_t queued(cudaError_t status) {
-    return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+    return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 template <typename Value>
@@ -77,12 +90,17 @@ cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t op_a, cublas
     return gemm(handle, op_a, op_b, m, n, k, *alpha, a, ld_a, b, ld_b, *beta, c, ld_c);
 }
 
+static bool aligned(const void *matrix) {
+    return reinterpret_cast<uintptr_t>(matrix) % 4 == 0;
+}
+
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                             const void *alpha, const void *a, cudaDataType type_a, int ld_a, const void *b,
                             cudaDataType type_b, int ld_b, const void *beta, void *c, cudaDataType type_c, int ld_c,
-                            cublasComputeType_t, cublasGemmAlgo_t) {
-    if (type_a != CUDA_R_8I || type_b != CUDA_R_8I || type_c != CUDA_R_32I || op_a != CUBLAS_OP_T ||
-        op_b != CUBLAS_OP_N || m % 4 || k % 4 || ld_a % 4 || ld_b % 4 || ld_c % 4)
+                            cublasComputeType_t compute, cublasGemmAlgo_t) {
+    if (compute != CUBLAS_COMPUTE_32I || !aligned(a) || !aligned(b) || !aligned(c) || type_a != CUDA_R_8I ||
+        type_b != CUDA_R_8I || type_c != CUDA_R_32I || op_a != CUBLAS_OP_T || op_b != CUBLAS_OP_N || m % 4 || k % 4 ||
+        ld_a % 4 || ld_b % 4 || ld_c % 4)
         return CUBLAS_STATUS_NOT_SUPPORTED;
     if (*static_cast<const int32_t *>(alpha) != 1 || *static_cast<const int32_t *>(beta) != 0 || m < 1 || n < 1 ||
         k < 1 || ld_a < k || ld_b < k || ld_c < m)

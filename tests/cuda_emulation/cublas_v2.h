@@ -9,6 +9,7 @@ enum cublasStatus_t {
     CUBLAS_STATUS_SUCCESS = 0,
     CUBLAS_STATUS_ALLOC_FAILED = 3,
     CUBLAS_STATUS_INVALID_VALUE = 7,
+    CUBLAS_STATUS_EXECUTION_FAILED = 13,
     CUBLAS_STATUS_NOT_SUPPORTED = 15
 };
 enum cublasOperation_t { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
@@ -32,7 +33,7 @@ cublasStatus_t cublasDgemm(cublasHandle_t handle, cublasOperation_t op_a, cublas
                            const double *alpha, const double *a, int ld_a, const double *b, int ld_b,
                            const double *beta, double *c, int ld_c);
 /* Refuses what the integer products of tensor cores do not take: other forms than transposed times not transposed,
- * m, k or lines that are no multiple of 4. */
+ * m, k, lines or addresses that are no multiple of 4. */
 cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m, int n, int k,
                             const void *alpha, const void *a, cudaDataType type_a, int ld_a, const void *b,
                             cudaDataType type_b, int ld_b, const void *beta, void *c, cudaDataType type_c, int ld_c,

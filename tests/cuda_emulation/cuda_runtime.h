@@ -53,22 +53,34 @@ enum cudaError_t {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorNoDevice = 100,
-    cudaErrorInvalidDevice = 101
+    cudaErrorInvalidDevice = 101,
+    cudaErrorInvalidResourceHandle = 400,
+    cudaErrorLaunchFailure = 719
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
-constexpr unsigned cudaStreamNonBlocking = 1;
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75, cudaDevAttrComputeCapabilityMinor = 76 };
+constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2;
+
+/* What a compiler for the oldest of the GPUs would say. */
+#define __CUDA_ARCH_LIST__ 750, 900
 
 namespace emulation {
 struct queue;
 struct tape;
-/* Does the work now, or keeps it for the graph that the stream is capturing. */
+struct mark;
+/* Keeps the work for the stream's next wait, or for the graph that the stream is capturing. */
 cudaError_t enqueue(queue *on, std::function<void()> work);
 /* Runs a kernel's threads, block by block. */
 void run(dim3 grid, dim3 block, const std::function<void()> &thread);
+/* Is this the call that BNNEP_EMULATION_FAIL picked? */
+bool fails();
+/* What may wait for the whole device must not be called while a stream is captured. */
+void outside_of_captures();
 } // namespace emulation
 
 using cudaStream_t = emulation::queue *;
+using cudaEvent_t = emulation::mark *;
 using cudaGraph_t = emulation::tape *;
 using cudaGraphExec_t = emulation::tape *;
 
@@ -83,8 +95,11 @@ cudaError_t cudaGetLastError();
 cudaError_t cudaGetDeviceCount(int *count);
 cudaError_t cudaGetDevice(int *device);
 cudaError_t cudaSetDevice(int device);
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device);
 cudaError_t cudaMalloc(void **array, size_t bytes);
 cudaError_t cudaFree(void *array);
+cudaError_t cudaMallocHost(void **array, size_t bytes);
+cudaError_t cudaFreeHost(void *array);
 cudaError_t cudaMemset(void *array, int value, size_t bytes);
 cudaError_t cudaMemsetAsync(void *array, int value, size_t bytes, cudaStream_t on);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t on);
@@ -93,6 +108,10 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *made, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *made, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t on);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long flags);

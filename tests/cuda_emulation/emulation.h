@@ -9,8 +9,17 @@
  * without it, if it wrote near the array, when the array is freed. A copy must name the memories it is between. A
  * thread that leaves a kernel while others wait at a barrier is a fault. Faults abort.
  *
- * Not seen here: host code that reads device memory directly, a missing wait for a stream (all work is done when it
- * is queued), and what only hardware has: warps, caches, several blocks at once.
+ * Streams are as lazy as the rules allow: work that is queued is done when the host waits for it, and no further than
+ * that, whatever other streams do. Copies read and write the host's memory then. A missing wait therefore shows as
+ * memory that was not written yet, or in AddressSanitizer as memory that is gone. New device memory is full of ones. A
+ * stream takes work only while its device is the thread's current one. Taking and freeing memory while any stream is
+ * captured is a fault.
+ *
+ * BNNEP_EMULATION_DEVICES is the number of devices (1), BNNEP_EMULATION_CAPABILITY what they can do (90).
+ * BNNEP_EMULATION_FAIL = n lets the n-th call fail, counted from when the variable was seen to change.
+ *
+ * Not seen here: host code that reads device memory directly, and what only hardware has: warps, caches, several
+ * blocks at once.
  */
 #ifndef BNNEP_EMULATION_H
 #define BNNEP_EMULATION_H

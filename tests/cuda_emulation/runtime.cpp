@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory, streams and graphs. */
 #include <cstdio>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "emulation.h"
@@ -15,18 +18,72 @@ struct tape {
 };
 
 struct queue {
-    tape *capturing = nullptr;
+    int device;
+    tape *capturing;
+    std::deque<std::function<void()>> waiting;
+    size_t done; /* pieces of work since the beginning */
 };
 
-/* One device, on which one thing happens at a time. */
+/* A place in a queue: after so many pieces of work. */
+struct mark {
+    queue *in;
+    size_t after;
+};
+
+/* All devices, on which one thing happens at a time. */
 static std::recursive_mutex device;
+static std::set<queue *> queues;
+static queue null_stream;
+static thread_local int current;
+
+static void work_off(queue &q, size_t until) {
+    while (q.done < until && !q.waiting.empty()) {
+        const std::function<void()> work = std::move(q.waiting.front());
+        q.waiting.pop_front();
+        q.done++;
+        work();
+    }
+}
+
+static void work_off(queue &q) {
+    work_off(q, q.done + q.waiting.size());
+}
+
+/* What waits for the whole device, or for nothing that is still under way. */
+static void work_off_all() {
+    for (queue *q : queues)
+        work_off(*q);
+    work_off(null_stream);
+}
+
+bool fails() {
+    static std::string seen;
+    static long left;
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    const char *text = getenv("BNNEP_EMULATION_FAIL");
+    if (seen != (text ? text : "")) {
+        seen = text ? text : "";
+        left = atol(seen.c_str());
+    }
+    return left > 0 && --left == 0;
+}
+
+void outside_of_captures() {
+    for (const queue *q : queues)
+        if (q->capturing)
+            fault("memory is taken or freed while a stream is captured");
+}
 
 cudaError_t enqueue(queue *on, std::function<void()> work) {
     const std::lock_guard<std::recursive_mutex> lock(device);
+    if (fails())
+        return cudaErrorLaunchFailure;
+    if (on && on->device != current)
+        return cudaErrorInvalidResourceHandle;
     if (on && on->capturing)
         on->capturing->work.push_back(std::move(work));
     else
-        work();
+        (on ? on : &null_stream)->waiting.push_back(std::move(work));
     return cudaSuccess;
 }
 
@@ -40,6 +97,7 @@ void fault(const char *what) {
 
 static constexpr size_t guard = sanitized ? 0 : 64; /* sanitizers have guards of their own */
 static constexpr unsigned char guard_byte = 0xA5;
+static constexpr size_t filled = 1 << 20; /* of a new array; more would take time */
 static std::map<const char *, size_t> arrays;
 
 static bool on_device(const void *from, size_t bytes) {
@@ -62,12 +120,14 @@ static void check_guards(const char *array, size_t bytes) {
 
 using namespace emulation;
 
-static int devices() {
-    const char *text = getenv("BNNEP_EMULATION_DEVICES");
-    return text ? atoi(text) : 1;
+static int number_from(const char *variable, int otherwise) {
+    const char *text = getenv(variable);
+    return text ? atoi(text) : otherwise;
 }
 
-static thread_local int current;
+static int devices() {
+    return number_from("BNNEP_EMULATION_DEVICES", 1);
+}
 
 const char *cudaGetErrorString(cudaError_t status) {
     switch (status) {
@@ -79,6 +139,10 @@ const char *cudaGetErrorString(cudaError_t status) {
         return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
         return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+        return "invalid resource handle";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
     default:
         return "invalid argument";
     }
@@ -105,13 +169,21 @@ cudaError_t cudaSetDevice(int device) {
     return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
+    const int capability = number_from("BNNEP_EMULATION_CAPABILITY", 90);
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;
+    return cudaSuccess;
+}
+
 cudaError_t cudaMalloc(void **array, size_t bytes) {
     const std::lock_guard<std::recursive_mutex> lock(device);
-    char *whole = static_cast<char *>(malloc(bytes + 2 * guard));
+    outside_of_captures();
+    char *whole = fails() ? nullptr : static_cast<char *>(malloc(bytes + 2 * guard));
     if (!whole)
         return cudaErrorMemoryAllocation;
     *array = whole + guard;
     memset(whole, guard_byte, guard);
+    memset(whole + guard, 0xFF, std::min(bytes, filled));
     memset(whole + guard + bytes, guard_byte, guard);
     arrays[whole + guard] = bytes;
     return cudaSuccess;
@@ -121,12 +193,29 @@ cudaError_t cudaFree(void *array) {
     const std::lock_guard<std::recursive_mutex> lock(device);
     if (!array)
         return cudaSuccess;
+    outside_of_captures();
+    work_off_all();
     const auto found = arrays.find(static_cast<char *>(array));
     if (found == arrays.end())
         return cudaErrorInvalidValue;
     check_guards(found->first, found->second);
     arrays.erase(found);
     free(static_cast<char *>(array) - guard);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **array, size_t bytes) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    outside_of_captures();
+    *array = fails() ? nullptr : malloc(bytes);
+    return *array ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaFreeHost(void *array) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    outside_of_captures();
+    work_off_all();
+    free(array);
     return cudaSuccess;
 }
 
@@ -163,31 +252,76 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
  */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *made, unsigned) {
-    *made = new queue;
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    if (fails())
+        return cudaErrorMemoryAllocation;
+    *made = new queue{current, nullptr, {}, 0};
+    queues.insert(*made);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    work_off(*stream);
+    queues.erase(stream);
     delete stream;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    return stream && stream->capturing ? cudaErrorInvalidValue : cudaSuccess;
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    if (stream && stream->capturing)
+        return cudaErrorInvalidValue;
+    work_off(stream ? *stream : null_stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *made, unsigned) {
+    if (fails())
+        return cudaErrorMemoryAllocation;
+    *made = new mark{nullptr, 0};
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t on) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    if (fails())
+        return cudaErrorLaunchFailure;
+    event->in = on ? on : &null_stream;
+    event->after = event->in->done + event->in->waiting.size();
+    return event->in->capturing ? cudaErrorInvalidValue : cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    if (event->in)
+        work_off(*event->in, event->after);
+    return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    if (fails())
+        return cudaErrorLaunchFailure;
     stream->capturing = new tape;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
     *graph = stream->capturing;
     stream->capturing = nullptr;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long) {
+    if (fails())
+        return cudaErrorMemoryAllocation;
     *made = new tape(*graph);
     return cudaSuccess;
 }
@@ -205,6 +339,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    const std::lock_guard<std::recursive_mutex> lock(device);
+    work_off_all();
     delete graph;
     return cudaSuccess;
 }

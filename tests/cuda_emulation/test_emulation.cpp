@@ -38,6 +38,7 @@ struct array {
     std::vector<int> read() const {
         std::vector<int> values(count);
         cudaMemcpyAsync(values.data(), device, count * sizeof(int), cudaMemcpyDeviceToHost, nullptr);
+        cudaStreamSynchronize(nullptr);
         return values;
     }
     static constexpr size_t count = threads * blocks;
@@ -123,18 +124,28 @@ static void before_the_start() {
 
 static void half_a_barrier() {
     launch(nullptr, leave_some);
+    cudaStreamSynchronize(nullptr);
 }
 
 static void wrong_memory() {
     array out;
     int here = 0;
     cudaMemcpyAsync(out.device, &here, sizeof here, cudaMemcpyDeviceToHost, nullptr);
+    cudaStreamSynchronize(nullptr);
 }
 
 static void past_a_copy() {
     array out;
     std::vector<int> values(array::count + 1);
     cudaMemcpyAsync(out.device, values.data(), values.size() * sizeof(int), cudaMemcpyHostToDevice, nullptr);
+    cudaStreamSynchronize(nullptr);
+}
+
+static void free_in_a_capture() {
+    array out;
+    cudaStream_t stream;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
 }
 
 static void nothing_wrong() {
@@ -163,6 +174,62 @@ static void faults() {
     expect(!ends_well(half_a_barrier), "a barrier that some threads leave out does not show");
     expect(!ends_well(wrong_memory), "a copy in the wrong direction does not show");
     expect(!ends_well(past_a_copy), "a copy past the end does not show");
+    expect(!ends_well(free_in_a_capture), "freeing memory while a stream is captured does not show");
+}
+
+/* --- streams: lazy, each for itself ----------------------------------------------------------------------------------
+ */
+
+static __global__ void set_all(int *out, int value) {
+    out[blockIdx.x * threads + threadIdx.x] = value;
+}
+
+/* What the host reads of a kernel's work after waiting for it, for the work before it, or not at all. */
+enum class waited { not_at_all, before, after };
+
+static int read_when(waited how) {
+    array out;
+    cudaStream_t stream;
+    cudaEvent_t event;
+    int value = 0;
+    cudaStreamSynchronize(nullptr); /* its zeros */
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    cudaEventCreateWithFlags(&event, cudaEventDisableTiming);
+    launch(stream, set_all, out.device, 1);
+    cudaMemcpyAsync(&value, out.device, sizeof value, cudaMemcpyDeviceToHost, stream);
+    if (how != waited::not_at_all)
+        cudaEventRecord(event, stream);
+    launch(stream, set_all, out.device, 2);
+    cudaMemcpyAsync(&value, out.device, sizeof value, cudaMemcpyDeviceToHost, stream);
+    if (how == waited::after)
+        cudaEventRecord(event, stream);
+    cudaEventSynchronize(event);
+    const int seen = value;
+    cudaEventDestroy(event);
+    cudaStreamDestroy(stream);
+    return seen;
+}
+
+static void waits() {
+    expect(read_when(waited::not_at_all) == 0, "a missing wait does not show");
+    expect(read_when(waited::before) == 1, "a wait for some work waits for other work");
+    expect(read_when(waited::after) == 2, "a wait does not wait");
+}
+
+/* Another stream's work, memory's zeros among it, is not there until it was waited for. */
+static void streams() {
+    array out;
+    cudaStream_t stream;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    launch(stream, set_all, out.device, 3);
+    cudaStreamSynchronize(stream);
+    expect(out.read()[0] == 0, "clearing memory without a wait does not show");
+    setenv("BNNEP_EMULATION_DEVICES", "2", 1);
+    cudaSetDevice(1);
+    expect(cudaMemsetAsync(out.device, 0, 1, stream) == cudaErrorInvalidResourceHandle,
+           "a stream of another device takes work");
+    cudaSetDevice(0);
+    cudaStreamDestroy(stream);
 }
 
 /* --- graphs and atomics
@@ -189,6 +256,7 @@ static void graphs() {
     expect(out.read()[0] == 0, "capturing runs the kernel");
     cudaGraphLaunch(made, stream);
     cudaGraphLaunch(made, stream);
+    cudaStreamSynchronize(stream);
     expect(out.read()[0] == static_cast<int>(2 * 2 * array::count), "a graph does not do its kernels' work");
     cudaGraphExecDestroy(made);
     cudaStreamDestroy(stream);
@@ -197,6 +265,8 @@ static void graphs() {
 int main() {
     barriers();
     faults();
+    waits();
+    streams();
     graphs();
     printf("%d passed, %d failed\n", passed, failed);
     return failed > 0;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Threads of a kernel as fibres. */
-#undef _FORTIFY_SOURCE /* its longjmp refuses to change stacks */
 #include <algorithm>
-#include <csetjmp>
 #include <cstring>
 #include <memory>
 #include <numeric>
@@ -19,17 +17,21 @@ dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulation {
 
+/* Where a stack was left. The compiler's own jumps: at those of the C library AddressSanitizer clears what it knows of
+ * the stack, with a system call, which made up most of its time. */
+using place = void *[5];
+
 /* A stack on which threads run one after another; one that waits at a barrier keeps it until it goes on. */
 struct fibre {
     ucontext_t beginning;
-    jmp_buf place; /* where it was left */
+    place left;
     std::unique_ptr<char[]> stack;
     unsigned thread;     /* that it runs */
     bool begun, waiting; /* waiting: at a barrier */
 };
 
 static constexpr size_t stack_bytes = 256 * 1024;
-static jmp_buf scheduler; /* where it was left */
+static place scheduler;
 static std::vector<std::unique_ptr<fibre>> fibres;
 static fibre *here; /* the fibre that runs */
 
@@ -44,10 +46,21 @@ static const void *scheduler_stack;
 static size_t scheduler_size;
 #endif
 
-/* Leaves the stack `from` for the one `to`. setjmp makes no system call, as swapcontext does. */
-static void leave(jmp_buf from, jmp_buf to) {
-    if (_setjmp(from) == 0)
-        _longjmp(to, 1);
+#define BARE __attribute__((noinline, no_sanitize("address")))
+
+BARE [[noreturn]] static void jump(void **to) {
+    __builtin_longjmp(to, 1);
+}
+
+/* Leaves a stack, which goes on from here when it is jumped to, for another. */
+BARE static void leave(void **from, void **to) {
+    if (__builtin_setjmp(from) == 0)
+        jump(to);
+}
+
+BARE static void begin(void **from, const ucontext_t &to) {
+    if (__builtin_setjmp(from) == 0)
+        setcontext(&to);
 }
 
 static void to_fibre(fibre &f) {
@@ -57,10 +70,10 @@ static void to_fibre(fibre &f) {
     __sanitizer_start_switch_fiber(&fake, f.stack.get(), stack_bytes);
 #endif
     if (f.begun)
-        leave(scheduler, f.place);
-    else if (_setjmp(scheduler) == 0) {
+        leave(scheduler, f.left);
+    else {
         f.begun = true;
-        setcontext(&f.beginning);
+        begin(scheduler, f.beginning);
     }
 #if BNNEP_SANITIZED
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
@@ -73,7 +86,7 @@ static void to_scheduler() {
     void *fake = nullptr;
     __sanitizer_start_switch_fiber(&fake, scheduler_stack, scheduler_size);
 #endif
-    leave(f.place, scheduler);
+    leave(f.left, scheduler);
 #if BNNEP_SANITIZED
     __sanitizer_finish_switch_fiber(fake, &scheduler_stack, &scheduler_size);
 #endif
@@ -102,7 +115,7 @@ static void live() {
 static fibre &new_fibre() {
     fibres.push_back(std::make_unique<fibre>());
     fibre &f = *fibres.back();
-    f.stack = std::make_unique<char[]>(stack_bytes);
+    f.stack = std::make_unique_for_overwrite<char[]>(stack_bytes);
     f.begun = f.waiting = false;
     getcontext(&f.beginning);
     f.beginning.uc_stack.ss_sp = f.stack.get();
