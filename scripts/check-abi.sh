@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 baseline=tests/abi/libbnnep.abi
 build=build/abi
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS="-ffile-prefix-map=$PWD=." \
-    -DBNNEP_BUILD_EXAMPLES=OFF -DBNNEP_BUILD_TESTS=OFF >/dev/null
+    -DBNNEP_BUILD_EXAMPLES=OFF -DBNNEP_BUILD_TESTS=OFF -DBNNEP_CUDA=OFF >/dev/null
 cmake --build "$build" --target bnnep >/dev/null
 
 nm -D --defined-only "$build/libbnnep.so" | awk '$2 != "A" {sub(/@.*/, "", $3); print $3}' | sort >"$build/exports"

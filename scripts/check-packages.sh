@@ -45,6 +45,7 @@ holds libbnnep0 'lib/[^/]*/libbnnep.so.[0-9.]*'
 holds libbnnep-dev 'lib/[^/]*/libbnnep.so'
 holds libbnnep-dev 'include/bnnep/bnnep.h'
 holds bnnep-tools 'bin/bnnep-train'
+holds bnnep-tools "share/man/man1/bnnep-train.1.gz"
 if command -v lintian >/dev/null; then
     # the project has no address yet
     lintian --allow-root --fail-on error --suppress-tags bogus-mail-host "$build"/*.deb

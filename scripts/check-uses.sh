@@ -24,10 +24,10 @@ needs() {
 }
 
 # embedded: nothing of the library is installed with the parent, which keeps its own (empty) build type
-check cmake -S "$source/tests/embedded" -B fetched -DBNNEP_SOURCE="$source"
+check cmake -S "$source/tests/embedded" -B fetched -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF
 check grep -q '^CMAKE_BUILD_TYPE:STRING=$' fetched/CMakeCache.txt
 build fetched
-check cmake -S "$source/tests/embedded" -B added -DBNNEP_SOURCE="$source" -DADD=ON -DBUILD_SHARED_LIBS=OFF
+check cmake -S "$source/tests/embedded" -B added -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF -DADD=ON -DBUILD_SHARED_LIBS=OFF
 build added
 for program in fetched/consumer fetched/consumer_static added/consumer added/consumer_static; do
     check "./$program"
@@ -41,7 +41,7 @@ check test "$(find parent -type f | wc -l)" = 2
 
 # static only, staged
 prefix=/opt/bnnep
-check cmake -S "$source" -B static -DBNNEP_BUILD_SHARED=OFF -DBNNEP_BUILD_TESTS=OFF -DBNNEP_BUILD_BENCH=OFF \
+check cmake -S "$source" -B static -DBNNEP_BUILD_SHARED=OFF -DBNNEP_BUILD_TESTS=OFF -DBNNEP_BUILD_BENCH=OFF -DBNNEP_CUDA=OFF \
     -DCMAKE_INSTALL_PREFIX=$prefix
 build static
 check env DESTDIR="$work/stage" cmake --install static
