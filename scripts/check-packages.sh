@@ -44,6 +44,8 @@ depends bnnep-tools 'libc6'
 holds libbnnep0 'lib/[^/]*/libbnnep.so.[0-9.]*'
 holds libbnnep-dev 'lib/[^/]*/libbnnep.so'
 holds libbnnep-dev 'include/bnnep/bnnep.h'
+holds libbnnep-dev 'share/doc/libbnnep-dev/examples/cpp/bnnep.hpp'
+holds libbnnep-dev 'share/doc/libbnnep-dev/examples/python/bnnep/__init__.py'
 holds bnnep-tools 'bin/bnnep-train'
 holds bnnep-tools "share/man/man1/bnnep-train.1.gz"
 if command -v lintian >/dev/null; then
@@ -63,7 +65,7 @@ cat >"$root/root/bnnep-packages/try" <<'TRY'
 set -eux
 export DEBIAN_FRONTEND=noninteractive
 cd /root/bnnep-packages
-apt-get purge -qy 'libbnnep*' bnnep-tools || true # of a trial that failed
+apt-get autopurge -qy 'libbnnep*' bnnep-tools || true # of a trial that failed
 apt-get update -q
 apt-get install -qy --no-install-recommends ./bnnep-tools_*.deb ./libbnnep0_*.deb
 bnnep-quickstart
@@ -71,10 +73,12 @@ bnnep-train --preset mnist-fc1 --layersList 784 20 10 --epochs 1 --train-limit 1
 apt-get install -qy --no-install-recommends ./libbnnep-dev_*.deb gcc g++ libc6-dev cmake make pkg-config
 cc consumer/main.c -o by_pkg $(pkg-config --cflags --libs bnnep)
 ./by_pkg
+c++ -std=c++17 /usr/share/doc/libbnnep-dev/examples/cpp/quickstart.cpp -o by_cpp $(pkg-config --cflags --libs bnnep)
+./by_cpp /usr/share/bnnep/data/mnist-sample 20 1
 cmake -S consumer -B by_cmake
 cmake --build by_cmake
 for program in by_cmake/consumer_c by_cmake/consumer_cxx by_cmake/consumer_static; do "$program"; done
-apt-get purge -qy libbnnep0 libbnnep-dev bnnep-tools
+apt-get autopurge -qy libbnnep0 libbnnep-dev bnnep-tools # with what they brought along, so that the next trial misses it
 ! find /usr /etc /var/lib -name '*bnnep*' | grep .
 TRY
 chroot "$root" sh /root/bnnep-packages/try >"$build/trial.log" 2>&1 || {
