@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The IDX format of MNIST: two zero bytes, a type (0x08: unsigned bytes), the number of dimensions, then each
- * dimension as a big-endian 32-bit number, then the values. Plain or gzip; zlib reads both. No length field is
- * believed: memory grows with what the file really holds.
+ * dimension as a big-endian 32-bit number, then the values. Plain or gzip; zlib reads both, and compat/zlib.h, in its
+ * place, the former. No length field is believed: memory grows with what the file really holds.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -34,6 +34,8 @@ static bnnep_status read_bytes(gzFile file, const char *path, uint64_t offset, u
         if (bytes < 0 || (bytes == 0 && error == Z_BUF_ERROR)) {
             if (error == Z_ERRNO)
                 return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+            if (error == Z_VERSION_ERROR)
+                return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: %s; gunzip it first", path, text);
             if (error == Z_BUF_ERROR)
                 return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: the compressed data ends in the midst, after offset %llu",
                                   path, (unsigned long long)(offset + *got));

@@ -50,6 +50,8 @@ done
 check test -f "$prefix/share/doc/bnnep/docs/guide.md"
 # shellcheck disable=SC2046,SC2086
 check cc -std=c11 -D_POSIX_C_SOURCE=200809L $flags -I"$prefix/share/doc/bnnep/examples" "$prefix"/share/doc/bnnep/examples/*.c "$prefix"/share/doc/bnnep/examples/common/*.c -o example $(pc --cflags --libs)
+# shellcheck disable=SC2046,SC2086
+check c++ -std=c++17 $flags "$prefix/share/doc/bnnep/examples/cpp/quickstart.cpp" -o example_cpp $(pc --cflags --libs)
 check sh -c "! nm --defined-only -g '$libdir/libbnnep.a' | grep ' [TDRBV] ' | grep -v ' bnnep_'"
 check sh -c "! nm -D --defined-only '$libdir/libbnnep.so' | grep -v ' A ' | grep -v ' bnnep_'"
 echo "install: $passed passed, 0 failed"

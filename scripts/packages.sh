@@ -11,3 +11,8 @@ rust_packages="rustc"
 device_packages="gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm python3"
 # what the documentation and the checks of the manual pages need
 doc_packages="doxygen python3 python3-numpy python3-matplotlib groff man-db mandoc"
+# what building for 64-bit ARM and running that takes
+aarch64_packages="cmake ninja-build pkg-config librandom123-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+    qemu-user-static libopenblas-dev:arm64 libjansson-dev:arm64 zlib1g-dev:arm64 libcmocka-dev:arm64"
+# what CI needs besides
+check_packages="clang clang-format-14 shellcheck abigail-tools gcovr lintian dpkg-dev file"

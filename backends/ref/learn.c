@@ -131,7 +131,7 @@ static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double 
     const struct bnnep_link *link = &ws->network->model->links[k];
     double bias = 0.0;
     for (size_t n = 0; n < ws->count; n++)
-        for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+        for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
             const double weight = slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0;
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
             bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->place[slot][k] + n * link->out, G);
@@ -151,7 +151,7 @@ static double scale_contrast(struct ref_workspace *ws, size_t k, size_t i) {
     double contrast = 0.0;
     for (size_t n = 0; n < ws->count; n++) {
         double sum[BNNEP_SLOTS] = {0.0, 0.0};
-        for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+        for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
             if (convolution)
                 bnnep_ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);

@@ -8,7 +8,9 @@
  * connection 0. Back-propagation through time gives a list of such products, two for each step. The gradient of a
  * convolution is gathered from the places that the pooling took.
  */
+#ifdef BNNEP_WITH_OPENBLAS
 #include <cblas.h>
+#endif
 #include <stdatomic.h>
 #include <string.h>
 
@@ -200,6 +202,21 @@ static void one_by_one(const struct real_workspace *ws, const float *array, size
  * (interface/gemm.c): our threads never meet its thread pool, and its setting cannot change our bits. */
 #define DENSE 46
 
+/* contrast += above below if OpenBLAS is there and is the faster one for so much work. */
+static bool dense_product(size_t work, size_t rows, size_t samples, const float *above, const float *below,
+                          float *contrast) {
+#ifdef BNNEP_WITH_OPENBLAS
+    if (work < rows * DENSE)
+        return false;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, 64, (int)samples, 1.0f, above, (int)LEARN_SAMPLES,
+                below, (int)LEARN_COLUMNS, 1.0f, contrast, (int)LEARN_COLUMNS);
+    return true;
+#else
+    (void)work, (void)rows, (void)samples, (void)above, (void)below, (void)contrast;
+    return false;
+#endif
+}
+
 /* Adds one term's samples from `tile` on. Rows at rest and inputs that are black take no work. */
 static void add_samples(struct update *update, const struct term *term, size_t tile, size_t row, size_t rows,
                         size_t column, size_t columns, struct real_scratch *scratch) {
@@ -221,11 +238,9 @@ static void add_samples(struct update *update, const struct term *term, size_t t
         size_t work = 0;
         for (size_t j = 0; j < rows; j++)
             work += (size_t)__builtin_popcountll(moved[j] & lit);
-        if (work >= rows * DENSE)
-            cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, 64, (int)samples, 1.0f, scratch->above,
-                        (int)LEARN_SAMPLES, scratch->below + i, (int)LEARN_COLUMNS, 1.0f, scratch->contrast + i,
-                        (int)LEARN_COLUMNS);
-        for (size_t j = 0; j < rows && work < rows * DENSE; j++)
+        if (dense_product(work, rows, samples, scratch->above, scratch->below + i, scratch->contrast + i))
+            continue;
+        for (size_t j = 0; j < rows; j++)
             if (moved[j] & lit)
                 kernels->add_outer(scratch->above + j * LEARN_SAMPLES, moved[j] & lit, scratch->below + i,
                                    LEARN_COLUMNS, scratch->contrast + j * LEARN_COLUMNS + i);
