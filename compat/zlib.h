@@ -32,7 +32,7 @@ static inline uLong crc32(uLong crc, const Bytef *bytes, uInt count) {
 typedef struct gzFile_s {
     FILE *file;
     int error;
-} *gzFile;
+} * gzFile;
 
 static inline gzFile gzopen(const char *path, const char *mode) {
     FILE *stream = fopen(path, *mode == 'w' ? "wb" : "rb");
