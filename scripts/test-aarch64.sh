@@ -4,7 +4,7 @@
 #     test-aarch64.sh [TEST...]      default: those that take at most a minute or two each under qemu
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || set -- kernels counts conformance golden determinism settle lanes threads waiting
+[ $# -gt 0 ] || set -- kernels counts conformance golden determinism settle threads waiting
 . scripts/packages.sh
 
 if ! dpkg --print-foreign-architectures | grep -qx arm64; then
