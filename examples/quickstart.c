@@ -10,7 +10,9 @@
 
 #include <bnnep/bnnep.h>
 
-#include "common/sample.h"
+#ifndef DEFAULT_FOLDER /* where it is installed, it looks beside itself */
+#define DEFAULT_FOLDER "examples/data/mnist-sample"
+#endif
 
 enum { EPOCHS = 5, SIDE = 28, SHOWN = 6, A_ROW = 3 };
 
@@ -50,7 +52,7 @@ static void show(const float *images, const int32_t *labels, const int32_t *clas
 }
 
 int main(int argc, char **argv) {
-    const char *folder = argc > 1 ? argv[1] : sample_folder();
+    const char *folder = argc > 1 ? argv[1] : DEFAULT_FOLDER;
     bnnep_dataset *train, *test;
     check(bnnep_dataset_from_folder(folder, BNNEP_TRAINING_SET, 10, &train));
     check(bnnep_dataset_from_folder(folder, BNNEP_TEST_SET, 10, &test));

@@ -88,7 +88,8 @@ def relax_by_steps(network, inputs, steps):
 def draw_states(moves, hidden):
     figure, (settling, rest) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for layer, curve in enumerate(moves.T, 1):
-        settling.semilogy(np.arange(1, len(moves) + 1), np.maximum(curve, 1e-9), label=f"layer {layer}")
+        moving = np.where(curve > 0, curve, np.nan)  # at rest: no line
+        settling.semilogy(np.arange(1, len(moves) + 1), moving, label=f"layer {layer}")
     settling.set(xlabel="time step of the free phase", ylabel="mean change of a state")
     settling.grid(alpha=0.3)
     settling.legend()
