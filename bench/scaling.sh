@@ -6,6 +6,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 bench=${BENCH:-$here/../build/release/bench/bnnep-bench}
 [ $# -eq 0 ] || set -- --data "$1"
 
+"$bench" --preset mnist-fc1 --batches 1 "$@" >/dev/null # what is wrong with the data is said once
+
 value() { # KEY, from a line of key=value
     tr ' ' '\n' | sed -n "s/^$1=//p"
 }
