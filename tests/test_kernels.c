@@ -242,9 +242,26 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     }
 }
 
+/* A decay after the other, in so many momenta and in no more. */
+static void check_fading(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { MOST = 256 };
+    const size_t count = (size_t)stream_between(stream, 1, MOST);
+    const unsigned times = (unsigned)stream_between(stream, 0, 63);
+    float m[MOST], before[MOST];
+    for (size_t i = 0; i < MOST; i++)
+        m[i] = before[i] = number(stream);
+    kernels->fade(m, count, 0.999f, times);
+    for (size_t i = 0; i < MOST; i++) {
+        for (unsigned t = 0; t < times && i < count; t++)
+            before[i] = 0.999f * before[i];
+        assert_true(m[i] == before[i]);
+    }
+}
+
 static void learning(void **state) {
     (void)state;
     on_each(compare_learning);
+    on_each(check_fading);
 }
 
 int main(void) {
