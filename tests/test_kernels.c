@@ -107,6 +107,92 @@ static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream 
     free(x), free(sums), free(words), free(tables);
 }
 
+/* Sums of digits, two lanes to a word, the largest among them. */
+static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *stream) {
+    const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    int32_t *packed = memory(64 * LANES / 2 * sizeof *packed), *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
+    uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
+    void *tables = memory(TABLE_BYTES);
+    int32_t digit[64 * LANES];
+    memset(tables, 0x55, TABLE_BYTES);
+    assert_int_equal(kernels->digit_tables(packed, inputs, tables), 0); /* nothing to add */
+    const size_t only = stream_next(stream) % 3 ? 64 * LANES : stream_next(stream) % (inputs * LANES);
+    for (size_t v = 0; v < 64 * LANES; v++) {
+        digit[v] = stream_next(stream) % 9 ? stream_between(stream, -MOST_DIGIT, MOST_DIGIT) : MOST_DIGIT;
+        digit[v] = only == 64 * LANES || only == v ? digit[v] : 0;
+    }
+    if (only < 64 * LANES)
+        digit[only] = -1;
+    for (size_t v = 0; v < inputs * LANES / 2; v++) {
+        const int32_t *unit = digit + v / (LANES / 2) * LANES + v % (LANES / 2);
+        packed[v] = (int32_t)((uint32_t)unit[0] % 65536 | (uint32_t)unit[LANES / 2] << 16);
+    }
+    for (size_t j = 0; j < MOST_ROWS; j++)
+        words[j] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
+    for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++)
+        sums[v] = (int32_t)v * 1000;
+    const size_t groups = kernels->digit_tables(packed, inputs, tables);
+    assert_int_equal(groups, (inputs + DIGIT_GROUP - 1) / DIGIT_GROUP);
+    kernels->add_digits(words, rows, groups, tables, sums);
+    for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++) {
+        int32_t sum = (int32_t)v * 1000;
+        for (size_t i = 0; i < inputs && v < rows * LANES; i++)
+            sum += (words[v / LANES] >> i & 1 ? 1 : -1) * digit[i * LANES + v % LANES];
+        assert_int_equal(sums[v], sum);
+    }
+    free(packed), free(sums), free(words), free(tables);
+}
+
+/* Changes are told in digits, and what was told and what is left are the change. */
+static void check_telling(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { UNITS = 30 };
+    const size_t units = (size_t)stream_between(stream, 1, UNITS);
+    float *x = memory((UNITS + 1) * LANES * sizeof *x), *told = memory((UNITS + 1) * LANES * sizeof *told);
+    float *kept = memory((UNITS + 1) * LANES * sizeof *kept), before[UNITS * LANES];
+    float largest[LANES] = {0}, left[LANES] = {0}, most_left[LANES] = {0};
+    int32_t *digits = memory((UNITS + 1) * LANES / 2 * sizeof *digits);
+    int32_t *sums = memory((UNITS + 1) * LANES * sizeof *sums);
+    struct bnnep_digit_steps steps;
+    for (size_t v = 0; v < UNITS * LANES; v++) {
+        x[v] = number(stream);
+        before[v] = told[v] = (float)stream_between(stream, -100, 100) / 128.0f;
+    }
+    kernels->largest_change(x, told, units, largest);
+    for (size_t l = 0; l < LANES; l++) {
+        float most = 0.0f;
+        for (size_t j = 0; j < units; j++)
+            most = fmaxf(most, fabsf(x[j * LANES + l] - told[j * LANES + l]));
+        assert_true(largest[l] == most);
+        steps.step[l] = stream_next(stream) % 4 ? 1.0f / 128.0f : 0.0f;
+        steps.per_step[l] = steps.step[l] != 0.0f ? 128.0f : 0.0f;
+        steps.least[l] = stream_next(stream) % 2 ? 0.5f : 1.0f;
+    }
+    kernels->tell(x, told, units, &steps, digits, left);
+    for (size_t v = 0; v < UNITS * LANES; v++) {
+        const size_t l = v % LANES;
+        const float change = (x[v] - before[v]) * steps.per_step[l];
+        const int digit = v >= units * LANES || fabsf(change) < steps.least[l] ? 0 : (int)nearbyintf(change);
+        const uint32_t word = (uint32_t)digits[v / LANES * (LANES / 2) + l % (LANES / 2)];
+        assert_int_equal((int16_t)(uint16_t)(l < LANES / 2 ? word : word >> 16), digit);
+        assert_true(told[v] == before[v] + (float)digit * steps.step[l]);
+        if (v < units * LANES)
+            most_left[l] = fmaxf(most_left[l], fabsf(x[v] - told[v]));
+        kept[v] = x[v];
+        sums[v] = stream_between(stream, -1000, 1000);
+    }
+    assert_memory_equal(left, most_left, sizeof left);
+    kernels->take_digits(sums, units, steps.step, kept);
+    for (size_t v = 0; v < UNITS * LANES; v++)
+        assert_true(kept[v] == (v < units * LANES ? x[v] + (float)sums[v] * steps.step[v % LANES] : x[v]));
+    free(x), free(told), free(kept), free(digits), free(sums);
+}
+
+static void digits(void **state) {
+    (void)state;
+    on_each(check_digit_sums);
+    on_each(check_telling);
+}
+
 static void compare_grids(const struct cpu_kernels *kernels, struct stream *stream) {
     enum { COUNT = 300 };
     const size_t count = (size_t)stream_between(stream, 0, COUNT);
@@ -177,6 +263,17 @@ static void check_pooling(const struct cpu_kernels *kernels, struct stream *stre
     }
     kernels->pool(sums, pool, STRIDE, ROW_STRIDE, rows, alpha, bias, value, place);
     kernels->unpool(value, place, (int32_t)places, alpha, rows, unpooled);
+    int32_t *kept = memory((ROWS + 1) * LANES * sizeof *kept);
+    float moving[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        moving[l] = (float)(stream_next(stream) % 2);
+    memset(kept, 0x22, ROWS * LANES * sizeof *kept);
+    kernels->keep_places(place, rows, moving, kept);
+    for (size_t v = 0; v < (ROWS + 1) * LANES; v++)
+        assert_int_equal(kept[v], v >= ROWS * LANES                        ? 0
+                                  : v < count && moving[v % LANES] != 0.0f ? place[v]
+                                                                           : 0x22222222);
+    free(kept);
     for (size_t v = 0; v < count; v++) {
         const size_t o = v / LANES;
         float best = -INFINITY;
@@ -265,7 +362,7 @@ static void learning(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(signed_sums), cmocka_unit_test(states),
-                                       cmocka_unit_test(learning)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(signed_sums), cmocka_unit_test(digits),
+                                       cmocka_unit_test(states), cmocka_unit_test(learning)};
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

@@ -9,6 +9,12 @@ void KERNEL(add_signed_exact)(const uint64_t *words, size_t stride, size_t rows,
 size_t KERNEL(tables_whole)(const int32_t *x, size_t inputs, size_t bytes, void *tables);
 void KERNEL(add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
                               const void *tables, int32_t *out);
+size_t KERNEL(digit_tables)(const int32_t *digits, size_t inputs, void *tables);
+void KERNEL(add_digits)(const uint64_t *words, size_t rows, size_t groups, const void *tables, int32_t *sums);
+void KERNEL(largest_change)(const float *x, const float *told, size_t units, float *largest);
+void KERNEL(tell)(const float *x, float *told, size_t units, const struct bnnep_digit_steps *steps, int32_t *digits,
+                  float *left);
+void KERNEL(take_digits)(const int32_t *sums, size_t units, const float *step, float *kept);
 void KERNEL(to_grid)(const float *x, size_t count, float steps, int32_t *whole);
 void KERNEL(from_grid)(void *sums, size_t count, float steps);
 void KERNEL(move_hidden)(float *state, const float *forward, const float *feedback, float scale, size_t units,
@@ -16,6 +22,7 @@ void KERNEL(move_hidden)(float *state, const float *forward, const float *feedba
 void KERNEL(scale_rows)(float *value, float alpha, const float *bias, size_t rows);
 void KERNEL(pool)(const float *sums, size_t pool, size_t stride, size_t row_stride, size_t rows, const float *alpha,
                   const float *bias, float *value, int32_t *place);
+void KERNEL(keep_places)(const int32_t *place, size_t rows, const float *moving, int32_t *kept);
 void KERNEL(unpool)(const float *above, const int32_t *place, int32_t places, const float *alpha, size_t rows,
                     float *value);
 uint64_t KERNEL(nonzero)(const float *x);

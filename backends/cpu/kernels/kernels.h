@@ -24,6 +24,19 @@
 #define ENTRY_BYTES ((size_t)64) /* 2^6 */
 #define TABLE_BYTES (GROUPS * ENTRIES * ENTRY_BYTES)
 
+/* The same for digits, integers of up to 9 bits and a sign, 64 of which sum to 16 bits. */
+#define DIGIT_GROUP ((size_t)6)
+#define DIGIT_ENTRIES ((size_t)1 << DIGIT_GROUP)
+#define DIGIT_ENTRY_BYTES (LANES * sizeof(int16_t))
+#define MOST_DIGIT 511
+
+/* How a digit is taken from what has not been told yet, in each lane. */
+struct bnnep_digit_steps {
+    float step[LANES];     /* what 1 stands for, a power of 2 */
+    float per_step[LANES]; /* 1 / step, or 0 for a lane that tells nothing */
+    float least[LANES];    /* fewer steps than these are not told */
+};
+
 /* Bits of a panel: a vector of weights that share a row (up) or a column (down). */
 #define PANEL ((size_t)256)
 #define PANEL_WORDS (PANEL / 64)
@@ -46,7 +59,19 @@ struct cpu_kernels {
     void (*add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
                              const void *tables, int32_t *out);
 
+    /* The same with digits [inputs][LANES / 2], two lanes to a word; 0 groups if all are 0. sums is [rows][LANES]. */
+    size_t (*digit_tables)(const int32_t *digits, size_t inputs, void *tables);
+    void (*add_digits)(const uint64_t *words, size_t rows, size_t groups, const void *tables, int32_t *sums);
+
     /* --- real activations; arrays are [unit][LANES] --- */
+    /* largest is raised to the largest |x - told| of each lane. */
+    void (*largest_change)(const float *x, const float *told, size_t units, float *largest);
+    /* digits [units][LANES / 2] <- (x - told) / step, the nearest integers, which must be digits; told += step * digit;
+     * left is raised to the largest |x - told| that stays. */
+    void (*tell)(const float *x, float *told, size_t units, const struct bnnep_digit_steps *steps, int32_t *digits,
+                 float *left);
+    /* kept += step * sums */
+    void (*take_digits)(const int32_t *sums, size_t units, const float *step, float *kept);
     /* whole <- x in steps of a grid, the nearest; and integers back to floats, in place. */
     void (*to_grid)(const float *x, size_t count, float steps, int32_t *whole);
     void (*from_grid)(void *sums, size_t count, float steps);
@@ -60,6 +85,8 @@ struct cpu_kernels {
      * are stride apart, or row_stride from one row to the next. */
     void (*pool)(const float *sums, size_t pool, size_t stride, size_t row_stride, size_t rows, const float *alpha,
                  const float *bias, float *value, int32_t *place);
+    /* kept <- place in the lanes where moving is 1. */
+    void (*keep_places)(const int32_t *place, size_t rows, const float *moving, int32_t *kept);
     /* value [places][rows][LANES]: alpha * above where the place is this one, 0 elsewhere. */
     void (*unpool)(const float *above, const int32_t *place, int32_t places, const float *alpha, size_t rows,
                    float *value);

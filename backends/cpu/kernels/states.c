@@ -68,6 +68,16 @@ void KERNEL(pool)(const float *sums, size_t pool, size_t stride, size_t row_stri
         }
 }
 
+void KERNEL(keep_places)(const int32_t *restrict place, size_t rows, const float *restrict moving,
+                         int32_t *restrict kept) {
+    int32_t takes[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        takes[l] = moving[l] != 0.0f ? -1 : 0;
+    for (size_t j = 0; j < rows; j++)
+        for (size_t l = 0; l < LANES; l++)
+            kept[j * LANES + l] = (place[j * LANES + l] & takes[l]) | (kept[j * LANES + l] & ~takes[l]);
+}
+
 void KERNEL(unpool)(const float *above, const int32_t *place, int32_t places, const float *alpha, size_t rows,
                     float *value) {
     for (size_t o = 0; o < rows; o++)

@@ -38,9 +38,8 @@ static struct span seen_from(const struct bnnep_link *link, size_t at, size_t fi
     return span;
 }
 
-/* The unpooled sums of all channels for one row of pooling windows, [row in the window][column][channel][LANES]. */
-static void sum_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *below,
-                        struct real_scratch *scratch) {
+void bnnep_real_sum_windows(const struct cpu_network *net, size_t k, size_t window_row, struct real_operand below,
+                            struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t C = link->from.channels, K = link->kernel, width = link->to.width * link->pool;
@@ -51,18 +50,18 @@ static void sum_windows(const struct cpu_network *net, size_t k, size_t window_r
         for (size_t x = 0; x < link->from.width && rows.first < rows.last; x++) {
             const struct span columns = seen_from(link, x, 0, width);
             for (size_t i = 0; i < C; i += 64) {
-                const float *pixel = below + ((y * link->from.width + x) * C + i) * LANES;
-                const size_t groups = bnnep_real_tables(net, pixel, least(64, C - i), scratch);
-                for (size_t row = rows.first; row < rows.last; row++)
+                const size_t unit = (y * link->from.width + x) * C + i;
+                const size_t groups = bnnep_real_tables(net, &below, unit, least(64, C - i), scratch);
+                for (size_t row = rows.first; row < rows.last && groups > 0; row++)
                     for (size_t column = columns.first; column < columns.last; column++) {
                         const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
-                        bnnep_real_add_signed(net, bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups, scratch,
-                                              scratch->sums + position * c->rows * LANES);
+                        bnnep_real_add_signed(net, &below, bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups,
+                                              scratch, scratch->sums + position * c->rows * LANES);
                     }
             }
         }
     }
-    bnnep_real_finish_sums(net, scratch->sums, bnnep_real_sums(link));
+    bnnep_real_finish_sums(net, &below, scratch->sums, bnnep_real_sums(link));
 }
 
 /* The sums at place q of a window in the row that was summed last. */
@@ -71,17 +70,23 @@ static const float *sums_at(const struct bnnep_link *link, size_t window, size_t
     return sums + (q / link->pool * width + window * link->pool + q % link->pool) * link->rows * LANES;
 }
 
-void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
-                         float *value, int32_t *place, struct real_scratch *scratch) {
+void bnnep_real_pool_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *sums,
+                             float *value, int32_t *place) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t width = link->to.width * link->pool, pixel = link->rows * LANES;
+    for (size_t u = window_row * link->to.width, x = 0; x < link->to.width; x++, u++)
+        net->kernels->pool(sums_at(link, x, 0, sums), link->pool, pixel, width * pixel, link->rows, c->alpha, c->bias,
+                           value + u * pixel, place + u * pixel);
+}
+
+void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
+                         float *value, int32_t *place, struct real_scratch *scratch) {
+    const struct bnnep_link *link = &net->model->links[k];
     const size_t first = bnnep_real_first(part, link->to.height), beyond = bnnep_real_beyond(part, link->to.height);
-    for (size_t u = first * link->to.width, y = first; y < beyond; y++) {
-        sum_windows(net, k, y, below, scratch);
-        for (size_t x = 0; x < link->to.width; x++, u++)
-            net->kernels->pool(sums_at(link, x, 0, scratch->sums), link->pool, pixel, width * pixel, link->rows,
-                               c->alpha, c->bias, value + u * pixel, place + u * pixel);
+    for (size_t y = first; y < beyond; y++) {
+        bnnep_real_sum_windows(net, k, y, bnnep_real_values(below), scratch);
+        bnnep_real_pool_windows(net, k, y, scratch->sums, value, place);
     }
 }
 
@@ -90,7 +95,7 @@ void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float
     const struct bnnep_link *link = &net->model->links[k];
     const float *alpha = net->connection[k].alpha;
     for (size_t u = 0, y = 0; y < link->to.height; y++) {
-        sum_windows(net, k, y, below, scratch);
+        bnnep_real_sum_windows(net, k, y, bnnep_real_values(below), scratch);
         for (size_t x = 0; x < link->to.width; x++, u++)
             for (size_t v = 0; v < link->rows * LANES; v++) {
                 const size_t q = (size_t)place[u * link->rows * LANES + v];
@@ -105,8 +110,9 @@ struct receivers {
     size_t first, some;
 };
 
-static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o, size_t groups,
-                    struct receivers to, float *value, const struct real_scratch *scratch) {
+static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o,
+                    const struct real_operand *in, size_t groups, struct receivers to, float *value,
+                    const struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t K = link->kernel, C = link->from.channels, P = link->padding, W = link->from.width;
@@ -114,7 +120,7 @@ static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x,
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
             if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < W)
-                bnnep_real_add_signed(net, words + (row * K + column) * C, to.some, groups, scratch,
+                bnnep_real_add_signed(net, in, words + (row * K + column) * C, to.some, groups, scratch,
                                       value + (((y + row - P) * W + x + column - P) * C + to.first) * LANES);
 }
 
@@ -129,29 +135,45 @@ static const float *factors(const struct cpu_network *net, size_t k, struct real
     return scratch->share;
 }
 
-void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
-                              const int32_t *place, float *value, struct real_scratch *scratch) {
+/* What 64 channels of a window send down, unpooled: units [place][channel] of an operand, from `unit` on. */
+static void scatter_window(const struct cpu_network *net, size_t k, size_t window, size_t o, size_t some,
+                           const struct real_operand *in, size_t unit, struct receivers to, float *value,
+                           struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
-    const size_t F = link->pool, rows = link->rows, C = link->from.channels, pixels = link->in / C;
-    const float *factor = factors(net, k, scratch);
+    const size_t F = link->pool, y = window / link->to.width * F, x = window % link->to.width * F;
+    for (size_t q = 0; q < F * F; q++) {
+        const size_t groups = bnnep_real_tables(net, in, unit + q * some, some, scratch);
+        if (groups > 0)
+            scatter(net, k, y + q / F, x + q % F, o, in, groups, to, value, scratch);
+    }
+}
+
+void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part,
+                              struct real_operand above, const int32_t *place, float *value,
+                              struct real_scratch *scratch) {
+    const struct bnnep_link *link = &net->model->links[k];
+    const size_t places = link->pool * link->pool, rows = link->rows, C = link->from.channels, pixels = link->in / C;
+    const struct real_operand unpooled = bnnep_real_values(scratch->unpooled);
+    const float *factor = above.digits ? NULL : factors(net, k, scratch);
     const size_t first = bnnep_real_first(part, C);
     const struct receivers to = {first, bnnep_real_beyond(part, C) - first};
     if (to.some == 0)
         return;
     for (size_t pixel = 0; pixel < pixels; pixel++)
         memset(value + (pixel * C + first) * LANES, 0, to.some * LANES * sizeof *value);
-    for (size_t y = 0, unit = 0; y < link->to.height; y++)
-        for (size_t x = 0; x < link->to.width; x++, unit += rows)
-            for (size_t o = 0; o < rows; o += 64) {
-                const size_t some = least(64, rows - o), at = (unit + o) * LANES;
-                net->kernels->unpool(above + at, place + at, (int32_t)(F * F), factor + o, some, scratch->unpooled);
-                for (size_t q = 0; q < F * F; q++) {
-                    const size_t groups = bnnep_real_tables(net, scratch->unpooled + q * some * LANES, some, scratch);
-                    scatter(net, k, y * F + q / F, x * F + q % F, o, groups, to, value, scratch);
-                }
+    for (size_t window = 0; window < link->out / rows; window++)
+        for (size_t o = 0; o < rows; o += 64) {
+            const size_t some = least(64, rows - o), unit = window * rows + o;
+            if (above.digits)
+                scatter_window(net, k, window, o, some, &above, unit * places, to, value, scratch);
+            else {
+                net->kernels->unpool(above.x + unit * LANES, place + unit * LANES, (int32_t)places, factor + o, some,
+                                     scratch->unpooled);
+                scatter_window(net, k, window, o, some, &unpooled, 0, to, value, scratch);
             }
+        }
     for (size_t pixel = 0; pixel < pixels; pixel++)
-        bnnep_real_finish_sums(net, value + (pixel * C + first) * LANES, to.some * LANES);
+        bnnep_real_finish_sums(net, &above, value + (pixel * C + first) * LANES, to.some * LANES);
 }
 
 void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map) {

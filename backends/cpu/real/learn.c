@@ -71,7 +71,7 @@ static const float *pull_of_tile(struct update *update, enum bnnep_slot slot, si
         bnnep_real_convolve(ws->network, update->k, WHOLE, below, value, scratch->pooled, scratch);
         return value;
     }
-    bnnep_real_up(ws->network, update->k, WHOLE, below, value, scratch);
+    bnnep_real_up(ws->network, update->k, WHOLE, bnnep_real_values(below), value, scratch);
     for (size_t v = 0; v < link->out * LANES; v++)
         value[v] *= c->alpha[0];
     return value;

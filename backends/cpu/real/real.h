@@ -33,12 +33,32 @@ struct real_views {
 /* Maps that a sample is looked at in, at most. */
 #define MAPS ((size_t)2)
 
+/* What some units tell in a step: digits of their changes, the first of each change first. See told.c. */
+#define MOST_DIGITS ((size_t)3)
+struct real_telling {
+    size_t digits;                  /* of each change: 0 if nothing changed */
+    float step[MOST_DIGITS][LANES]; /* what 1 stands for in digit n of each sample */
+    int32_t *digit[MOST_DIGITS];    /* [unit][LANES / 2] */
+};
+
+/* What the units of a tile have told each other, and the sums that follow from it. Arrays of all layers, [unit][LANES],
+ * or of all connections, [unpooled unit][LANES]. NULL where nothing is told. */
+struct real_told {
+    float *state;   /* [units]: what a layer told its neighbours */
+    float *spread;  /* [unpooled units]: what a convolution fed back, [window][64 channels][place][channel] */
+    float *forward; /* [unpooled units]: B_k times what was told, before pooling */
+    float *back;    /* [units]: B_k^T times what was told, of layer k */
+    int32_t *digits;
+    struct real_telling *layer, *map; /* [connection]: what the layer above tells; what its convolution feeds back */
+};
+
 /* What one thread needs for itself. */
 struct real_scratch {
     void *tables;              /* TABLE_BYTES */
     size_t bytes;              /* of a table's entry in use: fewer where lanes have settled */
     int32_t *whole;            /* [64 inputs][LANES]: in steps of the grid, if there is one */
     float change[LANES];       /* largest change of each sample's states in this step, as far as this thread saw */
+    float left[LANES];         /* largest part of a change that was not told in this step, the same way */
     float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
     float *gradient;           /* the same: of the loss, in back-propagation */
     float *above;              /* [LEARN_ROWS][LEARN_SAMPLES] */
@@ -48,8 +68,9 @@ struct real_scratch {
     int32_t *pooled;         /* [units of all layers][LANES]: argmax of this step */
     float *sums;             /* [a row of pooling windows][channel][LANES] */
     float *unpooled;         /* [place in a pooling window][64 channels][LANES] */
-    float *share;            /* [channels]: of the largest alpha; on a grid */
+    float *share;            /* [channels]: of the largest alpha */
     struct real_views views; /* [MOST_VIEWS][LANES][windows] */
+    struct real_told told;
 };
 
 /* Two samples that have changed places. */
@@ -63,7 +84,9 @@ struct real_workspace {
     unsigned threads;
     size_t count, tiles;            /* samples staged, tiles of them */
     size_t units;                   /* of layers 1 ... L together */
+    size_t unpooled;                /* units of layers 2 ... L together, before pooling */
     size_t *offset;                 /* [layer index]: units of the layers before */
+    size_t *spread;                 /* [layer index]: unpooled units of the layers before, but for the first */
     float *input;                   /* [tile][in][LANES] */
     float *target;                  /* [tile][out][LANES] */
     float *drive;                   /* [tile][units of layer 1][LANES]: fwd_0(x) */
@@ -133,36 +156,53 @@ static inline bool bnnep_real_has_grid(const struct cpu_network *net) {
     return net->model->grid.steps != 0.0f;
 }
 
-/* Tables of up to 64 inputs, x [inputs][LANES]; returns how many groups. */
-static inline size_t bnnep_real_tables(const struct cpu_network *net, const float *x, size_t inputs,
-                                       struct real_scratch *scratch) {
+/* What is summed up: activations, or if there are any, digits of their changes. */
+struct real_operand {
+    const float *x;        /* [unit][LANES] */
+    const int32_t *digits; /* [unit][LANES / 2] */
+};
+static inline struct real_operand bnnep_real_values(const float *x) {
+    return (struct real_operand){x, NULL};
+}
+
+/* Tables of up to 64 inputs from a unit on; returns how many groups, or 0 where all digits are 0. */
+static inline size_t bnnep_real_tables(const struct cpu_network *net, const struct real_operand *in, size_t unit,
+                                       size_t inputs, struct real_scratch *scratch) {
+    if (in->digits)
+        return net->kernels->digit_tables(in->digits + unit * (LANES / 2), inputs, scratch->tables);
+    const float *x = in->x + unit * LANES;
     if (!bnnep_real_has_grid(net))
         return net->kernels->tables(x, inputs, scratch->bytes, scratch->tables);
     net->kernels->to_grid(x, inputs * LANES, net->model->grid.steps, scratch->whole);
     return net->kernels->tables_whole(scratch->whole, inputs, scratch->bytes, scratch->tables);
 }
 
-static inline void bnnep_real_add_signed(const struct cpu_network *net, const uint64_t *words, size_t rows,
-                                         size_t groups, const struct real_scratch *scratch, float *sums) {
-    if (bnnep_real_has_grid(net))
+static inline void bnnep_real_add_signed(const struct cpu_network *net, const struct real_operand *in,
+                                         const uint64_t *words, size_t rows, size_t groups,
+                                         const struct real_scratch *scratch, float *sums) {
+    if (in->digits)
+        net->kernels->add_digits(words, rows, groups, scratch->tables, (int32_t *)(void *)sums);
+    else if (bnnep_real_has_grid(net))
         net->kernels->add_signed_whole(words, 1, rows, groups, scratch->bytes, scratch->tables,
                                        (int32_t *)(void *)sums);
     else
         net->kernels->add_signed(words, 1, rows, groups, scratch->bytes, scratch->tables, sums);
 }
 
-static inline void bnnep_real_finish_sums(const struct cpu_network *net, float *sums, size_t count) {
-    if (bnnep_real_has_grid(net))
+/* Sums of activations become floats; those of digits stay integers. */
+static inline void bnnep_real_finish_sums(const struct cpu_network *net, const struct real_operand *in, float *sums,
+                                          size_t count) {
+    if (!in->digits && bnnep_real_has_grid(net))
         net->kernels->from_grid(sums, count, net->model->grid.steps);
 }
 
 /* --- product.c: fully connected ----------------------------------------------------------------------------- */
 
 /* A part of out [rows][LANES] = B_k below; of out [columns][LANES] = B_k^T above. */
-void bnnep_real_up(const struct cpu_network *net, size_t k, struct real_part part, const float *below, float *out,
-                   struct real_scratch *scratch);
-void bnnep_real_down(const struct cpu_network *net, size_t k, struct real_part part, const float *above, float *out,
-                     struct real_scratch *scratch);
+void bnnep_real_up(const struct cpu_network *net, size_t k, struct real_part part, struct real_operand below,
+                   float *out, struct real_scratch *scratch);
+void bnnep_real_down(const struct cpu_network *net, size_t k, struct real_part part, struct real_operand above,
+                     float *out, struct real_scratch *scratch);
 
 /* --- convolution.c ------------------------------------------------------------------------------------------ */
 
@@ -177,9 +217,15 @@ void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_pa
 void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *place,
                             float *value, struct real_scratch *scratch);
 /* fb_k, alpha included, or on a grid the channels' shares of the largest: above [out][LANES] -> value [in][LANES], from
- * the given places. A part of the channels of the map below. */
-void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
+ * the given places. A part of the channels of the map below. Digits above are unpooled already (struct real_told). */
+void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, struct real_operand above,
                               const int32_t *place, float *value, struct real_scratch *scratch);
+/* The unpooled sums of all channels for one row of pooling windows into scratch->sums, [row in the
+ * window][column][channel][LANES]; and what pooling makes of such sums, in the whole map. */
+void bnnep_real_sum_windows(const struct cpu_network *net, size_t k, size_t window_row, struct real_operand below,
+                            struct real_scratch *scratch);
+void bnnep_real_pool_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *sums,
+                             float *value, int32_t *place);
 /* One lane of a map, with its padding. */
 void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map);
 /* Columns of a kernel's row, [column][channel], rounded up to 64s. */
@@ -200,6 +246,43 @@ void bnnep_real_refill(struct real_lanes *lanes);
 void bnnep_real_pack(struct real_lanes *lanes);
 /* Every sample goes back to its place in the batch. */
 void bnnep_real_go_home(struct real_lanes *lanes);
+
+/* --- told.c ------------------------------------------------------------------------------------------------- */
+
+/* The finest step, which what states of up to 2 tell is a multiple of. */
+#define FINEST 0x1p-23f
+
+/* Which samples tell their changes, and which of them down to the finest step. */
+struct real_manner {
+    const float *moving; /* [LANES]: 0 or 1 */
+    bool fine[LANES];
+};
+
+/* Multiply-adds of one direction of a step; whether there are so many that a network relaxes by changes, which on a
+ * grid it does not. */
+size_t bnnep_real_products(const struct bnnep_model *model);
+bool bnnep_real_tells(const struct bnnep_model *model);
+/* Unpooled units of layers 2 ... L together, and where those of each begin. */
+size_t bnnep_real_unpooled(const struct bnnep_model *model, size_t *at);
+uint64_t bnnep_real_told_bytes(const struct bnnep_model *model);
+bool bnnep_real_told_make(struct real_told *told, const struct bnnep_model *model);
+void bnnep_real_told_free(struct real_told *told);
+/* Nothing has been told yet, by any sample or by that of a lane. */
+void bnnep_real_forget(const struct real_workspace *ws, struct real_told *told);
+void bnnep_real_forget_lane(const struct real_workspace *ws, struct real_told *told, size_t lane);
+/* Digits of what changed in layer k+1 of a tile, and in what convolution k feeds back from the places of this step. */
+void bnnep_real_tell_layer(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k,
+                           const struct real_manner *manner, const struct real_scratch *to,
+                           struct real_scratch *scratch);
+void bnnep_real_tell_map(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile, size_t k,
+                         const struct real_manner *manner, const struct real_scratch *to, struct real_scratch *scratch);
+/* A part of fwd_k into to->forward, and of what is fed back into to->told.back, from what was told. */
+void bnnep_real_listen_forward(const struct real_workspace *ws, size_t k, struct real_part part,
+                               const struct real_scratch *to, struct real_scratch *scratch);
+void bnnep_real_listen_back(const struct real_workspace *ws, size_t k, struct real_part part,
+                            const struct real_scratch *to, struct real_scratch *scratch);
+/* What to->told.back still has to be multiplied with. */
+float bnnep_real_told_scale(const struct real_workspace *ws, size_t k);
 
 /* --- sums.c, relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
 

@@ -30,6 +30,8 @@ struct passage {
     struct phase *phase;
     unsigned worker;             /* who takes them; with shared steps all do */
     struct real_scratch *common; /* where the parts of a step meet */
+    bool told;                   /* by changes: told.c */
+    struct real_manner manner;
     struct real_lanes lanes;
 };
 
@@ -59,14 +61,6 @@ static void move_output(const struct passage *p, const float *forward, float *ch
     }
 }
 
-/* The argmax of this step, for the samples that move. */
-static void keep_places(const struct passage *p, size_t first, size_t beyond) {
-    const struct real_workspace *ws = p->phase->ws;
-    int32_t *place = ws->place[p->phase->how->to] + bnnep_real_at(ws, p->lanes.tile, 0);
-    for (size_t v = first * LANES; v < beyond * LANES; v++)
-        place[v] = p->lanes.moving[v % LANES] != 0.0f ? p->common->pooled[v] : place[v];
-}
-
 static struct real_part part_of(const struct passage *p, size_t task) {
     return (struct real_part){task % p->phase->parts, p->phase->parts};
 }
@@ -77,16 +71,39 @@ static struct real_scratch *scratch_of(const struct passage *p, unsigned worker)
     return scratch;
 }
 
+static void tell_layer(void *arg, size_t layer, unsigned worker) {
+    const struct passage *p = arg;
+    bnnep_real_tell_layer(p->phase->ws, p->phase->how->to, p->lanes.tile, layer, &p->manner, p->common,
+                          scratch_of(p, worker));
+}
+
+static void tell_map(void *arg, size_t task, unsigned worker) {
+    const struct passage *p = arg;
+    if (bnnep_cpu_is_convolution(&p->phase->ws->network->model->links[1 + task]))
+        bnnep_real_tell_map(p->phase->ws, p->phase->how->to, p->lanes.tile, 1 + task, &p->manner, p->common,
+                            scratch_of(p, worker));
+}
+
 static void forward_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
-    bnnep_real_forward_of(p->phase->ws, p->phase->how->to, p->lanes.tile, 1 + task / p->phase->parts, part_of(p, task),
-                          p->common, scratch_of(p, worker));
+    const struct real_workspace *ws = p->phase->ws;
+    const size_t k = 1 + task / p->phase->parts;
+    if (p->told)
+        bnnep_real_listen_forward(ws, k, part_of(p, task), p->common, scratch_of(p, worker));
+    else
+        bnnep_real_forward_of(ws, p->phase->how->to, p->lanes.tile, k, part_of(p, task), p->common,
+                              scratch_of(p, worker));
 }
 
 static void feedback_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
-    bnnep_real_feedback_of(p->phase->ws, p->phase->how->to, p->lanes.tile, 1 + task / p->phase->parts, part_of(p, task),
-                           p->common, scratch_of(p, worker));
+    const struct real_workspace *ws = p->phase->ws;
+    const size_t k = 1 + task / p->phase->parts;
+    if (p->told)
+        bnnep_real_listen_back(ws, k, part_of(p, task), p->common, scratch_of(p, worker));
+    else
+        bnnep_real_feedback_of(ws, p->phase->how->to, p->lanes.tile, k, part_of(p, task), p->common,
+                               scratch_of(p, worker));
 }
 
 static void move_part(void *arg, size_t task, unsigned worker) {
@@ -100,31 +117,39 @@ static void move_part(void *arg, size_t task, unsigned worker) {
         layer == 0 ? ws->drive + p->lanes.tile * units * LANES : p->common->forward + ws->offset[layer] * LANES;
     float *change = ws->scratch[worker].change;
     if (layer > 0 && bnnep_cpu_is_convolution(&model->links[layer])) /* those of the drive never change */
-        keep_places(p, ws->offset[layer] + first, ws->offset[layer] + beyond);
+        net->kernels->keep_places(
+            p->common->pooled + (ws->offset[layer] + first) * LANES, beyond - first, p->lanes.moving,
+            ws->place[p->phase->how->to] + bnnep_real_at(ws, p->lanes.tile, layer) + first * LANES);
     if (layer < top)
-        net->kernels->move_hidden(bnnep_real_state(ws, p->phase->how->to, p->lanes.tile, layer) + first * LANES,
-                                  forward + first * LANES, p->common->feedback + (ws->offset[layer] + first) * LANES,
-                                  bnnep_real_feedback_scale(ws, layer + 1), beyond - first, &model->grid,
-                                  p->lanes.moving, change);
+        net->kernels->move_hidden(
+            bnnep_real_state(ws, p->phase->how->to, p->lanes.tile, layer) + first * LANES, forward + first * LANES,
+            (p->told ? p->common->told.back : p->common->feedback) + (ws->offset[layer] + first) * LANES,
+            (p->told ? bnnep_real_told_scale : bnnep_real_feedback_scale)(ws, layer + 1), beyond - first, &model->grid,
+            p->lanes.moving, change);
     else if (part_of(p, task).index == 0)
         move_output(p, forward, change);
 }
 
-static void do_parts(struct passage *p, size_t layers, pool_task task) {
+static void do_tasks(struct passage *p, size_t tasks, pool_task task) {
     const struct phase *phase = p->phase;
     if (phase->parts > 1)
-        bnnep_pool_run(phase->ws->pool, layers * phase->parts, task, p);
+        bnnep_pool_run(phase->ws->pool, tasks, task, p);
     else
-        for (size_t i = 0; i < layers; i++)
+        for (size_t i = 0; i < tasks; i++)
             task(p, i, p->worker);
 }
 
 /* All layers move at once. */
 static void step(struct passage *p) {
-    const size_t layers = p->phase->ws->network->model->connections;
-    do_parts(p, layers - 1, forward_part);
-    do_parts(p, layers - 1, feedback_part); /* looks where the forward parts found the largest sums */
-    do_parts(p, layers, move_part);
+    const struct bnnep_model *model = p->phase->ws->network->model;
+    const size_t layers = model->connections, parts = p->phase->parts;
+    if (p->told && layers > 1)
+        do_tasks(p, layers, tell_layer);
+    do_tasks(p, (layers - 1) * parts, forward_part);
+    if (p->told && model->convolutional)
+        do_tasks(p, layers - 1, tell_map); /* from where the forward parts found the largest sums */
+    do_tasks(p, (layers - 1) * parts, feedback_part);
+    do_tasks(p, layers * parts, move_part);
 }
 
 /* --- a phase -------------------------------------------------------------------------------------------------------
@@ -143,17 +168,19 @@ static void raise_to(atomic_uint *most, unsigned steps) {
         continue;
 }
 
-/* The largest change of a sample's states in this step, whoever saw it. */
-static float take_change(struct passage *p, size_t lane) {
+/* Did no state of a sample change by more than the tolerance in this step, whoever saw it, and is no more left to be
+ * told? */
+static bool rests(struct passage *p, size_t lane) {
     struct real_scratch *scratch = p->phase->ws->scratch;
     const unsigned first = p->phase->parts > 1 ? 0 : p->worker;
     const unsigned beyond = p->phase->parts > 1 ? p->phase->ws->threads : p->worker + 1;
-    float change = 0.0f;
+    const float tolerance = p->phase->how->tolerance, most_left = tolerance > FINEST ? tolerance : FINEST;
+    bool rests = true;
     for (unsigned w = first; w < beyond; w++) {
-        change = scratch[w].change[lane] > change ? scratch[w].change[lane] : change;
-        scratch[w].change[lane] = 0.0f;
+        rests = rests && scratch[w].change[lane] <= tolerance && scratch[w].left[lane] <= most_left;
+        scratch[w].change[lane] = scratch[w].left[lane] = 0.0f;
     }
-    return change;
+    return rests;
 }
 
 /* Counts the step, and lets go of samples that have come to rest or have done all steps. */
@@ -161,11 +188,11 @@ static void settle(struct passage *p) {
     struct real_lanes *lanes = &p->lanes;
     const struct bnnep_relaxation *how = p->phase->how;
     for (size_t l = 0; l < LANES; l++) {
-        const float change = take_change(p, l);
+        const bool at_rest = rests(p, l);
         if (lanes->moving[l] == 0.0f)
             continue;
         lanes->steps[l]++;
-        if (!(change <= how->tolerance) && lanes->steps[l] < how->steps)
+        if (!at_rest && lanes->steps[l] < how->steps)
             continue;
         lanes->moving[l] = 0.0f;
         lanes->in_use--;
@@ -180,12 +207,27 @@ static bool goes_on(struct passage *p) {
     return !atomic_load(&p->phase->cancelled);
 }
 
+/* Samples that begin have told nothing, and what they tell first is told down to the finest step. */
+static void greet(struct passage *p, bool tile) {
+    const struct real_lanes *lanes = &p->lanes;
+    if (tile)
+        bnnep_real_forget(p->phase->ws, &p->common->told);
+    for (size_t l = 0; l < LANES; l++) {
+        const bool begins = lanes->moving[l] != 0.0f && lanes->steps[l] == 0;
+        if (begins && !tile)
+            bnnep_real_forget_lane(p->phase->ws, &p->common->told, l);
+        p->manner.fine[l] = begins || !(p->phase->how->tolerance > 0.0f);
+    }
+}
+
 static void relax_share(void *arg, size_t share, unsigned worker) {
     struct phase *phase = arg;
     struct real_workspace *ws = phase->ws;
     const size_t first = share * ws->tiles / phase->shares, beyond = (share + 1) * ws->tiles / phase->shares;
     struct passage p = {.phase = phase, .worker = worker, .common = &ws->scratch[worker]};
     struct real_lanes *lanes = &p.lanes;
+    p.told = bnnep_real_tells(ws->network->model);
+    p.manner.moving = lanes->moving;
     *lanes = (struct real_lanes){.ws = ws,
                                  .slot = phase->how->to,
                                  .next = first * LANES,
@@ -195,11 +237,14 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
         copy_states(ws, phase->how, first, beyond);
     uint64_t sample_steps = 0;
     while (phase->how->steps > 0 && (lanes->in_use > 0 || lanes->next < lanes->end) && goes_on(&p)) {
-        if (lanes->in_use == 0)
+        const bool tile = lanes->in_use == 0;
+        if (tile)
             bnnep_real_begin_tile(lanes);
         else if (phase->refill)
             bnnep_real_refill(lanes);
-        if (lanes->in_use <= LANES / 2 && !lanes->half)
+        if (p.told)
+            greet(&p, tile);
+        else if (lanes->in_use <= LANES / 2 && !lanes->half)
             bnnep_real_pack(lanes);
         step(&p);
         sample_steps += lanes->in_use;
@@ -209,22 +254,10 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
     atomic_fetch_add(&phase->sample_steps, sample_steps);
 }
 
-/* Multiply-adds of one direction of a step. */
-static size_t products_of(const struct bnnep_model *model) {
-    size_t products = 0;
-    for (size_t k = 1; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
-        products += bnnep_cpu_is_convolution(link)
-                        ? link->out * link->pool * link->pool * link->kernel * link->kernel * link->from.channels
-                        : link->out * link->in;
-    }
-    return products;
-}
-
 bnnep_status bnnep_real_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
     (void)why;
     struct real_workspace *ws = handle;
-    const size_t products = products_of(ws->network->model);
+    const size_t products = bnnep_real_products(ws->network->model);
     struct phase phase = {.ws = ws, .how = how, .shares = ws->tiles, .parts = 1};
     phase.refill = products >= WORTH_A_REFILL * ws->units;
     if (ws->threads > 1 && products >= LONG_STEP && ws->tiles < ws->threads) {

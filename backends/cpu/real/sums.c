@@ -11,16 +11,16 @@ void bnnep_real_forward(const struct real_workspace *ws, size_t k, struct real_p
         return;
     }
     const size_t first = bnnep_real_first(part, c->rows), some = bnnep_real_beyond(part, c->rows) - first;
-    bnnep_real_up(net, k, part, below, value, scratch);
+    bnnep_real_up(net, k, part, bnnep_real_values(below), value, scratch);
     net->kernels->scale_rows(value + first * LANES, c->alpha[0], c->bias + first, some);
 }
 
 void bnnep_real_feedback(const struct real_workspace *ws, size_t k, struct real_part part, const float *above,
                          const int32_t *place, float *value, struct real_scratch *scratch) {
     if (bnnep_cpu_is_convolution(&ws->network->model->links[k]))
-        bnnep_real_convolve_back(ws->network, k, part, above, place, value, scratch);
+        bnnep_real_convolve_back(ws->network, k, part, bnnep_real_values(above), place, value, scratch);
     else
-        bnnep_real_down(ws->network, k, part, above, value, scratch);
+        bnnep_real_down(ws->network, k, part, bnnep_real_values(above), value, scratch);
 }
 
 float bnnep_real_feedback_scale(const struct real_workspace *ws, size_t k) {

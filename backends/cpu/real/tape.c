@@ -102,11 +102,11 @@ static void through_weights(const struct recall *recall, int32_t t, size_t tile,
         if (bnnep_cpu_is_convolution(link)) {
             const int32_t *place = recall->tape->place[t] + bnnep_real_at(ws, tile, k);
             bnnep_real_convolve_at(net, k, delta + below, place, up, scratch);
-            bnnep_real_convolve_back(net, k, WHOLE, delta + above, place, down, scratch);
+            bnnep_real_convolve_back(net, k, WHOLE, bnnep_real_values(delta + above), place, down, scratch);
             scale = 1.0f; /* both have it by now */
         } else {
-            bnnep_real_up(net, k, WHOLE, delta + below, up, scratch);
-            bnnep_real_down(net, k, WHOLE, delta + above, down, scratch);
+            bnnep_real_up(net, k, WHOLE, bnnep_real_values(delta + below), up, scratch);
+            bnnep_real_down(net, k, WHOLE, bnnep_real_values(delta + above), down, scratch);
         }
         for (size_t v = 0; v < link->in * LANES; v++)
             gradient[below + v] += scale * down[v];

@@ -47,11 +47,12 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
         TABLE_BYTES + ((LEARN_SAMPLES + LEARN_ROWS) * LEARN_COLUMNS + LEARN_ROWS * LEARN_SAMPLES) * sizeof(float) +
         e.units * LANES * (3 * sizeof(float) + places) +
         (model->convolutional ? e.sums + (64 * e.places + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float) +
-        (model->grid.steps != 0.0f ? 64 * LANES * sizeof(int32_t) + e.scales * sizeof(float) : 0);
+        (model->grid.steps != 0.0f ? 64 * LANES * sizeof(int32_t) : 0) + e.scales * sizeof(float) +
+        bnnep_real_told_bytes(model);
     return sizeof(struct real_workspace) + lanes * a_lane +
            lanes / LANES * MOST_EXCHANGES * sizeof(struct real_exchange) +
            (MAPS * lanes * e.padded + 64 + e.gradient) * sizeof(float) +
-           threads * (a_thread + sizeof(struct real_scratch)) + model->connections * sizeof(size_t);
+           threads * (a_thread + sizeof(struct real_scratch)) + 2 * model->connections * sizeof(size_t);
 }
 
 static void scratch_free(struct real_scratch *s) {
@@ -60,6 +61,7 @@ static void scratch_free(struct real_scratch *s) {
                            s->unpooled, s->share, s->views.factor, s->views.from};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
+    bnnep_real_told_free(&s->told);
 }
 
 static bool scratch_make(struct real_scratch *s, const struct extent *e, const struct bnnep_model *model) {
@@ -71,12 +73,11 @@ static bool scratch_make(struct real_scratch *s, const struct extent *e, const s
     s->above = bnnep_cpu_alloc(LEARN_ROWS * LEARN_SAMPLES, sizeof(float));
     s->below = bnnep_cpu_alloc(LEARN_SAMPLES * LEARN_COLUMNS, sizeof(float));
     s->contrast = bnnep_cpu_alloc(LEARN_ROWS * LEARN_COLUMNS, sizeof(float));
-    bool complete = s->tables && s->forward && s->feedback && s->gradient && s->above && s->below && s->contrast;
-    if (model->grid.steps != 0.0f) {
-        s->whole = bnnep_cpu_alloc(64 * LANES, sizeof(int32_t));
-        s->share = bnnep_cpu_alloc(e->scales, sizeof(float));
-        complete = complete && s->whole && s->share;
-    }
+    s->share = bnnep_cpu_alloc(e->scales, sizeof(float));
+    bool complete = s->tables && s->forward && s->feedback && s->gradient && s->above && s->below && s->contrast &&
+                    s->share && bnnep_real_told_make(&s->told, model);
+    if (model->grid.steps != 0.0f)
+        complete = (s->whole = bnnep_cpu_alloc(64 * LANES, sizeof(int32_t))) && complete;
     if (model->convolutional) {
         s->pooled = bnnep_cpu_alloc(e->units * LANES, sizeof(int32_t));
         s->sums = bnnep_cpu_alloc(e->sums, sizeof(float));
@@ -95,7 +96,7 @@ void bnnep_real_workspace_destroy(void *handle) {
     bnnep_pool_destroy(ws->pool);
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
         scratch_free(&ws->scratch[i]);
-    void *const parts[] = {ws->scratch,  ws->offset,   ws->input,    ws->target,   ws->drive,
+    void *const parts[] = {ws->scratch,  ws->offset,   ws->spread,   ws->input,    ws->target,   ws->drive,
                            ws->delta,    ws->maps,     ws->gradient, ws->dot[0],   ws->dot[1],
                            ws->state[0], ws->state[1], ws->place[0], ws->place[1], ws->exchange};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
@@ -111,6 +112,7 @@ static bool fill(struct real_workspace *ws, size_t max_batch) {
     ws->units = e.units;
     ws->pool = bnnep_pool_create(ws->threads);
     ws->offset = calloc(model->connections, sizeof *ws->offset);
+    ws->spread = calloc(model->connections, sizeof *ws->spread);
     ws->input = bnnep_cpu_alloc(lanes * model->links[0].in, sizeof(float));
     ws->target = bnnep_cpu_alloc(lanes * model->links[model->connections - 1].out, sizeof(float));
     ws->drive = bnnep_cpu_alloc(lanes * model->links[0].out, sizeof(float));
@@ -118,7 +120,7 @@ static bool fill(struct real_workspace *ws, size_t max_batch) {
     ws->scratch = calloc(ws->threads, sizeof *ws->scratch);
     ws->exchange = calloc(tiles_of(max_batch), MOST_EXCHANGES * sizeof *ws->exchange);
     bool complete =
-        ws->pool && ws->offset && ws->input && ws->target && ws->drive && ws->delta && ws->scratch && ws->exchange;
+        ws->pool && ws->offset && ws->spread && ws->input && ws->target && ws->drive && ws->delta && ws->scratch && ws->exchange;
     for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
         ws->state[slot] = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
         ws->dot[slot] = bnnep_cpu_alloc(lanes * e.scales, sizeof(double));
@@ -152,6 +154,7 @@ bnnep_status bnnep_real_workspace_create(const struct cpu_network *net, size_t m
     }
     for (size_t k = 0, units = 0; k < model->connections; units += model->links[k++].out)
         ws->offset[k] = units;
+    ws->unpooled = bnnep_real_unpooled(model, ws->spread);
     *out = ws;
     return BNNEP_OK;
 }
