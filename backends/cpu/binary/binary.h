@@ -14,8 +14,11 @@
 
 #include "backends/cpu/cpu.h"
 
-/* Samples that a thread takes through a phase together: a panel of weights serves all of them. */
+/* Samples that a thread takes through a phase together: a panel of weights serves all of them. Where the weights stay in
+ * the second-level cache, their states had better stay in it too. */
 #define CHUNK ((size_t)32)
+#define SMALL_CHUNK ((size_t)4)
+#define SMALL_WEIGHTS ((size_t)512 << 10) /* bytes */
 /* Samples whose input drive is worked out side by side. */
 #define DRIVE_LANES ((size_t)8)
 

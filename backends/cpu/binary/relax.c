@@ -244,11 +244,19 @@ static void relax_chunk(void *arg, size_t task, unsigned worker) {
         continue;
 }
 
+static size_t chunk_of(const struct bnnep_model *model) {
+    size_t signs = 0; /* those that stream by in every step, in both forms; a convolution sees the same ones everywhere */
+    for (size_t k = 1; k < model->connections; k++)
+        if (!bnnep_cpu_is_convolution(&model->links[k]))
+            signs += 2 * model->links[k].rows * model->links[k].columns;
+    return signs / 8 <= SMALL_WEIGHTS ? SMALL_CHUNK : CHUNK;
+}
+
 bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
     (void)why;
     struct binary_workspace *ws = handle;
-    const size_t share = (ws->count + ws->threads - 1) / ws->threads;
-    struct phase phase = {.ws = ws, .how = how, .chunk = share < CHUNK ? share : CHUNK};
+    const size_t share = (ws->count + ws->threads - 1) / ws->threads, most = chunk_of(ws->network->model);
+    struct phase phase = {.ws = ws, .how = how, .chunk = share < most ? share : most};
     bnnep_pool_run(ws->pool, (ws->count + phase.chunk - 1) / phase.chunk, relax_chunk, &phase);
     if (atomic_load(&phase.cancelled))
         return BNNEP_CANCELLED;
