@@ -148,9 +148,8 @@ static void scatter_window(const struct cpu_network *net, size_t k, size_t windo
     }
 }
 
-void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part,
-                              struct real_operand above, const int32_t *place, float *value,
-                              struct real_scratch *scratch) {
+void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, struct real_operand above,
+                              const int32_t *place, float *value, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const size_t places = link->pool * link->pool, rows = link->rows, C = link->from.channels, pixels = link->in / C;
     const struct real_operand unpooled = bnnep_real_values(scratch->unpooled);

@@ -18,8 +18,10 @@
 /* Samples whose contrast is added up at a time: the bits of a word. */
 #define LEARN_TILES ((size_t)4)
 #define LEARN_SAMPLES (LEARN_TILES * LANES)
-/* Columns whose contrast is worked out at a time. */
-#define LEARN_COLUMNS ((size_t)128)
+/* Columns whose contrast is worked out at a time, as much as the second-level cache holds. */
+#define LEARN_COLUMNS ((size_t)512)
+/* Terms of the contrast: products that are summed up. */
+#define LEARN_TERMS ((size_t)2)
 
 /* What the gradient of a convolution's channel is gathered from: factors, and where each looks in the maps. At most
  * MOST_VIEWS for each unit of a tile. */
@@ -62,7 +64,7 @@ struct real_scratch {
     float *forward, *feedback; /* [units of all layers][LANES]: fwd_{k-1}, fb_k / alpha_k of this step */
     float *gradient;           /* the same: of the loss, in back-propagation */
     float *above;              /* [LEARN_ROWS][LEARN_SAMPLES] */
-    float *below;              /* [LEARN_SAMPLES][LEARN_COLUMNS] */
+    float *below;              /* [LEARN_SAMPLES][64] */
     float *contrast;           /* [LEARN_ROWS][LEARN_COLUMNS] */
     /* convolutional networks */
     int32_t *pooled;         /* [units of all layers][LANES]: argmax of this step */
@@ -95,6 +97,8 @@ struct real_workspace {
     double *dot[BNNEP_SLOTS];       /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
     int32_t *place[BNNEP_SLOTS];    /* [tile][units][LANES]: argmax of the last step; convolutional networks */
     struct real_exchange *exchange; /* [tile][MOST_EXCHANGES] */
+    float *below;    /* [LEARN_TERMS][sample][bnnep_real_sample_stride]: the layer below a fully connected one */
+    uint64_t *lit;   /* [LEARN_TERMS][LEARN_SAMPLES each][64 columns each]: samples that are not black there */
     float *maps;     /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
     float *gradient; /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
     struct real_scratch *scratch; /* [threads] */
@@ -284,7 +288,8 @@ void bnnep_real_listen_back(const struct real_workspace *ws, size_t k, struct re
 /* What to->told.back still has to be multiplied with. */
 float bnnep_real_told_scale(const struct real_workspace *ws, size_t k);
 
-/* --- sums.c, relax.c, tape.c, learn.c ----------------------------------------------------------------------------- */
+/* --- sums.c, relax.c, tape.c, learn*.c -----------------------------------------------------------------------------
+ */
 
 /* A part of fwd_k of a tile, bias included; in a convolution with the argmax in place. */
 void bnnep_real_forward(const struct real_workspace *ws, size_t k, struct real_part part, const float *below,
@@ -311,6 +316,8 @@ void bnnep_real_tape_free(struct real_tape *tape);
 uint64_t bnnep_real_tape_bytes(const struct bnnep_model *model, size_t max_batch, int32_t steps);
 bnnep_status bnnep_real_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
 
+/* Floats that a sample of the layer below takes in ws->below. */
+size_t bnnep_real_sample_stride(size_t columns);
 bnnep_status bnnep_real_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                               uint64_t *flips, char *why);
 

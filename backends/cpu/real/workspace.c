@@ -10,6 +10,10 @@ static size_t tiles_of(size_t samples) {
     return (samples + LANES - 1) / LANES;
 }
 
+static size_t groups_of(size_t samples) {
+    return (samples + LEARN_SAMPLES - 1) / LEARN_SAMPLES;
+}
+
 static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
@@ -17,6 +21,7 @@ static size_t larger(size_t a, size_t b) {
 /* The largest sizes among the connections, from which the buffers follow. */
 struct extent {
     size_t units, scales;
+    size_t stride, across;                          /* of fully connected layers: of samples; blocks of 64 columns */
     size_t sums, places, padded, gradient, windows; /* of convolutions; 0 if there are none */
 };
 
@@ -25,8 +30,11 @@ static struct extent extent_of(const struct bnnep_model *model) {
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         e.scales = larger(e.scales, link->scales);
-        if (!bnnep_cpu_is_convolution(link))
+        if (!bnnep_cpu_is_convolution(link)) {
+            e.stride = larger(e.stride, bnnep_real_sample_stride(link->columns));
+            e.across = larger(e.across, (link->columns + 63) / 64);
             continue;
+        }
         e.sums = larger(e.sums, bnnep_real_sums(link));
         e.places = larger(e.places, link->pool * link->pool);
         e.padded = larger(e.padded, bnnep_real_padded(link));
@@ -44,12 +52,13 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, unsigned th
     const uint64_t a_lane = (in + out + model->links[0].out + (BNNEP_SLOTS + 1) * (uint64_t)e.units) * sizeof(float) +
                             BNNEP_SLOTS * (e.scales * sizeof(double) + e.units * places);
     const uint64_t a_thread =
-        TABLE_BYTES + ((LEARN_SAMPLES + LEARN_ROWS) * LEARN_COLUMNS + LEARN_ROWS * LEARN_SAMPLES) * sizeof(float) +
+        TABLE_BYTES + (LEARN_SAMPLES * 64 + LEARN_ROWS * (LEARN_COLUMNS + LEARN_SAMPLES)) * sizeof(float) +
         e.units * LANES * (3 * sizeof(float) + places) +
         (model->convolutional ? e.sums + (64 * e.places + 2 * MOST_VIEWS * e.windows) * LANES + 2 : 0) * sizeof(float) +
         (model->grid.steps != 0.0f ? 64 * LANES * sizeof(int32_t) : 0) + e.scales * sizeof(float) +
         bnnep_real_told_bytes(model);
-    return sizeof(struct real_workspace) + lanes * a_lane +
+    return sizeof(struct real_workspace) + lanes * a_lane + LEARN_TERMS * lanes * e.stride * sizeof(float) +
+           LEARN_TERMS * groups_of(max_batch) * e.across * sizeof(uint64_t) +
            lanes / LANES * MOST_EXCHANGES * sizeof(struct real_exchange) +
            (MAPS * lanes * e.padded + 64 + e.gradient) * sizeof(float) +
            threads * (a_thread + sizeof(struct real_scratch)) + 2 * model->connections * sizeof(size_t);
@@ -71,7 +80,7 @@ static bool scratch_make(struct real_scratch *s, const struct extent *e, const s
     s->feedback = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
     s->gradient = bnnep_cpu_alloc(e->units * LANES, sizeof(float));
     s->above = bnnep_cpu_alloc(LEARN_ROWS * LEARN_SAMPLES, sizeof(float));
-    s->below = bnnep_cpu_alloc(LEARN_SAMPLES * LEARN_COLUMNS, sizeof(float));
+    s->below = bnnep_cpu_alloc(LEARN_SAMPLES * 64, sizeof(float));
     s->contrast = bnnep_cpu_alloc(LEARN_ROWS * LEARN_COLUMNS, sizeof(float));
     s->share = bnnep_cpu_alloc(e->scales, sizeof(float));
     bool complete = s->tables && s->forward && s->feedback && s->gradient && s->above && s->below && s->contrast &&
@@ -96,9 +105,9 @@ void bnnep_real_workspace_destroy(void *handle) {
     bnnep_pool_destroy(ws->pool);
     for (unsigned i = 0; ws->scratch && i < ws->threads; i++)
         scratch_free(&ws->scratch[i]);
-    void *const parts[] = {ws->scratch,  ws->offset,   ws->spread,   ws->input,    ws->target,   ws->drive,
-                           ws->delta,    ws->maps,     ws->gradient, ws->dot[0],   ws->dot[1],
-                           ws->state[0], ws->state[1], ws->place[0], ws->place[1], ws->exchange};
+    void *const parts[] = {ws->scratch, ws->offset,   ws->spread,   ws->input,    ws->target,   ws->drive,
+                           ws->delta,   ws->below,    ws->lit,      ws->maps,     ws->gradient, ws->dot[0],
+                           ws->dot[1],  ws->state[0], ws->state[1], ws->place[0], ws->place[1], ws->exchange};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
         free(parts[i]);
     free(ws);
@@ -117,10 +126,12 @@ static bool fill(struct real_workspace *ws, size_t max_batch) {
     ws->target = bnnep_cpu_alloc(lanes * model->links[model->connections - 1].out, sizeof(float));
     ws->drive = bnnep_cpu_alloc(lanes * model->links[0].out, sizeof(float));
     ws->delta = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
+    ws->below = bnnep_cpu_alloc(LEARN_TERMS * lanes * e.stride, sizeof(float));
+    ws->lit = bnnep_cpu_alloc(LEARN_TERMS * groups_of(max_batch) * e.across, sizeof(uint64_t));
     ws->scratch = calloc(ws->threads, sizeof *ws->scratch);
     ws->exchange = calloc(tiles_of(max_batch), MOST_EXCHANGES * sizeof *ws->exchange);
-    bool complete =
-        ws->pool && ws->offset && ws->spread && ws->input && ws->target && ws->drive && ws->delta && ws->scratch && ws->exchange;
+    bool complete = ws->pool && ws->offset && ws->spread && ws->input && ws->target && ws->drive && ws->delta &&
+                    ws->below && ws->lit && ws->scratch && ws->exchange;
     for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
         ws->state[slot] = bnnep_cpu_alloc(lanes * ws->units, sizeof(float));
         ws->dot[slot] = bnnep_cpu_alloc(lanes * e.scales, sizeof(double));
