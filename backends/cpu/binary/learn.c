@@ -138,11 +138,26 @@ static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, s
     return turned;
 }
 
-/* Is there no more to this update of a panel than a decay that can wait? Some 1 in 50 panels stop waiting at a time. */
-static bool waits(const struct update *update, size_t row, const struct binary_events *list, uint8_t *owed) {
-    if (!update->may_wait || list->ups > 0 || list->downs > 0 || *owed >= 32 + row % 32)
+/* Synapses of a row in one place of the kernel, up to PANEL of them. */
+static size_t outputs_of(const struct update *update, size_t panel) {
+    const size_t left = connection_of(update)->inner - panel * PANEL;
+    return left < PANEL ? left : PANEL;
+}
+
+/* A panel without contrast only decays, which may wait; some 1 in 50 panels stop waiting at a time. Otherwise it makes
+ * up for the decays it owes, and true is returned. */
+static bool wakes(const struct update *update, size_t row, size_t part, size_t panel, bool contrast) {
+    const struct cpu_connection *c = connection_of(update);
+    const struct cpu_owed *owing = &update->learner->owed[update->k];
+    uint8_t *owed = bnnep_cpu_owed(c, owing, row, part, panel);
+    if (update->may_wait && !contrast && *owed < 32 + row % 32) {
+        ++*owed;
         return false;
-    ++*owed;
+    }
+    update->ws->network->kernels->fade(update->learner->momentum[update->k] + row * c->columns + part * c->inner +
+                                           panel * PANEL,
+                                       outputs_of(update, panel), owing->decay, *owed);
+    *owed = 0;
     return true;
 }
 
@@ -150,18 +165,24 @@ static bool waits(const struct update *update, size_t row, const struct binary_e
 static uint64_t turn_panel(struct update *update, size_t row, size_t part, size_t panel, const uint64_t *from,
                            const struct binary_events *list, struct binary_scratch *scratch) {
     const struct cpu_kernels *kernels = update->ws->network->kernels;
-    const struct cpu_connection *c = connection_of(update);
-    const size_t left = c->inner - panel * PANEL, outputs = left < PANEL ? left : PANEL;
-    const struct cpu_owed *owing = &update->learner->owed[update->k];
-    uint8_t *owed = bnnep_cpu_owed(c, owing, row, part, panel);
-    if (waits(update, row, list, owed))
+    const size_t outputs = outputs_of(update, panel);
+    if (!wakes(update, row, part, panel, list->ups + list->downs > 0))
         return 0;
-    kernels->fade(update->learner->momentum[update->k] + row * c->columns + part * c->inner + panel * PANEL, outputs,
-                  owing->decay, *owed);
-    *owed = 0;
     kernels->counts(from, list->up, list->ups, list->down, list->downs, outputs, scratch->counts);
     kernels->take_contrast(scratch->counts, outputs, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
     return turn(update, row, part, panel * PANEL, outputs, scratch->contrast);
+}
+
+/* Turns a row of synapses of connection 0, in all places of the kernel, by the contrast in scratch->contrast. */
+static uint64_t turn_panels(struct update *update, size_t row, bool contrast, const struct binary_scratch *scratch) {
+    const struct cpu_connection *c = connection_of(update);
+    uint64_t flips = 0;
+    for (size_t part = 0; part < c->parts; part++)
+        for (size_t panel = 0; panel < c->up_panels; panel++)
+            if (wakes(update, row, part, panel, contrast))
+                flips += turn(update, row, part, panel * PANEL, outputs_of(update, panel),
+                              scratch->contrast + part * c->inner + panel * PANEL);
+    return flips;
 }
 
 /* --- fully connected ------------------------------------------------------------------------------------------------
@@ -212,20 +233,24 @@ static uint64_t turn_row(struct update *update, size_t row, struct binary_scratc
 /* Connection 0: inputs of the samples whose unit differs. */
 static uint64_t turn_input_row(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
-    const size_t in = link_of(update)->in, j = row % TASK_ROWS;
+    const size_t in = link_of(update)->in;
+    const uint64_t *free = lit_of(update, scratch, BNNEP_SLOT_FREE, row % TASK_ROWS);
+    const uint64_t *nudged = lit_of(update, scratch, BNNEP_SLOT_NUDGED, row % TASK_ROWS);
     double *sum = scratch->exact;
+    bool contrast = false;
     memset(sum, 0, in * sizeof *sum);
-    for (size_t n = 0; n < ws->count; n++) {
-        const uint64_t free = lit_of(update, scratch, BNNEP_SLOT_FREE, j)[n / 64] >> n % 64 & 1;
-        const uint64_t nudged = lit_of(update, scratch, BNNEP_SLOT_NUDGED, j)[n / 64] >> n % 64 & 1;
-        const double weight = (double)nudged - (double)free;
-        if (nudged != free)
+    for (size_t w = 0; w < (ws->count + 63) / 64; w++)
+        for (uint64_t differ = free[w] ^ nudged[w]; differ; differ &= differ - 1) {
+            const size_t n = (size_t)__builtin_ctzll(differ);
+            const double weight = nudged[w] >> n & 1 ? 1.0 : -1.0;
+            const float *x = ws->x + (64 * w + n) * in;
             for (size_t i = 0; i < in; i++)
-                sum[i] += weight * (double)ws->x[n * in + i];
-    }
+                sum[i] += weight * (double)x[i];
+            contrast = true;
+        }
     for (size_t i = 0; i < in; i++)
         scratch->contrast[i] = (float)sum[i];
-    return turn(update, row, 0, 0, in, scratch->contrast);
+    return turn_panels(update, row, contrast, scratch);
 }
 
 static void update_rows(void *arg, size_t task, unsigned worker) {
@@ -333,7 +358,7 @@ static uint64_t turn_input_channel(struct update *update, size_t o, struct binar
     const struct bnnep_link *link = link_of(update);
     const struct cpu_connection *c = connection_of(update);
     double *sum = scratch->exact;
-    uint64_t flips = 0;
+    bool contrast = false;
     memset(sum, 0, c->columns * sizeof *sum);
     for (size_t n = 0; n < ws->count; n++) {
         const uint64_t *free = active_of(ws, BNNEP_SLOT_FREE, n, 0), *nudged = active_of(ws, BNNEP_SLOT_NUDGED, n, 0);
@@ -344,13 +369,12 @@ static uint64_t turn_input_channel(struct update *update, size_t o, struct binar
             bnnep_binary_position(link, unit / link->rows, ws->drive_place[n * link->out + unit], &y, &x);
             if (differ)
                 add_input_patch(link, ws->x + n * link->in, y, x, weight, sum);
+            contrast = contrast || differ;
         }
     }
     for (size_t i = 0; i < c->columns; i++)
         scratch->contrast[i] = (float)sum[i];
-    for (size_t part = 0; part < c->parts; part++)
-        flips += turn(update, o, part, 0, c->inner, scratch->contrast + part * c->inner);
-    return flips;
+    return turn_panels(update, o, contrast, scratch);
 }
 
 static void update_channels(void *arg, size_t task, unsigned worker) {
