@@ -80,17 +80,21 @@ struct bnnep_neuron {
     struct bnnep_grid grid;
 };
 
-/* s(t) -> s(t+1). prediction is s_L of the free phase; it and target count for a nudged output only. */
+/* Binary activations: s(t+1) before it is clamped. prediction is s_L of the free phase; it and target count for a
+ * nudged output only. */
+BNNEP_RULE float bnnep_leak(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
+    float q = fabsf(s - n->theta) <= 0.5f ? pre : 0.0f;
+    if (n->output && n->beta != 0.0f)
+        q += n->beta * (target - (n->fixed_prediction ? prediction : s));
+    return n->keep * s + n->gain * q;
+}
+
+/* s(t) -> s(t+1). */
 BNNEP_RULE float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
-    const bool nudged = n->output && n->beta != 0.0f;
-    if (n->binary) {
-        float q = fabsf(s - n->theta) <= 0.5f ? pre : 0.0f;
-        if (nudged)
-            q += n->beta * (target - (n->fixed_prediction ? prediction : s));
-        return bnnep_clamp01(n->keep * s + n->gain * q);
-    }
+    if (n->binary)
+        return bnnep_clamp01(bnnep_leak(n, s, pre, target, prediction));
     float v = bnnep_clamp01(pre);
-    if (nudged) {
+    if (n->output && n->beta != 0.0f) {
         v += n->beta * (target - s);
         if (n->clamp_nudged)
             v = bnnep_clamp01(v);

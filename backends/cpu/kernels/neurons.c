@@ -87,22 +87,37 @@ void KERNEL(pool_sums)(size_t channels, const int32_t *sums, size_t pool, size_t
         pool_some(channels - o, sums + o, pool, stride, row_stride, alpha + o, bias + o, value + o, place + o);
 }
 
+typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef int32_t whole __attribute__((vector_size(VECTOR_BYTES)));
+enum { WIDTH = VECTOR_BYTES / 4 };
+
+/* bnnep_clamp01, which compilers do not make two instructions of. */
+static inline floats clamp(floats v) {
+    const whole above = (whole)v & ~(v < 0.0f), beyond = v > 1.0f;
+    return (floats)((above & ~beyond) | ((whole)(1.0f - (floats){0}) & beyond));
+}
+
 /* One word of neurons. Returns the activations. */
 static inline __attribute__((always_inline)) uint64_t move_word(const struct bnnep_neuron *neuron, const float *pre,
                                                                 const float *target, const float *prediction,
-                                                                float *state, float *restrict change) {
-    float after[WORD];
+                                                                float *state, floats *change) {
     int32_t on[WORD];
-    for (size_t i = 0; i < WORD; i += 16)
-        for (size_t l = i; l < i + 16; l++) {
-            const float s = state[l];
-            after[l] = bnnep_next_state(neuron, s, pre[l], neuron->output ? target[l] : 0.0f,
-                                        neuron->output ? prediction[l] : 0.0f);
-            const float step = fabsf(after[l] - s);
-            change[l - i] = step > change[l - i] ? step : change[l - i];
-            on[l] = bnnep_activation(true, neuron->theta, after[l]) != 0.0f ? -1 : 0;
-        }
-    memcpy(state, after, sizeof after);
+    for (size_t i = 0; i < WORD; i += WIDTH) {
+        float leaked[WIDTH];
+        for (size_t l = 0; l < WIDTH; l++)
+            leaked[l] = bnnep_leak(neuron, state[i + l], pre[i + l], neuron->output ? target[i + l] : 0.0f,
+                                   neuron->output ? prediction[i + l] : 0.0f);
+        floats before, after;
+        memcpy(&after, leaked, sizeof after);
+        memcpy(&before, state + i, sizeof before);
+        after = clamp(after);
+        memcpy(state + i, &after, sizeof after);
+        const floats step = (floats)((whole)(after - before) & INT32_MAX);
+        const whole larger = step > *change;
+        *change = (floats)(((whole)step & larger) | ((whole)*change & ~larger));
+        const whole active = after - neuron->theta >= 0.0f; /* bnnep_activation */
+        memcpy(on + i, &active, sizeof active);
+    }
     return pack(on);
 }
 
@@ -110,15 +125,16 @@ static inline __attribute__((always_inline)) uint64_t move_word(const struct bnn
 static inline __attribute__((always_inline)) float move(struct bnnep_neuron neuron, bool output, size_t units,
                                                         const float *pre, const float *target, const float *prediction,
                                                         float *state, uint64_t *active) {
-    float change[16] = {0.0f}, largest = 0.0f;
+    floats change = {0.0f};
+    float largest = 0.0f;
     neuron.binary = true;
     neuron.output = output;
     for (size_t i = 0; i < units; i += WORD)
         active[i / WORD] =
-            move_word(&neuron, pre + i, output ? target + i : NULL, output ? prediction + i : NULL, state + i, change);
+            move_word(&neuron, pre + i, output ? target + i : NULL, output ? prediction + i : NULL, state + i, &change);
     if (units % WORD) /* no activation where there is no neuron */
         active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
-    for (size_t l = 0; l < 16; l++)
+    for (size_t l = 0; l < WIDTH; l++)
         largest = change[l] > largest ? change[l] : largest;
     return largest;
 }
