@@ -1,5 +1,5 @@
 # The innermost loops of the cpu backend: the same files, once for each instruction set, picked at run time.
-set(_kernels changes counts digit_sums momenta neurons signed_sums states table)
+set(_kernels changes counts digit_sums extract momenta neurons signed_sums states table)
 list(TRANSFORM _kernels PREPEND ${PROJECT_SOURCE_DIR}/backends/cpu/kernels/)
 list(TRANSFORM _kernels APPEND .c)
 

@@ -85,6 +85,24 @@ static void compare_sums(const struct cpu_kernels *kernels, struct stream *strea
     free(x), free(one), free(other), free(exact_x), free(exact), free(words), free(tables);
 }
 
+static void check_extracting(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { COUNT = 77, STRIDE = 3 };
+    const size_t count = (size_t)stream_between(stream, 0, COUNT), stride = (size_t)stream_between(stream, 1, STRIDE);
+    const uint64_t masks[] = {word_of(stream), word_of(stream) & word_of(stream) & word_of(stream), UINT64_MAX, 0};
+    const uint64_t mask = masks[stream_next(stream) % 4];
+    uint64_t words[COUNT * STRIDE], out[COUNT] = {0};
+    for (size_t j = 0; j < COUNT * STRIDE; j++)
+        words[j] = word_of(stream);
+    kernels->extract(words, stride, count, mask, out);
+    for (size_t j = 0; j < COUNT; j++) {
+        uint64_t wanted = 0;
+        for (size_t i = 0, to = 0; i < 64 && j < count; i++)
+            if (mask >> i & 1)
+                wanted |= (words[j * stride] >> i & 1) << to++;
+        assert_true(out[j] == wanted);
+    }
+}
+
 /* Sums of integers of up to 26 bits and a sign, which just fit. */
 static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream *stream) {
     const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
@@ -217,6 +235,7 @@ static void compare_grids(const struct cpu_kernels *kernels, struct stream *stre
 static void signed_sums(void **state) {
     (void)state;
     on_each(compare_sums);
+    on_each(check_extracting);
     on_each(compare_whole_sums);
     on_each(compare_grids);
 }

@@ -12,36 +12,63 @@ struct staging {
     const float *x, *target;
 };
 
-/* sums [rows][DRIVE_LANES] = B lanes, by the words of columns at words[i][row * stride]. */
-static void signed_sums(const struct cpu_kernels *kernels, const struct cpu_connection *c, size_t columns,
-                        const uint64_t *packed, struct binary_scratch *s) {
-    memset(s->sums, 0, c->rows * DRIVE_LANES * sizeof(double));
-    for (size_t i = 0; i < columns; i += 64) {
-        const size_t inputs = columns - i < 64 ? columns - i : 64;
-        bool all_zero = true;
-        for (size_t v = i * DRIVE_LANES; v < (i + inputs) * DRIVE_LANES; v++)
-            all_zero = all_zero && s->lanes[v] == 0.0;
-        if (all_zero)
+/* Lanes of 64 inputs, without those that are 0 in all samples: bits of the inputs that are left. */
+static uint64_t gather_inputs(const double *lanes, size_t inputs, double *present) {
+    uint64_t mask = 0;
+    for (size_t i = 0; i < inputs; i++, lanes += DRIVE_LANES) {
+        bool any = false;
+        for (size_t l = 0; l < DRIVE_LANES; l++)
+            any = any || lanes[l] != 0.0;
+        if (!any)
             continue;
-        const size_t groups = kernels->tables_exact(s->lanes + i * DRIVE_LANES, inputs, ENTRY_BYTES, s->tables);
-        if (packed)
-            kernels->add_signed_exact(packed + i / 64 * c->rows, 1, c->rows, groups, ENTRY_BYTES, s->tables, s->sums);
-        else
-            kernels->add_signed_exact(bnnep_cpu_up(c, 0, i / PANEL) + i % PANEL / 64, PANEL_WORDS, c->rows, groups,
-                                      ENTRY_BYTES, s->tables, s->sums);
+        mask |= UINT64_C(1) << i;
+        memcpy(present, lanes, DRIVE_LANES * sizeof *present);
+        present += DRIVE_LANES;
     }
+    return mask;
+}
+
+/* Rows whose sums stay in the second-level cache while all inputs are added up. */
+#define DRIVE_ROWS ((size_t)1024)
+
+/* s->sums [rows][DRIVE_LANES] = B s->lanes of up to DRIVE_ROWS rows, by the words of columns at words[i][row * stride].
+ */
+static void signed_sums(const struct cpu_kernels *kernels, const struct cpu_connection *c, size_t row, size_t rows,
+                        const uint64_t *packed, struct binary_scratch *s) {
+    double present[64 * DRIVE_LANES] __attribute__((aligned(64)));
+    uint64_t words[DRIVE_ROWS];
+    memset(s->sums, 0, rows * DRIVE_LANES * sizeof *s->sums);
+    for (size_t i = 0; i < c->columns; i += 64) {
+        const size_t inputs = c->columns - i < 64 ? c->columns - i : 64;
+        const uint64_t mask = gather_inputs(s->lanes + i * DRIVE_LANES, inputs, present);
+        if (mask == 0)
+            continue;
+        const size_t groups =
+            kernels->tables_exact(present, (size_t)__builtin_popcountll(mask), ENTRY_BYTES, s->tables);
+        if (packed)
+            kernels->extract(packed + i / 64 * c->rows + row, 1, rows, mask, words);
+        else
+            kernels->extract(bnnep_cpu_up(c, 0, i / PANEL) + i % PANEL / 64 + row * PANEL_WORDS, PANEL_WORDS, rows,
+                             mask, words);
+        kernels->add_signed_exact(words, 1, rows, groups, ENTRY_BYTES, s->tables, s->sums);
+    }
+}
+
+static size_t rows_from(const struct cpu_connection *c, size_t row) {
+    return c->rows - row < DRIVE_ROWS ? c->rows - row : DRIVE_ROWS;
 }
 
 static void drive_layer(struct binary_workspace *ws, size_t first, size_t present, struct binary_scratch *s) {
     const struct bnnep_link *link = &ws->network->model->links[0];
-    for (size_t i = 0; i < link->in; i++)
-        for (size_t l = 0; l < DRIVE_LANES; l++)
+    const struct cpu_connection *c = &ws->network->connection[0];
+    for (size_t l = 0; l < DRIVE_LANES; l++)
+        for (size_t i = 0; i < link->in; i++)
             s->lanes[i * DRIVE_LANES + l] = l < present ? (double)ws->x[(first + l) * link->in + i] : 0.0;
-    signed_sums(ws->network->kernels, &ws->network->connection[0], link->in, NULL, s);
-    for (size_t l = 0; l < present; l++) {
-        float *drive = ws->drive + (first + l) * link->out;
-        for (size_t j = 0; j < link->out; j++)
-            drive[j] = (float)s->sums[j * DRIVE_LANES + l];
+    for (size_t row = 0; row < c->rows; row += DRIVE_ROWS) {
+        signed_sums(ws->network->kernels, c, row, rows_from(c, row), NULL, s);
+        for (size_t l = 0; l < present; l++)
+            for (size_t j = 0; j < rows_from(c, row); j++)
+                ws->drive[(first + l) * link->out + row + j] = (float)s->sums[j * DRIVE_LANES + l];
     }
 }
 
@@ -80,19 +107,24 @@ static void drive_window(struct binary_workspace *ws, size_t first, size_t prese
                          struct binary_scratch *s) {
     const struct bnnep_link *link = &ws->network->model->links[0];
     const struct cpu_connection *c = &ws->network->connection[0];
-    for (size_t q = 0; q < link->pool * link->pool; q++) {
-        size_t y, x;
-        bnnep_binary_position(link, u, q, &y, &x);
-        take_patch(ws, first, present, y, x, s->lanes);
-        signed_sums(ws->network->kernels, c, c->columns, ws->packed, s);
-        ws->network->kernels->pool_exact(c->rows, s->sums, (int32_t)q, c->alpha, c->bias, s->largest, s->at);
-    }
-    for (size_t l = 0; l < present; l++)
-        for (size_t o = 0; o < c->rows; o++) {
-            const size_t unit = (first + l) * link->out + u * c->rows + o;
-            ws->drive[unit] = s->largest[o * DRIVE_LANES + l];
-            ws->drive_place[unit] = (uint16_t)s->at[o * DRIVE_LANES + l];
+    float *drive = ws->drive + first * link->out + u * c->rows;
+    uint16_t *place = ws->drive_place + first * link->out + u * c->rows;
+    for (size_t row = 0; row < c->rows; row += DRIVE_ROWS) {
+        const size_t rows = rows_from(c, row);
+        for (size_t q = 0; q < link->pool * link->pool; q++) {
+            size_t y, x;
+            bnnep_binary_position(link, u, q, &y, &x);
+            take_patch(ws, first, present, y, x, s->lanes);
+            signed_sums(ws->network->kernels, c, row, rows, ws->packed, s);
+            ws->network->kernels->pool_exact(rows, s->sums, (int32_t)q, c->alpha + row, c->bias + row, s->largest,
+                                             s->at);
         }
+        for (size_t l = 0; l < present; l++)
+            for (size_t o = 0; o < rows; o++) {
+                drive[l * link->out + row + o] = s->largest[o * DRIVE_LANES + l];
+                place[l * link->out + row + o] = (uint16_t)s->at[o * DRIVE_LANES + l];
+            }
+    }
 }
 
 /* --- a batch -------------------------------------------------------------------------------------------------------

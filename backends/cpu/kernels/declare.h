@@ -6,6 +6,7 @@ void KERNEL(add_signed)(const uint64_t *words, size_t stride, size_t rows, size_
 size_t KERNEL(tables_exact)(const double *x, size_t inputs, size_t bytes, void *tables);
 void KERNEL(add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
                               const void *tables, double *out);
+void KERNEL(extract)(const uint64_t *words, size_t stride, size_t count, uint64_t mask, uint64_t *out);
 size_t KERNEL(tables_whole)(const int32_t *x, size_t inputs, size_t bytes, void *tables);
 void KERNEL(add_signed_whole)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
                               const void *tables, int32_t *out);

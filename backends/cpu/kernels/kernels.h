@@ -49,10 +49,13 @@ struct cpu_kernels {
     /* out[j][LANES] += sum of the groups' signed inputs by the word words[j * stride], j < rows. */
     void (*add_signed)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
                        const void *tables, float *out);
-    /* The same with sums in double, 8 lanes at a time. */
+    /* The same with sums in double, LANES / 2 lanes at a time. */
     size_t (*tables_exact)(const double *x, size_t inputs, size_t bytes, void *tables);
     void (*add_signed_exact)(const uint64_t *words, size_t stride, size_t rows, size_t groups, size_t bytes,
                              const void *tables, double *out);
+
+    /* out[j] <- the bits of words[j * stride] that the mask has, moved together; j < count. */
+    void (*extract)(const uint64_t *words, size_t stride, size_t count, uint64_t mask, uint64_t *out);
 
     /* The same with sums of integers: steps of a grid. */
     size_t (*tables_whole)(const int32_t *x, size_t inputs, size_t bytes, void *tables);

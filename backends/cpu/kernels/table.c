@@ -12,6 +12,7 @@ const struct cpu_kernels KERNEL(kernels) = {
     .add_signed = KERNEL(add_signed),
     .tables_exact = KERNEL(tables_exact),
     .add_signed_exact = KERNEL(add_signed_exact),
+    .extract = KERNEL(extract),
     .tables_whole = KERNEL(tables_whole),
     .add_signed_whole = KERNEL(add_signed_whole),
     .digit_tables = KERNEL(digit_tables),
