@@ -70,22 +70,15 @@ static void exact(void **state) {
 /* Where units tell changes, sums are kept while nothing is told: networks of any depth come to rest. */
 static void deep(void **state) {
     (void)state;
-    for (int convolution = 0; convolution < 2; convolution++) {
-        struct shape early = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f), never = shape_of(BNNEP_REAL_ACTIVATIONS, -1.0f);
-        early.units[0] = never.units[0] = 54;
-        early.units[1] = never.units[1] = convolution ? 9 : 95;
-        early.units[2] = never.units[2] = 80;
-        if (convolution) {
-            early.height = never.height = 6;
-            early.width = never.width = 9;
-        }
-        struct net a = net_make(&early, "cpu"), c = net_make(&never, "cpu");
-        assert_true(train(&a) < 79.0);
-        assert_true(train(&c) == 80.0);
-        assert_same_network(&a, &c);
-        net_free(&a);
-        net_free(&c);
-    }
+    struct shape early = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f), never = shape_of(BNNEP_REAL_ACTIVATIONS, -1.0f);
+    early.units[1] = never.units[1] = 95;
+    early.units[2] = never.units[2] = 80;
+    struct net a = net_make(&early, "cpu"), c = net_make(&never, "cpu");
+    assert_true(train(&a) < 79.0);
+    assert_true(train(&c) == 80.0);
+    assert_same_network(&a, &c);
+    net_free(&a);
+    net_free(&c);
 }
 
 /* A sample's states must not depend on the others in its batch, settled or not. */

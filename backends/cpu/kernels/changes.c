@@ -43,8 +43,9 @@ tell_lanes(const float *x, float *told, const struct bnnep_digit_steps *s, size_
     /* The sum with this number has the nearest integer in its lowest bits. */
     const floats shift = 0x1.8p23f - (floats){0};
     const floats change = load(x + l) - load(told + l), steps = change * load(s->per_step + l);
-    const floats rounded = (steps + shift) - shift;
-    const floats digit = either(magnitude(steps) < load(s->least + l), (floats){0}, rounded);
+    const floats rounded = (steps + shift) - shift, most = (float)MOST_DIGIT - (floats){0};
+    const floats within = either(rounded > most, most, either(rounded < -most, -most, rounded));
+    const floats digit = either(magnitude(steps) < load(s->least + l), (floats){0}, within);
     const floats now = load(told + l) + digit * load(s->step + l);
     store(told + l, now);
     *left = larger(magnitude(load(x + l) - now), *left);

@@ -69,8 +69,8 @@ struct cpu_kernels {
     /* --- real activations; arrays are [unit][LANES] --- */
     /* largest is raised to the largest |x - told| of each lane. */
     void (*largest_change)(const float *x, const float *told, size_t units, float *largest);
-    /* digits [units][LANES / 2] <- (x - told) / step, the nearest integers, which must be digits; told += step * digit;
-     * left is raised to the largest |x - told| that stays. */
+    /* digits [units][LANES / 2] <- (x - told) / step, the nearest digits; told += step * digit; left is raised to the
+     * largest |x - told| that stays. |x - told| is at most 2^20 steps. */
     void (*tell)(const float *x, float *told, size_t units, const struct bnnep_digit_steps *steps, int32_t *digits,
                  float *left);
     /* kept += step * sums */

@@ -207,6 +207,13 @@ static bool goes_on(struct passage *p) {
     return !atomic_load(&p->phase->cancelled);
 }
 
+/* Do the units tell changes (told.c)? Convolutions only where a tolerance lets them do it in one digit: in two, it
+ * takes as long as sums of states, and in three longer. */
+static bool tells_changes(const struct phase *phase) {
+    const struct bnnep_model *model = phase->ws->network->model;
+    return bnnep_real_tells(model) && (!model->convolutional || phase->how->tolerance > 0.0f);
+}
+
 /* Samples that begin have told nothing, and what they tell first is told down to the finest step. */
 static void greet(struct passage *p, bool tile) {
     const struct real_lanes *lanes = &p->lanes;
@@ -226,7 +233,7 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
     const size_t first = share * ws->tiles / phase->shares, beyond = (share + 1) * ws->tiles / phase->shares;
     struct passage p = {.phase = phase, .worker = worker, .common = &ws->scratch[worker]};
     struct real_lanes *lanes = &p.lanes;
-    p.told = bnnep_real_tells(ws->network->model);
+    p.told = tells_changes(phase);
     p.manner.moving = lanes->moving;
     *lanes = (struct real_lanes){.ws = ws,
                                  .slot = phase->how->to,

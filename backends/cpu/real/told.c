@@ -9,7 +9,8 @@
  *
  * Without a tolerance, and in the first step of a phase, so many digits are told that less than 2^-23 is left of each
  * state, which is what float32 keeps of one. A state that moves by less is not told: the last bits do not flutter, and
- * a sample can come to rest. With a tolerance one digit is told a step, and 2^-10 of the largest change is left.
+ * a sample can come to rest. With a tolerance one digit is told a step, and 2^-10 of the largest change is left: that
+ * vanishes as the sample comes to rest, but may decide between two places of a pooling window that nearly tie.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -163,8 +164,8 @@ static struct block block_of(const struct teller *from, size_t i) {
     return (struct block){from->scratch->unpooled, unit * places, some * places};
 }
 
-/* How much finer a digit is than the one before, which leaves half a step. */
-#define FINER 0x1p-9f
+/* How much finer a digit is than the one before, which leaves half a step: 512 of these, of which 511 are told. */
+#define FINER 0x1p-10f
 
 /* The smallest power of 2 of which a change is at most MOST_DIGIT. */
 static float step_for(float change) {
