@@ -207,9 +207,54 @@ static void initial_values(void **state) {
     bnnep_network_free(network);
 }
 
+/* Threads go together through networks with binary activations whose weights no cache holds. */
+static void together(void **state) {
+    (void)state;
+    enum { MOST_SAMPLES = 70 };
+    static const char *const others[] = {"cpu:threads=2", "cpu:threads=3"};
+    static const size_t batches[] = {1, 5, MOST_SAMPLES}; /* the last is more than two threads take at a time */
+    const struct shape shape = {.dynamics = BNNEP_BINARY_ACTIVATIONS,
+                                .connections = 3,
+                                .units = {9, 1400, 1700, 10},
+                                .free_steps = 7,
+                                .nudged_steps = 3,
+                                .max_batch = MOST_SAMPLES,
+                                .gamma = 0.25,
+                                .threshold = 0.01,
+                                .seed = 4};
+    struct net one = net_make(&shape, "cpu:threads=1");
+    for (size_t b = 0; b < sizeof others / sizeof others[0]; b++) {
+        struct net other = net_make(&shape, others[b]);
+        struct net *const nets[] = {&one, &other};
+        bnnep_workspace *ws[2];
+        struct stream stream = {5};
+        for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
+            const size_t count = batches[i], units = count * 1700;
+            float *x = random_pixels(&stream, count, 9), target[MOST_SAMPLES * 10] = {0.0f};
+            float *states = malloc(2 * units * sizeof *states);
+            bnnep_relaxed done[2][2] = {{BNNEP_RELAXED_INIT, BNNEP_RELAXED_INIT},
+                                        {BNNEP_RELAXED_INIT, BNNEP_RELAXED_INIT}};
+            for (int side = 0; side < 2; side++) {
+                ws[side] = bnnep_network_workspace(nets[side]->network);
+                assert_ok(bnnep_stage(ws[side], x, target, count));
+                assert_ok(bnnep_relax(ws[side], BNNEP_FREE, BNNEP_FREE, 7, 0.0f, &done[side][0]));
+                assert_ok(bnnep_relax(ws[side], BNNEP_FREE, BNNEP_NUDGED, 3, 0.5f, &done[side][1]));
+                assert_ok(bnnep_workspace_get_state(ws[side], BNNEP_NUDGED, 2, states + (size_t)side * units, units));
+            }
+            assert_memory_equal(states, states + units, units * sizeof *states);
+            assert_memory_equal(done[0], done[1], sizeof done[0]);
+            free(x);
+            free(states);
+        }
+        net_free(&other);
+    }
+    net_free(&one);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(threads),       cmocka_unit_test(dense_contrast),
-                                       cmocka_unit_test(backends),      cmocka_unit_test(seeds),
-                                       cmocka_unit_test(signs_of_beta), cmocka_unit_test(initial_values)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads),        cmocka_unit_test(together),
+                                       cmocka_unit_test(dense_contrast), cmocka_unit_test(backends),
+                                       cmocka_unit_test(seeds),          cmocka_unit_test(signs_of_beta),
+                                       cmocka_unit_test(initial_values)};
     return cmocka_run_group_tests_name("determinism", tests, NULL, NULL);
 }

@@ -14,8 +14,8 @@
 
 #include "backends/cpu/cpu.h"
 
-/* Samples that a thread takes through a phase together: a panel of weights serves all of them. Where the weights stay in
- * the second-level cache, their states had better stay in it too. */
+/* Samples that a thread takes through a phase together: a panel of weights serves all of them. Where the weights stay
+ * in the second-level cache, their states had better stay in it too. */
 #define CHUNK ((size_t)32)
 #define SMALL_CHUNK ((size_t)4)
 #define SMALL_WEIGHTS ((size_t)512 << 10) /* bytes */
@@ -81,7 +81,7 @@ struct binary_passage {
 
 /* What one thread needs for itself. */
 struct binary_scratch {
-    struct binary_passage passage[CHUNK];
+    struct binary_passage passage[CHUNK], **together; /* [CHUNK * threads]: those of a chunk */
     /* drive */
     double *lanes, *sums; /* [columns][DRIVE_LANES], [rows][DRIVE_LANES] */
     float *largest;       /* [rows][DRIVE_LANES]: of a pooling window so far, and */
@@ -167,7 +167,7 @@ bnnep_status bnnep_binary_stage(void *workspace, const float *x, const float *ta
 /* Makes a passage ready for the first step from its record. */
 void bnnep_binary_begin(const struct binary_workspace *ws, struct binary_passage *p);
 /* Brings the forward sums, and those of the feedback but of convolutions, of some passages up to date. */
-void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *passages, size_t count,
+void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *const *passage, size_t count,
                         struct binary_scratch *scratch);
 bnnep_status bnnep_binary_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
 

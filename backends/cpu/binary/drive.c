@@ -167,7 +167,7 @@ static void make_start(struct binary_workspace *ws) {
     }
     p->record = ws->start;
     bnnep_binary_begin(ws, p);
-    bnnep_binary_apply(ws, p, 1, &ws->scratch[0]);
+    bnnep_binary_apply(ws, &p, 1, &ws->scratch[0]);
 }
 
 bnnep_status bnnep_binary_stage(void *handle, const float *x, const float *target, size_t count, char *why) {

@@ -83,7 +83,7 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
         bnnep_binary_begin(ws, p);
         memcpy(ws->active[slot] + sample * words, p->active, words * sizeof *p->active);
         if (update->learn_scale) {
-            bnnep_binary_apply(ws, p, 1, scratch);
+            bnnep_binary_apply(ws, &p, 1, scratch);
             add_dots(update, slot, p, scratch);
         }
     }

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The two phases of a network with binary activations: a thread takes a chunk of samples through all steps. */
+/*
+ * The two phases of a network with binary activations. A thread takes a chunk of samples through all steps by itself.
+ * Where the weights are too many for its cache, all threads take samples through steps together, each with its part of
+ * the panels, so that each reads a part of the weights.
+ */
 #include <stdatomic.h>
 #include <string.h>
 
@@ -8,10 +12,19 @@
 struct phase {
     struct binary_workspace *ws;
     const struct bnnep_relaxation *how;
-    size_t chunk; /* samples in a task */
+    size_t chunk;  /* samples that go together */
+    bool together; /* by all threads */
     atomic_bool cancelled;
     atomic_uint_fast64_t sample_steps;
     atomic_uint most_steps;
+};
+
+/* Samples that go through a phase together. */
+struct group {
+    struct phase *phase;
+    unsigned worker; /* who takes them, if not all do */
+    size_t first, count;
+    struct binary_passage **passage; /* [count] */
 };
 
 /* --- events ------------------------------------------------------------------------------------------------------- */
@@ -63,57 +76,75 @@ static void fetch(const uint64_t *from, size_t words, size_t share, size_t share
         __builtin_prefetch(from + i, 0, 2);
 }
 
+/* A part of the panels of some weights. */
+struct share {
+    size_t index, count;
+};
+
 /* Adds the events of layer index k of all passages to their sums at `offset`, a panel of weights after the other. While
  * one is in use the next is fetched, if it will be needed as a whole. */
-static void apply_panels(const struct cpu_kernels *kernels, const uint64_t *panels, size_t inputs, size_t outputs,
-                         size_t k, size_t offset, struct binary_passage *passages, size_t count) {
+static void apply_panels(const struct cpu_kernels *kernels, const uint64_t *weights, size_t inputs, size_t outputs,
+                         struct share share, size_t k, size_t offset, struct binary_passage *const *passage,
+                         size_t count) {
+    const size_t panels = (outputs + PANEL - 1) / PANEL, beyond = panels * (share.index + 1) / share.count;
     size_t events = 0;
-    for (struct binary_passage *p = passages; p < passages + count; p++)
-        events += p->moving ? p->events[k].ups + p->events[k].downs : 0;
-    if (events == 0)
-        return;
-    for (size_t first = 0; first < outputs; first += PANEL, panels += inputs * PANEL_WORDS) {
-        const bool fetching = first + PANEL < outputs && events > inputs / 4;
+    for (size_t i = 0; i < count; i++)
+        events += passage[i]->moving ? passage[i]->events[k].ups + passage[i]->events[k].downs : 0;
+    for (size_t panel = panels * share.index / share.count; panel < beyond && events > 0; panel++) {
+        const uint64_t *words = weights + panel * inputs * PANEL_WORDS;
+        const size_t first = panel * PANEL, some = outputs - first < PANEL ? outputs - first : PANEL;
+        const bool fetching = panel + 1 < beyond && events > inputs / 4;
         for (size_t i = 0; i < count; i++) {
-            const struct binary_passage *p = &passages[i];
+            const struct binary_passage *p = passage[i];
             if (fetching)
-                fetch(panels + inputs * PANEL_WORDS, inputs * PANEL_WORDS, i, count);
+                fetch(words + inputs * PANEL_WORDS, inputs * PANEL_WORDS, i, count);
             if (p->moving && happened(&p->events[k]))
-                add_events(kernels, panels, &p->events[k], outputs - first < PANEL ? outputs - first : PANEL,
+                add_events(kernels, words, &p->events[k], some,
                            (int32_t *)bnnep_binary_part(p->record, offset) + first);
         }
     }
 }
 
-/* B a and B^T a of connection k. */
-static void apply_connection(const struct binary_workspace *ws, size_t k, struct binary_passage *passages,
-                             size_t count) {
+/* B a or B^T a of connection k, some outputs of it. */
+static void apply_connection(const struct binary_workspace *ws, size_t k, bool back, struct share share,
+                             struct binary_passage *const *passage, size_t count) {
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
-    apply_panels(ws->network->kernels, c->down, c->columns, c->rows, k - 1, layer->forward, passages, count);
-    apply_panels(ws->network->kernels, c->up, c->rows, c->columns, k, layer->back, passages, count);
+    const struct cpu_kernels *kernels = ws->network->kernels;
+    if (back)
+        apply_panels(kernels, c->up, c->rows, c->columns, share, k, layer->back, passage, count);
+    else
+        apply_panels(kernels, c->down, c->columns, c->rows, share, k - 1, layer->forward, passage, count);
 }
 
-void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *passages, size_t count,
-                        struct binary_scratch *scratch) {
+/* All sums have the events in them. */
+static void forget_events(const struct binary_workspace *ws, struct binary_passage *p) {
     const struct bnnep_model *model = ws->network->model;
     for (size_t k = 1; k < model->connections; k++) {
-        const bool convolution = bnnep_cpu_is_convolution(&model->links[k]);
-        if (!convolution)
-            apply_connection(ws, k, passages, count);
-        for (struct binary_passage *p = passages; p < passages + count; p++) {
-            if (p->moving && convolution)
-                bnnep_binary_convolve(ws, k, p, scratch);
-            p->stale[k] = p->stale[k] || happened(&p->events[k - 1]);
-            p->stale[k - 1] = p->stale[k - 1] || (!convolution && happened(&p->events[k]));
-        }
+        p->stale[k] = p->stale[k] || happened(&p->events[k - 1]);
+        p->stale[k - 1] = p->stale[k - 1] || (!bnnep_cpu_is_convolution(&model->links[k]) && happened(&p->events[k]));
     }
-    for (struct binary_passage *p = passages; p < passages + count; p++)
-        for (size_t k = 0; p->moving && k < model->connections; k++) {
-            const struct binary_layer *layer = &ws->layer[k];
-            memcpy(bnnep_binary_part(p->record, layer->seen), p->active + layer->offset / 64,
-                   (layer->units + 63) / 64 * sizeof(uint64_t));
-        }
+    for (size_t k = 0; p->moving && k < model->connections; k++) {
+        const struct binary_layer *layer = &ws->layer[k];
+        memcpy(bnnep_binary_part(p->record, layer->seen), p->active + layer->offset / 64,
+               (layer->units + 63) / 64 * sizeof(uint64_t));
+    }
+}
+
+void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *const *passage, size_t count,
+                        struct binary_scratch *scratch) {
+    const struct bnnep_model *model = ws->network->model;
+    const struct share all = {0, 1};
+    for (size_t k = 1; k < model->connections; k++) {
+        const bool convolution = bnnep_cpu_is_convolution(&model->links[k]);
+        for (int back = 0; !convolution && back < 2; back++)
+            apply_connection(ws, k, back, all, passage, count);
+        for (size_t i = 0; convolution && i < count; i++)
+            if (passage[i]->moving)
+                bnnep_binary_convolve(ws, k, passage[i], scratch);
+    }
+    for (size_t i = 0; i < count; i++)
+        forget_events(ws, passage[i]);
 }
 
 /* --- a step ------------------------------------------------------------------------------------------------------- */
@@ -175,25 +206,55 @@ static float move_layer(const struct phase *phase, struct binary_passage *p, siz
     return change;
 }
 
-/* One time step of some passages: all layers move at once. */
-static void step(const struct phase *phase, struct binary_passage *passages, size_t count,
-                 struct binary_scratch *scratch) {
+static void move_passage(const struct phase *phase, struct binary_passage *p, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = phase->ws;
     const struct bnnep_model *model = ws->network->model;
-    bnnep_binary_apply(ws, passages, count, scratch);
-    for (struct binary_passage *p = passages; p < passages + count; p++) {
-        if (!p->moving)
-            continue;
-        for (size_t k = 1; k < model->connections; k++)
-            if (bnnep_cpu_is_convolution(&model->links[k]))
-                bnnep_binary_feed_back(ws, k, p, scratch);
-        float change = 0.0f;
-        for (size_t k = 0; k < model->connections; k++) {
-            const float here = move_layer(phase, p, k);
-            change = here > change ? here : change;
-        }
-        p->moving = change > phase->how->tolerance;
+    for (size_t k = 1; k < model->connections; k++)
+        if (bnnep_cpu_is_convolution(&model->links[k]))
+            bnnep_binary_feed_back(ws, k, p, scratch);
+    float change = 0.0f;
+    for (size_t k = 0; k < model->connections; k++) {
+        const float here = move_layer(phase, p, k);
+        change = here > change ? here : change;
     }
+    p->moving = change > phase->how->tolerance;
+}
+
+/* Parts of each direction of a connection that threads share out. */
+static size_t shares_of(const struct group *g) {
+    return 2 * g->phase->ws->threads;
+}
+
+static void apply_share(void *arg, size_t task, unsigned worker) {
+    const struct group *g = arg;
+    const size_t shares = shares_of(g);
+    (void)worker;
+    apply_connection(g->phase->ws, 1 + task / shares / 2, task / shares % 2, (struct share){task % shares, shares},
+                     g->passage, g->count);
+}
+
+static void forget_and_move(void *arg, size_t i, unsigned worker) {
+    const struct group *g = arg;
+    struct binary_passage *p = g->passage[i];
+    if (!p->moving)
+        return;
+    forget_events(g->phase->ws, p);
+    move_passage(g->phase, p, &g->phase->ws->scratch[worker]);
+}
+
+/* One time step: all layers move at once. */
+static void step(struct group *g) {
+    const struct phase *phase = g->phase;
+    struct binary_workspace *ws = phase->ws;
+    if (phase->together) {
+        bnnep_pool_run(ws->pool, (ws->network->model->connections - 1) * 2 * shares_of(g), apply_share, g);
+        bnnep_pool_run(ws->pool, g->count, forget_and_move, g);
+        return;
+    }
+    bnnep_binary_apply(ws, g->passage, g->count, &ws->scratch[g->worker]);
+    for (size_t i = 0; i < g->count; i++)
+        if (g->passage[i]->moving)
+            move_passage(phase, g->passage[i], &ws->scratch[g->worker]);
 }
 
 /* --- a phase ------------------------------------------------------------------------------------------------------ */
@@ -216,27 +277,32 @@ static void start_passage(const struct phase *phase, struct binary_passage *p, s
     bnnep_binary_begin(ws, p);
 }
 
-static void relax_chunk(void *arg, size_t task, unsigned worker) {
-    struct phase *phase = arg;
-    struct binary_workspace *ws = phase->ws;
+static void start(void *arg, size_t i, unsigned worker) {
+    const struct group *g = arg;
+    (void)worker;
+    start_passage(g->phase, g->passage[i], g->first + i);
+}
+
+static void relax_group(struct group *g) {
+    struct phase *phase = g->phase;
     const struct bnnep_relaxation *how = phase->how;
-    struct binary_scratch *scratch = &ws->scratch[worker];
-    const size_t first = task * phase->chunk;
-    const size_t count = ws->count - first < phase->chunk ? ws->count - first : phase->chunk;
-    for (size_t i = 0; i < count; i++)
-        start_passage(phase, &scratch->passage[i], first + i);
+    if (phase->together)
+        bnnep_pool_run(phase->ws->pool, g->count, start, g);
+    else
+        for (size_t i = 0; i < g->count; i++)
+            start(g, i, g->worker);
     uint64_t sample_steps = 0;
     uint32_t steps = 0;
-    for (size_t moving = count; steps < (uint32_t)how->steps && moving > 0; steps++) {
-        if (worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
+    for (size_t moving = g->count; steps < (uint32_t)how->steps && moving > 0; steps++) {
+        if (g->worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
             atomic_store(&phase->cancelled, true);
         if (atomic_load(&phase->cancelled))
             return;
-        step(phase, scratch->passage, count, scratch);
+        step(g);
         sample_steps += moving;
         moving = 0;
-        for (size_t i = 0; i < count; i++)
-            moving += scratch->passage[i].moving;
+        for (size_t i = 0; i < g->count; i++)
+            moving += g->passage[i]->moving;
     }
     atomic_fetch_add(&phase->sample_steps, sample_steps);
     for (unsigned most = atomic_load(&phase->most_steps);
@@ -244,20 +310,41 @@ static void relax_chunk(void *arg, size_t task, unsigned worker) {
         continue;
 }
 
-static size_t chunk_of(const struct bnnep_model *model) {
-    size_t signs = 0; /* those that stream by in every step, in both forms; a convolution sees the same ones everywhere */
+/* Number `chunk` of the chunks of samples, in the passages of a thread, or of all. */
+static void relax_chunk(void *arg, size_t chunk, unsigned worker) {
+    struct phase *phase = arg;
+    struct binary_workspace *ws = phase->ws;
+    struct group g = {.phase = phase, .worker = worker, .first = chunk * phase->chunk};
+    g.count = ws->count - g.first < phase->chunk ? ws->count - g.first : phase->chunk;
+    g.passage = ws->scratch[worker].together;
+    for (size_t i = 0; i < g.count; i++)
+        g.passage[i] = &ws->scratch[worker + i / CHUNK].passage[i % CHUNK];
+    relax_group(&g);
+}
+
+/* Bytes of signs that stream by in every step, in both forms; a convolution sees the same ones everywhere. */
+static size_t streaming(const struct bnnep_model *model) {
+    size_t signs = 0;
     for (size_t k = 1; k < model->connections; k++)
         if (!bnnep_cpu_is_convolution(&model->links[k]))
             signs += 2 * model->links[k].rows * model->links[k].columns;
-    return signs / 8 <= SMALL_WEIGHTS ? SMALL_CHUNK : CHUNK;
+    return signs / 8;
 }
 
 bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
     (void)why;
     struct binary_workspace *ws = handle;
-    const size_t share = (ws->count + ws->threads - 1) / ws->threads, most = chunk_of(ws->network->model);
+    const struct bnnep_model *model = ws->network->model;
+    const bool small = streaming(model) <= SMALL_WEIGHTS;
+    const size_t share = (ws->count + ws->threads - 1) / ws->threads, most = small ? SMALL_CHUNK : CHUNK;
     struct phase phase = {.ws = ws, .how = how, .chunk = share < most ? share : most};
-    bnnep_pool_run(ws->pool, (ws->count + phase.chunk - 1) / phase.chunk, relax_chunk, &phase);
+    phase.together = !small && !model->convolutional && ws->threads > 1 && ws->count > 1;
+    if (phase.together) {
+        phase.chunk = CHUNK * ws->threads;
+        for (size_t chunk = 0; chunk * phase.chunk < ws->count && !atomic_load(&phase.cancelled); chunk++)
+            relax_chunk(&phase, chunk, 0);
+    } else
+        bnnep_pool_run(ws->pool, (ws->count + phase.chunk - 1) / phase.chunk, relax_chunk, &phase);
     if (atomic_load(&phase.cancelled))
         return BNNEP_CANCELLED;
     done->sample_steps = atomic_load(&phase.sample_steps);

@@ -109,8 +109,8 @@ static struct binary_places take_places(struct arena *arena, const struct bnnep_
 }
 
 static struct binary_scratch take_scratch(struct arena *arena, const struct bnnep_model *model, size_t max_batch,
-                                          size_t units) {
-    struct binary_scratch s = {.counts = NULL};
+                                          size_t units, unsigned threads) {
+    struct binary_scratch s = {.together = take(arena, CHUNK * threads, sizeof(struct binary_passage *))};
     size_t columns = PANEL, windows = 1;
     for (size_t k = 0; k < model->connections; k++) {
         columns = larger(columns, model->links[k].columns);
@@ -181,7 +181,7 @@ static void divide(struct arena *arena, struct binary_workspace *ws, const struc
     take_learning(arena, ws, model);
     ws->scratch = take(arena, ws->threads, sizeof *ws->scratch);
     for (unsigned i = 0; i < ws->threads; i++) {
-        const struct binary_scratch scratch = take_scratch(arena, model, batch, ws->layout.units);
+        const struct binary_scratch scratch = take_scratch(arena, model, batch, ws->layout.units, ws->threads);
         if (ws->scratch)
             ws->scratch[i] = scratch;
     }
