@@ -105,8 +105,7 @@ static inline __attribute__((always_inline)) uint64_t move_word(const struct bnn
     for (size_t i = 0; i < WORD; i += WIDTH) {
         float leaked[WIDTH];
         for (size_t l = 0; l < WIDTH; l++)
-            leaked[l] = bnnep_leak(neuron, state[i + l], pre[i + l], neuron->output ? target[i + l] : 0.0f,
-                                   neuron->output ? prediction[i + l] : 0.0f);
+            leaked[l] = bnnep_leak(neuron, state[i + l], pre[i + l], target[i + l], prediction[i + l]);
         floats before, after;
         memcpy(&after, leaked, sizeof after);
         memcpy(&before, state + i, sizeof before);
@@ -121,17 +120,23 @@ static inline __attribute__((always_inline)) uint64_t move_word(const struct bnn
     return pack(on);
 }
 
-/* The loop without the branches that do not change inside it: `output` is known where this is inlined. */
-static inline __attribute__((always_inline)) float move(struct bnnep_neuron neuron, bool output, size_t units,
+enum role { HIDDEN, FREE, NUDGED };
+
+/* The loop without the branches that do not change inside it: `role` is known where this is inlined. */
+static inline __attribute__((always_inline)) float move(struct bnnep_neuron neuron, enum role role, size_t units,
                                                         const float *pre, const float *target, const float *prediction,
                                                         float *state, uint64_t *active) {
     floats change = {0.0f};
     float largest = 0.0f;
-    neuron.binary = true;
-    neuron.output = output;
+    neuron.binary = neuron.fixed_prediction = true;
+    neuron.output = role != HIDDEN;
+    if (role != NUDGED)
+        neuron.beta = 0.0f;
+    else if (neuron.beta == 0.0f)
+        __builtin_unreachable();
     for (size_t i = 0; i < units; i += WORD)
-        active[i / WORD] =
-            move_word(&neuron, pre + i, output ? target + i : NULL, output ? prediction + i : NULL, state + i, &change);
+        active[i / WORD] = move_word(&neuron, pre + i, role == NUDGED ? target + i : state + i,
+                                     role == NUDGED ? prediction + i : state + i, state + i, &change);
     if (units % WORD) /* no activation where there is no neuron */
         active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
     for (size_t l = 0; l < WIDTH; l++)
@@ -141,9 +146,11 @@ static inline __attribute__((always_inline)) float move(struct bnnep_neuron neur
 
 float KERNEL(move_neurons)(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,
                            const float *prediction, float *state, uint64_t *active) {
-    if (neuron->output)
-        return move(*neuron, true, units, pre, target, prediction, state, active);
-    return move(*neuron, false, units, pre, NULL, NULL, state, active);
+    if (!neuron->output)
+        return move(*neuron, HIDDEN, units, pre, NULL, NULL, state, active);
+    if (neuron->beta == 0.0f)
+        return move(*neuron, FREE, units, pre, NULL, NULL, state, active);
+    return move(*neuron, NUDGED, units, pre, target, neuron->fixed_prediction ? prediction : state, state, active);
 }
 
 void KERNEL(activations)(size_t units, const float *state, float theta, uint64_t *active) {
