@@ -44,11 +44,14 @@ size_t bnnep_real_products(const struct bnnep_model *model) {
     return products;
 }
 
-/* Multiply-adds a unit from which on it pays to tell changes (docs/performance.md). */
+/* Multiply-adds a unit from which on it pays to tell changes, in fully connected networks and, whose places of all
+ * pooling windows tell as well, in convolutional ones (docs/performance.md). */
 #define WORTH_TELLING ((size_t)32)
+#define WORTH_TELLING_MAPS ((size_t)1024)
 
 bool bnnep_real_tells(const struct bnnep_model *model) {
-    return model->grid.steps == 0.0f && bnnep_real_products(model) >= WORTH_TELLING * bnnep_cpu_units(model);
+    const size_t worth = model->convolutional ? WORTH_TELLING_MAPS : WORTH_TELLING;
+    return model->grid.steps == 0.0f && bnnep_real_products(model) >= worth * bnnep_cpu_units(model);
 }
 
 uint64_t bnnep_real_told_bytes(const struct bnnep_model *model) {
