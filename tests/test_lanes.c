@@ -23,6 +23,9 @@ static const struct example examples[] = {
     {"fully connected", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f},
     {"convolutions", {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-3f},
 };
+/* Enough channels that convolutions tell changes (told.c). */
+static const struct example wide = {
+    "wide convolutions", {BNNEP_CONV(100, 5, 2, 2), BNNEP_CONV(160, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-2f};
 static const struct example long_steps[] = {
     {"large, fully connected", {BNNEP_FC(3500), BNNEP_FC(3501), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f},
     {"large convolutions", {BNNEP_CONV(64, 5, 2, 2), BNNEP_CONV(128, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 16, 2e-3f},
@@ -182,6 +185,14 @@ static void samples_do_not_mix(void **state) {
     }
 }
 
+static void telling_samples_do_not_mix(void **state) {
+    struct stream stream = {10};
+    float *x = random_pixels(&stream, SAMPLES, wide.channels * wide.side * wide.side), target[SAMPLES * CLASSES] = {0};
+    (void)state;
+    as_alone(&wide, x, target, 9); /* some settle before */
+    free(x);
+}
+
 static void threads_share_steps(void **state) {
     static const struct {
         size_t batch;
@@ -220,6 +231,8 @@ static void threads_share_steps(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(samples_do_not_mix), cmocka_unit_test(threads_share_steps)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(samples_do_not_mix),
+                                       cmocka_unit_test(telling_samples_do_not_mix),
+                                       cmocka_unit_test(threads_share_steps)};
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
 }

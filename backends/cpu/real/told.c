@@ -47,7 +47,7 @@ size_t bnnep_real_products(const struct bnnep_model *model) {
 /* Multiply-adds a unit from which on it pays to tell changes, in fully connected networks and, whose places of all
  * pooling windows tell as well, in convolutional ones (docs/performance.md). */
 #define WORTH_TELLING ((size_t)32)
-#define WORTH_TELLING_MAPS ((size_t)1024)
+#define WORTH_TELLING_MAPS ((size_t)2048)
 
 bool bnnep_real_tells(const struct bnnep_model *model) {
     const size_t worth = model->convolutional ? WORTH_TELLING_MAPS : WORTH_TELLING;
