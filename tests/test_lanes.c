@@ -24,7 +24,7 @@ static const struct example examples[] = {
     {"convolutions", {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-3f},
 };
 /* Enough channels that convolutions tell changes (told.c). */
-static const struct example wide = {
+static const struct example wide_example = {
     "wide convolutions", {BNNEP_CONV(100, 5, 2, 2), BNNEP_CONV(160, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-2f};
 static const struct example long_steps[] = {
     {"large, fully connected", {BNNEP_FC(3500), BNNEP_FC(3501), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f},
@@ -187,9 +187,10 @@ static void samples_do_not_mix(void **state) {
 
 static void telling_samples_do_not_mix(void **state) {
     struct stream stream = {10};
-    float *x = random_pixels(&stream, SAMPLES, wide.channels * wide.side * wide.side), target[SAMPLES * CLASSES] = {0};
+    float *x = random_pixels(&stream, SAMPLES, wide_example.channels * wide_example.side * wide_example.side),
+          target[SAMPLES * CLASSES] = {0};
     (void)state;
-    as_alone(&wide, x, target, 9); /* some settle before */
+    as_alone(&wide_example, x, target, 9); /* some settle before */
     free(x);
 }
 

@@ -269,8 +269,9 @@ typedef struct bnnep_network_options {
     int32_t free_steps;     /**< T: time steps of the free phase, at least 1; default 50 */
     float settle_tolerance; /**< a sample whose states change in a step by no more than this goes no further in
                                  the phase. 0 (default): exact, as if all steps were done. Negative: always all steps.
-                                 Above 0, the cpu backend also rounds on the way, by 2^-10 of a step's largest change:
-                                 where places of a pooling window nearly tie, a sample may come to another rest */
+                                 Above 0, the cpu backend may round on the way, by 2^-10 of a step's largest change: in
+                                 wide convolutions, where places of a pooling window nearly tie, a sample may then come
+                                 to another rest */
     int32_t max_batch;      /**< largest batch to train on, and how many samples are relaxed at once; default 64 */
     uint64_t seed;          /**< initial weights and biases are drawn by it; default 0 */
     const char *backend;    /**< "auto" (or NULL), "ref", "cpu", "cpu:threads=4", "cuda:0"; default "auto" */
