@@ -251,10 +251,43 @@ static void together(void **state) {
     net_free(&one);
 }
 
+/* Inputs of very different sizes, whose sums depend on the order even in double: a sample is the same whatever inputs
+ * its neighbours have, and whichever are 0 in all of them. */
+static void input_order(void **state) {
+    (void)state;
+    enum { INPUTS = 90, UNITS = 70, COUNT = 5 };
+    const struct shape shape = {.dynamics = BNNEP_BINARY_ACTIVATIONS,
+                                .connections = 2,
+                                .units = {INPUTS, UNITS, 10},
+                                .free_steps = 1,
+                                .nudged_steps = 1,
+                                .max_batch = COUNT,
+                                .gamma = 0.25,
+                                .threshold = 1.0,
+                                .seed = 6};
+    struct net net = net_make(&shape, "cpu");
+    bnnep_workspace *ws = bnnep_network_workspace(net.network);
+    struct stream stream = {7};
+    float x[COUNT * INPUTS], together[COUNT * UNITS], alone[UNITS];
+    for (size_t v = 0; v < COUNT * INPUTS; v++) {
+        const bool dense = v >= INPUTS; /* the first sample has inputs that are 0, the others fill them */
+        x[v] = dense || stream_next(&stream) % 2 ? stream_uniform(&stream) : 0.0f;
+    }
+    x[3] = x[70] = 1e16f;
+    assert_ok(bnnep_stage(ws, x, NULL, COUNT));
+    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
+    assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 1, together, COUNT * UNITS));
+    assert_ok(bnnep_stage(ws, x, NULL, 1));
+    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
+    assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 1, alone, UNITS));
+    assert_memory_equal(together, alone, sizeof alone);
+    net_free(&net);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(threads),        cmocka_unit_test(together),
-                                       cmocka_unit_test(dense_contrast), cmocka_unit_test(backends),
-                                       cmocka_unit_test(seeds),          cmocka_unit_test(signs_of_beta),
-                                       cmocka_unit_test(initial_values)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(threads),       cmocka_unit_test(together),
+                                       cmocka_unit_test(input_order),   cmocka_unit_test(dense_contrast),
+                                       cmocka_unit_test(backends),      cmocka_unit_test(seeds),
+                                       cmocka_unit_test(signs_of_beta), cmocka_unit_test(initial_values)};
     return cmocka_run_group_tests_name("determinism", tests, NULL, NULL);
 }

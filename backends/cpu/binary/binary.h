@@ -83,6 +83,7 @@ struct binary_passage {
 struct binary_scratch {
     struct binary_passage passage[CHUNK], **together; /* [CHUNK * threads]: those of a chunk */
     /* drive */
+    bool any_order;       /* sums of these inputs are exact in any order */
     double *lanes, *sums; /* [columns][DRIVE_LANES], [rows][DRIVE_LANES] */
     float *largest;       /* [rows][DRIVE_LANES]: of a pooling window so far, and */
     int32_t *at;          /* the same: its place */

@@ -3,6 +3,7 @@
  * Staging a batch: the drive fwd_0(x), which stays the same in every step, and the states that the free phase starts
  * from. Sums over inputs are taken in double and rounded once (backends/rules.h), DRIVE_LANES samples at a time.
  */
+#include <math.h>
 #include <string.h>
 
 #include "backends/cpu/binary/binary.h"
@@ -12,20 +13,39 @@ struct staging {
     const float *x, *target;
 };
 
-/* Lanes of 64 inputs, without those that are 0 in all samples: bits of the inputs that are left. */
-static uint64_t gather_inputs(const double *lanes, size_t inputs, double *present) {
+/* Are the sums of some inputs exact in any order (backends/rules.h)? */
+static bool in_any_order(const float *x, size_t samples, size_t inputs) {
+    for (size_t n = 0; n < samples; n++) {
+        double size = 0.0;
+        for (size_t i = 0; i < inputs; i++, x++) {
+            const double steps = (double)*x * 0x1p31;
+            size += fabs((double)*x);
+            if (steps != rint(steps))
+                return false;
+        }
+        if (!(size < 0x1p21))
+            return false;
+    }
+    return true;
+}
+
+/* Lanes of 64 inputs, if their sums are exact in any order without those that are 0 in all samples: otherwise a
+ * sample's bits would depend on its neighbours. Bits of the inputs that are left. */
+static uint64_t gather_inputs(const double *lanes, size_t inputs, bool any_order, double *present) {
     uint64_t mask = 0;
+    bool black = true;
     for (size_t i = 0; i < inputs; i++, lanes += DRIVE_LANES) {
         bool any = false;
         for (size_t l = 0; l < DRIVE_LANES; l++)
             any = any || lanes[l] != 0.0;
-        if (!any)
+        black = black && !any;
+        if (any_order && !any)
             continue;
         mask |= UINT64_C(1) << i;
         memcpy(present, lanes, DRIVE_LANES * sizeof *present);
         present += DRIVE_LANES;
     }
-    return mask;
+    return black ? 0 : mask;
 }
 
 /* Rows whose sums stay in the second-level cache while all inputs are added up. */
@@ -40,7 +60,7 @@ static void signed_sums(const struct cpu_kernels *kernels, const struct cpu_conn
     memset(s->sums, 0, rows * DRIVE_LANES * sizeof *s->sums);
     for (size_t i = 0; i < c->columns; i += 64) {
         const size_t inputs = c->columns - i < 64 ? c->columns - i : 64;
-        const uint64_t mask = gather_inputs(s->lanes + i * DRIVE_LANES, inputs, present);
+        const uint64_t mask = gather_inputs(s->lanes + i * DRIVE_LANES, inputs, s->any_order, present);
         if (mask == 0)
             continue;
         const size_t groups =
@@ -138,6 +158,7 @@ static void stage_lanes(void *arg, size_t task, unsigned worker) {
     const size_t first = task * DRIVE_LANES;
     const size_t present = ws->count - first < DRIVE_LANES ? ws->count - first : DRIVE_LANES;
     memcpy(ws->x + first * link->in, staging->x + first * link->in, present * link->in * sizeof(float));
+    ws->scratch[worker].any_order = in_any_order(staging->x + first * link->in, present, link->in);
     for (size_t n = first; staging->target && n < first + present; n++)
         memcpy(ws->target + n * bnnep_binary_padded(last->out), staging->target + n * last->out,
                last->out * sizeof(float));
