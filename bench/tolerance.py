@@ -6,7 +6,7 @@
 
 For each preset a network as it is made, on the first N images of the training set. Prints rows of a table in Markdown:
 |contrast - that at tolerance 0| / |that at tolerance 0| of each connection, input first, and the mean number of free
-steps. Needs the package of examples/python and the library (README), and the files of MNIST or CIFAR-10 in FOLDER.
+steps. Needs the package of bindings/python and the library (README), and the files of MNIST or CIFAR-10 in FOLDER.
 """
 import argparse
 

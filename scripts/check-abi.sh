@@ -1,11 +1,11 @@
 #!/bin/sh
 # Compares what the library exports with lib/libbnnep.map, and its interface, as abigail-tools see it on x86_64, with the
-# baseline tests/abi/libbnnep.abi. New functions pass. Anything else fails: if it is meant, CHANGELOG.md tells it and
+# baseline tests/api/libbnnep.abi. New functions pass. Anything else fails: if it is meant, CHANGELOG.md tells it and
 #     check-abi.sh --update
 # makes the baseline anew (a change that breaks programs raises BNNEP_SOVERSION too).
 set -eu
 cd "$(dirname "$0")/.."
-baseline=tests/abi/libbnnep.abi
+baseline=tests/api/libbnnep.abi
 build=build/abi
 cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS="-ffile-prefix-map=$PWD=." \
     -DBNNEP_BUILD_EXAMPLES=OFF -DBNNEP_BUILD_TESTS=OFF -DBNNEP_CUDA=OFF >/dev/null

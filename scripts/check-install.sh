@@ -19,7 +19,7 @@ check() {
 }
 
 cmake --install "$build" --prefix "$prefix" >/dev/null
-cp -r "$source/tests/consumer" "$work/consumer"
+cp -r "$source/tests/api/consumer" "$work/consumer"
 cd "$work"
 libdir=$(dirname "$(find "$prefix" -name libbnnep.so)")
 unset BNNEP_DATA

@@ -2,7 +2,7 @@
 # Builds the Debian packages and looks at what they hold and depend on:
 #     check-packages.sh [FOLDER]
 # With FOLDER, a bare Debian 12 (made by debootstrap if it is not there; root, network), also installs them there, builds
-# and runs the programs of tests/consumer, trains on the sample, and uninstalls them without a trace.
+# and runs the programs of tests/api/consumer, trains on the sample, and uninstalls them without a trace.
 set -eu
 cd "$(dirname "$0")/.."
 root=${1:-}
@@ -58,7 +58,7 @@ echo "packages: $(cd "$build" && echo *.deb)"
 [ -d "$root/usr" ] || debootstrap --variant=minbase bookworm "$root"
 rm -rf "$root/root/bnnep-packages"
 mkdir "$root/root/bnnep-packages"
-cp -r "$build"/*.deb tests/consumer "$root/root/bnnep-packages"
+cp -r "$build"/*.deb tests/api/consumer "$root/root/bnnep-packages"
 mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 trap 'umount "$root/proc"' EXIT
 cat >"$root/root/bnnep-packages/try" <<'TRY'

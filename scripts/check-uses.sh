@@ -24,10 +24,10 @@ needs() {
 }
 
 # embedded: nothing of the library is installed with the parent, which keeps its own (empty) build type
-check cmake -S "$source/tests/embedded" -B fetched -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF
+check cmake -S "$source/tests/api/embedded" -B fetched -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF
 check grep -q '^CMAKE_BUILD_TYPE:STRING=$' fetched/CMakeCache.txt
 build fetched
-check cmake -S "$source/tests/embedded" -B added -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF -DADD=ON -DBUILD_SHARED_LIBS=OFF
+check cmake -S "$source/tests/api/embedded" -B added -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF -DADD=ON -DBUILD_SHARED_LIBS=OFF
 build added
 for program in fetched/consumer fetched/consumer_static added/consumer added/consumer_static; do
     check "./$program"
@@ -52,9 +52,9 @@ check stage/opt/bnnep/bin/bnnep-train --preset mnist-fc1 --layersList 784 20 10 
 libdir=$(dirname "$(find stage -name libbnnep.a)")
 export PKG_CONFIG_PATH="$libdir/pkgconfig"
 # shellcheck disable=SC2046
-check cc "$source/tests/consumer/main.c" -o by_pkg $(pkg-config --cflags --libs bnnep)
+check cc "$source/tests/api/consumer/main.c" -o by_pkg $(pkg-config --cflags --libs bnnep)
 check ./by_pkg
-check cmake -S "$source/tests/consumer" -B by_cmake -DCMAKE_PREFIX_PATH="$work/stage$prefix"
+check cmake -S "$source/tests/api/consumer" -B by_cmake -DCMAKE_PREFIX_PATH="$work/stage$prefix"
 build by_cmake
 for program in consumer_c consumer_cxx consumer_static; do
     check "by_cmake/$program"

@@ -16,4 +16,4 @@ trap 'rm -f "$log"' EXIT
 }
 echo "Training a network of 784-4096-10 on 5000 digits"
 build/release/examples/bnnep-quickstart
-echo "Next: build/release/examples/bnnep-train --list-presets"
+echo "Next: build/release/programs/bnnep-train --list-presets"

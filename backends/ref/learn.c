@@ -141,28 +141,30 @@ static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double 
     return bias;
 }
 
-/* Scaling factor i: sum over the batch of a_{k+1} . W_k a_k, nudged minus free; in a convolution, with the bias, of its
+/* Scaling factors: sum over the batch of a_{k+1} . W_k a_k, nudged minus free; in a convolution, with the bias, of each
  * channel, pooled anew. */
-static double scale_contrast(struct ref_workspace *ws, size_t k, size_t i) {
+static void scale_contrast(struct ref_workspace *ws, size_t k) {
     const struct bnnep_link *link = &ws->network->model->links[k];
-    const bool convolution = link->kind == BNNEP_CONVOLUTION;
-    const size_t first = convolution ? i * (link->out / link->rows) : 0;
-    const size_t units = convolution ? link->out / link->rows : link->out;
-    double contrast = 0.0;
-    for (size_t n = 0; n < ws->count; n++) {
-        double sum[BNNEP_SLOTS] = {0.0, 0.0};
+    const size_t units = link->out / link->scales; /* that share a scaling factor, one behind the other */
+    double *contrast = ws->scale[k], *free = contrast + link->scales; /* free: of one sample */
+    memset(contrast, 0, link->scales * sizeof *contrast);
+    for (size_t n = 0; n < ws->count; n++)
         for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
-            if (convolution)
+            if (link->kind == BNNEP_CONVOLUTION)
                 bnnep_ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);
             else
                 bnnep_ref_feedback_adjoint(ws->network, k, below, NULL, ws->forward[k]); /* W a without bias */
-            for (size_t u = first; u < first + units; u++)
-                sum[slot] += (double)above[u] * (double)ws->forward[k][u];
+            for (size_t i = 0; i < link->scales; i++) {
+                double sum = 0.0;
+                for (size_t u = i * units; u < (i + 1) * units; u++)
+                    sum += (double)above[u] * (double)ws->forward[k][u];
+                if (slot == BNNEP_SLOT_FREE)
+                    free[i] = sum;
+                else
+                    contrast[i] += sum - free[i];
+            }
         }
-        contrast += sum[BNNEP_SLOT_NUDGED] - sum[BNNEP_SLOT_FREE];
-    }
-    return contrast;
 }
 
 /* --- the rule ------------------------------------------------------------------------------------------------------
@@ -195,8 +197,8 @@ bnnep_status bnnep_ref_learn(void *handle, void *workspace, const struct bnnep_r
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
         struct ref_connection *c = &learner->network->connection[k];
-        for (size_t i = 0; learn_scale && i < link->scales; i++)
-            ws->scale[k][i] = scale_contrast(ws, k, i);
+        if (learn_scale)
+            scale_contrast(ws, k);
         flips[k] = 0;
         for (size_t j = 0; j < link->rows; j++) {
             double *G = ws->sum[k];

@@ -159,7 +159,7 @@ static uint64_t workspace_bytes(const struct bnnep_model *model, const char *dev
     const uint64_t floats = model->links[0].in + model->links[0].out + model->links[L - 1].out + BNNEP_SLOTS * units;
     return sizeof(struct ref_workspace) + (2 * BNNEP_SLOTS + 7) * L * sizeof(void *) +
            max_batch * (floats * sizeof(float) + BNNEP_SLOTS * units * sizeof(uint16_t)) +
-           units * (4 * sizeof(float) + sizeof(uint16_t)) + (columns + scales + largest_layer(model)) * sizeof(double);
+           units * (4 * sizeof(float) + sizeof(uint16_t)) + (columns + 2 * scales + largest_layer(model)) * sizeof(double);
 }
 
 static void workspace_destroy(void *handle) {
@@ -182,7 +182,7 @@ static void workspace_destroy(void *handle) {
 static double **make_sums(const struct bnnep_model *model, bool scales) {
     double **sums = calloc(model->connections, sizeof *sums);
     for (size_t k = 0; sums && k < model->connections; k++)
-        if (!(sums[k] = calloc(scales ? model->links[k].scales : model->links[k].columns, sizeof **sums))) {
+        if (!(sums[k] = calloc(scales ? 2 * model->links[k].scales : model->links[k].columns, sizeof **sums))) {
             bnnep_ref_layers_free(sums, model);
             return NULL;
         }

@@ -37,7 +37,7 @@ struct ref_workspace {
     ref_layers active, forward, feedback, pre;
     ref_places pooled;
     double **sum;   /* [connection][columns]: contrast of one row, summed over the batch */
-    double **scale; /* [connection][scales]: the same of the scaling factors */
+    double **scale; /* [connection][2][scales]: the same of the scaling factors, and of one sample's free phase */
     double *back;   /* [units of the largest layer] */
 };
 

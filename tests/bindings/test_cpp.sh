@@ -10,8 +10,8 @@ cd "$(dirname "$0")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
-for source in tests/bindings/test_cpp.cpp examples/cpp/quickstart.cpp; do
-    "$cxx" -std=c++17 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror "$@" -Iinclude -Iexamples/cpp "$source" \
+for source in tests/bindings/test_cpp.cpp bindings/cpp/quickstart.cpp; do
+    "$cxx" -std=c++17 -O1 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror "$@" -Iinclude -Ibindings/cpp "$source" \
         -o "$work/$(basename "$source" .cpp)" -L"$folder" -lbnnep
 done
 "$work/test_cpp" "$sample"

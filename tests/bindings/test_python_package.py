@@ -35,7 +35,7 @@ class Package(unittest.TestCase):
     def test_pip_install(self):
         tree = os.path.join(self.folder, "tree")  # building leaves folders in the source
         unwanted = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-        for part in ("examples/python", "include"):
+        for part in ("bindings/python", "include"):
             shutil.copytree(os.path.join(SOURCE, part), os.path.join(tree, part), ignore=unwanted)
         venv = os.path.join(self.folder, "venv")
         python = os.path.join(venv, "bin", "python")
@@ -43,7 +43,7 @@ class Package(unittest.TestCase):
         made = run("/usr/bin/python3", "-m", "venv", "--system-site-packages", "--without-pip", venv)
         self.assertEqual(made.returncode, 0, made.stderr)
         pip = (python, "-m", "pip", "install", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
-        done = run(*pip, os.path.join(tree, "examples", "python"))
+        done = run(*pip, os.path.join(tree, "bindings", "python"))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         program = (
             "import bnnep, importlib.metadata as m, os; d = os.path.dirname(bnnep.__file__)\n"
@@ -56,7 +56,7 @@ class Package(unittest.TestCase):
         import matplotlib.image
         import numpy as np
 
-        script = os.path.join(SOURCE, "examples", "python", "train_mnist.py")
+        script = os.path.join(SOURCE, "bindings", "python", "train_mnist.py")
         out = os.path.join(self.folder, "out")
         done = run(sys.executable, script, "--hidden", "50", "--epochs", "2", "--out", out, PYTHONDONTWRITEBYTECODE="1")
         self.assertEqual((done.returncode, done.stderr), (0, ""))

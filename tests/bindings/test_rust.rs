@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The Rust binding: layouts as the header's, errors, callbacks, the same bits after a stop. BNNEP_LAYOUT: what
 //! header.py prints; BNNEP_SAMPLE: the sample of MNIST.
-#[path = "../../examples/rust/bnnep.rs"]
+#[path = "../../bindings/rust/bnnep.rs"]
 mod bnnep;
 
 use bnnep::{fc, ffi, Dataset, Network, Optimizer, Part, Rates};

@@ -13,7 +13,7 @@ python3 header.py ../../include >"$BNNEP_LAYOUT"
 export BNNEP_SAMPLE BNNEP_LAYOUT
 export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 "$rustc" --edition 2021 -L "$folder" --test test_rust.rs -o "$work/test"
-"$rustc" --edition 2021 -O -L "$folder" ../../examples/rust/quickstart.rs -o "$work/quickstart"
+"$rustc" --edition 2021 -O -L "$folder" ../../bindings/rust/quickstart.rs -o "$work/quickstart"
 "$work/test"
 "$work/quickstart" "$BNNEP_SAMPLE" 100 1
 if "$work/quickstart" /nowhere 2>"$work/refused"; then

@@ -1,7 +1,7 @@
 #!/bin/sh
 # bnnep-classify and bnnep-settle with networks that bnnep-train made: test_classify.sh TRAIN_PROGRAM SAMPLE_FOLDER
 set -u
-# shellcheck source=tests/program.sh
+# shellcheck source=tests/programs/program.sh
 . "$(dirname "$0")/program.sh"
 train_program=$train
 classify_program=$(dirname "$train")/bnnep-classify

@@ -4,10 +4,10 @@
 # IMAGES, 200 or more, are the first of the test set. Networks with convolutions take a twentieth of them: the reference
 # backend needs a quarter of a second for one, and each is thousands of sums that have to agree.
 set -u
-# shellcheck source=tests/program.sh
+# shellcheck source=tests/programs/program.sh
 . "$(dirname "$0")/program.sh"
 here=$(cd "$(dirname "$0")/export" && pwd)
-# shellcheck source=tests/export/networks.sh
+# shellcheck source=tests/programs/export/networks.sh
 . "$here/networks.sh"
 train_program=$train
 programs=$(dirname "$train")

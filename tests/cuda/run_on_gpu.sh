@@ -4,7 +4,7 @@
 # there, and prints one table.
 #     run_on_gpu.sh [--data DIR] [--cifar10 DIR] [--rounds N] [BUILD_FOLDER]
 #     run_on_gpu.sh --pack FOLDER       a folder that runs by itself, without network or compiler: copy it to the
-#                                       machine with the GPU and run tests/run_on_gpu.sh there
+#                                       machine with the GPU and run tests/cuda/run_on_gpu.sh there
 # Needs nvcc, CMake and what README names to build; a packed folder needs the driver alone (cuBLAS is packed too).
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -45,7 +45,7 @@ if [ -n "$pack" ]; then
         cp "$build/tests/test_$name" "$pack/build/cuda/tests/"
     done
     cp "$build/bench/bnnep-bench" "$pack/build/cuda/bench/"
-    cp -r "$here/tests/golden" "$here/tests/run_on_gpu.sh" "$pack/tests/"
+    cp -r "$here/tests/golden" "$here/tests/cuda/run_on_gpu.sh" "$pack/tests/"
     cp "$here/bench/compare.sh" "$here/bench/peer.py" "$pack/bench/"
     cp -r "$here/examples/data" "$pack/examples/"
     # the libraries that the programs were linked with, but for those of the system itself and what lies there already

@@ -10,10 +10,10 @@ for tool in arm-none-eabi-gcc qemu-system-arm; do
         exit 77
     }
 done
-# shellcheck source=tests/program.sh
+# shellcheck source=tests/programs/program.sh
 . "$(dirname "$0")/program.sh"
 tests=$(cd "$(dirname "$0")" && pwd)
-# shellcheck source=tests/export/networks.sh
+# shellcheck source=tests/programs/export/networks.sh
 . "$tests/export/networks.sh"
 board=$tests/cortex_m4
 programs=$(dirname "$train")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # bnnep-info with files that bnnep-train made: test_info.sh TRAIN_PROGRAM SAMPLE_FOLDER
 set -u
-# shellcheck source=tests/program.sh
+# shellcheck source=tests/programs/program.sh
 . "$(dirname "$0")/program.sh"
 train_program=$train
 # info STATUS ARGUMENT...

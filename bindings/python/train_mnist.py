@@ -21,7 +21,10 @@ from bnnep import Dataset, Network, Optimizer, Part, Workspace, fc
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SAMPLE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data", "mnist-sample")
+HERE = os.path.dirname(os.path.abspath(__file__))
+SAMPLES = [os.path.join(HERE, *path.split("/"), "mnist-sample")
+           for path in ("../../examples/data", "../../../../bnnep/data")]  # in the source tree, and installed
+SAMPLE = next((folder for folder in SAMPLES if os.path.isdir(folder)), SAMPLES[0])
 
 
 def show_progress(now):

@@ -1,7 +1,7 @@
 #!/bin/sh
 # The folder of a run, and what can happen to it: test_run_folder.sh PROGRAM SAMPLE_FOLDER
 set -u
-# shellcheck source=tests/program.sh
+# shellcheck source=tests/programs/program.sh
 . "$(dirname "$0")/program.sh"
 small="--layersList 784 40 10 --gamma 1e-3 1e-3 --gradThreshold 1e-5 1e-5 --lrBias 0.025 0.05 --T 20"
 few="--train-limit 200 --test-limit 100"

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 source, build = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-examples = build / "examples"
+programs = build / "programs"
 sample = source / "examples" / "data" / "mnist-sample"
 failures = []
 
@@ -54,7 +54,7 @@ def rows(text):
 def options_of(program):
     """{name: (argument, default)} of --help, where the default stands in brackets at the end."""
     found = {}
-    for name, argument, text in re.findall(r"^  --(\S+) (\S*) +(.*)$", call(examples / program, "--help"), re.M):
+    for name, argument, text in re.findall(r"^  --(\S+) (\S*) +(.*)$", call(programs / program, "--help"), re.M):
         default = re.search(r"\[([^\]]*)\]$", text)
         found[name] = (argument, default[1] if default else None)
     return found
@@ -62,7 +62,7 @@ def options_of(program):
 
 def range_of(program, name):
     """What the program says to a number far beyond any limit; None if it is no number."""
-    found = re.search(r"must be from (\S+) to (\S+)", call(examples / program, "--" + name, "1e300"))
+    found = re.search(r"must be from (\S+) to (\S+)", call(programs / program, "--" + name, "1e300"))
     return f"{found[1]} to {found[2]}" if found else None
 
 
@@ -84,7 +84,7 @@ def check_table(program, text):
 
 def check_manual(program):
     """The manual page as text: each option with argument, range and default."""
-    path = source / "man" / f"{program}.1"
+    path = source / "programs" / "man" / f"{program}.1"
     text = call("groff", "-man", "-Tutf8", "-P-cbou", "-rLL=1000n", "-dAD=l", path)
     text = re.sub(r"[‐−]", "-", text)
     options = options_of(program)
@@ -213,9 +213,9 @@ def preset_row(line):
 
 
 def check_paper(page):
-    commands = [line for line in read("tests/paper_commands.txt").splitlines() if line and not line.startswith("#")]
+    commands = [line for line in read("tests/programs/paper_commands.txt").splitlines() if line and not line.startswith("#")]
     table = rows(section(page, "## The presets, in the library's order"))
-    expect("from-the-paper.md: presets", [row[0] for row in table], call(examples / "bnnep-train", "--list-presets").split())
+    expect("from-the-paper.md: presets", [row[0] for row in table], call(programs / "bnnep-train", "--list-presets").split())
     for row, line in zip(table, commands):
         expect(f"from-the-paper.md: {row[0]}", row, preset_row(line))
     names = list(options_of("bnnep-train"))
@@ -235,7 +235,7 @@ def masked(text):
 
 def check_messages(page, work):
     """Each message that is marked with ▸ is what some command prints, numbers apart."""
-    train, classify = examples / "bnnep-train", examples / "bnnep-classify"
+    train, classify = programs / "bnnep-train", programs / "bnnep-classify"
     small = [train, "--preset", "mnist-fc1", "--layersList", "784", "20", "10", "--train-limit", "64", "--test-limit", "64"]
     call(*small, "--epochs", "1", cwd=work)
     run = next(work.glob("DATA-0-fc-mnist/*/S-1"))
@@ -271,9 +271,9 @@ def main():
         check_manual(program)
     check_structures(options)
     check_paper(read("docs/from-the-paper.md"))
-    for program in sorted(path.name for path in examples.glob("bnnep-*") if path.is_file()):
-        if not (source / "man" / f"{program}.1").exists():
-            failures.append(f"man/{program}.1 is missing")
+    for program in sorted(path.name for folder in (programs, build / "examples") for path in folder.glob("bnnep-*") if path.is_file()):
+        if not (source / "programs" / "man" / f"{program}.1").exists():
+            failures.append(f"programs/man/{program}.1 is missing")
     with tempfile.TemporaryDirectory() as work:
         check_messages(read("docs/troubleshooting.md"), Path(work))
     for failure in failures:

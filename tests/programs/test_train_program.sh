@@ -1,7 +1,7 @@
 #!/bin/sh
 # bnnep-train as a user meets it: test_train_program.sh PROGRAM SAMPLE_FOLDER
 set -u
-# shellcheck source=tests/program.sh
+# shellcheck source=tests/programs/program.sh
 . "$(dirname "$0")/program.sh"
 
 # like_first yes|no WHAT: is the last run's output, but for the time, that in the file "first"?

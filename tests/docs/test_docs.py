@@ -90,15 +90,15 @@ def make_folder(source, build, work):
     release = work / "build" / "release"
     release.mkdir(parents=True)
     for entry in build.iterdir():
-        if entry.name != "examples":
+        if entry.name != "programs":
             (release / entry.name).symlink_to(entry)
-    (release / "examples").mkdir()
-    for entry in (build / "examples").iterdir():
+    (release / "programs").mkdir()
+    for entry in (build / "programs").iterdir():
         if entry.name != "bnnep-train":
-            (release / "examples" / entry.name).symlink_to(entry)
+            (release / "programs" / entry.name).symlink_to(entry)
     write_program(
-        release / "examples" / "bnnep-train",
-        f'#!/bin/sh\nexec "{build}/examples/bnnep-train" "$@" $BNNEP_TEST_MORE\n',
+        release / "programs" / "bnnep-train",
+        f'#!/bin/sh\nexec "{build}/programs/bnnep-train" "$@" $BNNEP_TEST_MORE\n',
     )
     (work / "program.c").write_text(
         "#include <stdio.h>\n#include <bnnep/bnnep.h>\nint main(void) { return puts(bnnep_version_string()) < 0; }\n"
@@ -110,7 +110,7 @@ def make_folder(source, build, work):
         tools / "cmake",
         f'#!/bin/sh\ncase $1 in\n--preset | --build) ;;\n*) exec "{real}" "$@" ;;\nesac\n',
     )
-    write_program(tools / "bnnep-train", f'#!/bin/sh\nexec "{release}/examples/bnnep-train" "$@"\n')
+    write_program(tools / "bnnep-train", f'#!/bin/sh\nexec "{release}/programs/bnnep-train" "$@"\n')
     return tools
 
 
@@ -119,7 +119,7 @@ def make_environment(work, tools, build):
     for name in ("BNNEP_DATA", "BNNEP_CPU", "PKG_CONFIG_PATH"):
         environment.pop(name, None)
     environment["HOME"] = str(work / ".home")
-    environment["PATH"] = f"{tools}:{work}/build/release/examples:/usr/bin:" + environment.get("PATH", "")
+    environment["PATH"] = f"{tools}:{work}/build/release/programs:{work}/build/release/examples:/usr/bin:" + environment.get("PATH", "")
     environment["BNNEP_TEST_MORE"] = ""
     (work / ".home").mkdir()
     return environment

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! quickstart.c in Rust: trains on the sample of MNIST and tests.
 //!
-//!     rustc --edition 2021 -O -L FOLDER_OF_LIBBNNEP examples/rust/quickstart.rs
+//!     rustc --edition 2021 -O -L FOLDER_OF_LIBBNNEP bindings/rust/quickstart.rs
 //!     ./quickstart FOLDER [UNITS [EPOCHS]]      a folder with MNIST's four files
 mod bnnep;
 
