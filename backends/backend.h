@@ -87,6 +87,33 @@ struct bnnep_rule {
     float decay, gain, threshold, bias_gain, scale_gain;
 };
 
+/* How the neurons of layer k + 1, to which connection k leads, move; beta 0: free. */
+static inline struct bnnep_neuron bnnep_neuron_of(const struct bnnep_model *model, size_t k, float beta) {
+    struct bnnep_neuron neuron = {0};
+    neuron.binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    neuron.output = k + 1 == model->connections;
+    neuron.clamp_nudged = !model->convolutional;
+    neuron.fixed_prediction = model->convolutional;
+    neuron.theta = model->theta;
+    neuron.keep = (float)(1.0 - (double)model->gamma_neur);
+    neuron.gain = model->gamma_neur;
+    neuron.beta = beta;
+    neuron.grid = model->grid;
+    return neuron;
+}
+
+static inline bool bnnep_is_convolution(const struct bnnep_link *link) {
+    return link->kind == BNNEP_CONVOLUTION;
+}
+
+/* Units of all layers but the input. */
+static inline size_t bnnep_units(const struct bnnep_model *model) {
+    size_t units = 0;
+    for (size_t k = 0; k < model->connections; k++)
+        units += model->links[k].out;
+    return units;
+}
+
 struct bnnep_backend {
     uint32_t abi; /* BNNEP_BACKEND_ABI */
     const char *name, *summary;

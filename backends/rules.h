@@ -59,6 +59,39 @@ BNNEP_RULE float bnnep_share(float alpha, float largest) {
     return largest != 0.0f ? alpha / largest : 0.0f;
 }
 
+/* --- the activation of a real neuron, a = rho(pre): the hard sigmoid -------------------------------------------- */
+
+BNNEP_RULE float bnnep_rho(float pre) {
+    return bnnep_clamp01(pre);
+}
+
+/* Its derivative, as back-propagation through time takes it: 1 on the closed interval. */
+BNNEP_RULE float bnnep_rho_slope(float pre) {
+    return pre >= 0.0f && pre <= 1.0f ? 1.0f : 0.0f;
+}
+
+/* --- pooling ---------------------------------------------------------------------------------------------------- */
+
+/* Row and column in a convolution's output. */
+struct bnnep_position {
+    size_t y, x;
+};
+
+/* Place q, row by row, of the window of unit u of a map of `width` units a row; pool: edge and stride of the window. */
+BNNEP_RULE struct bnnep_position bnnep_place_of(size_t u, size_t q, size_t width, size_t pool) {
+    struct bnnep_position at;
+    at.y = u / width * pool + q / pool;
+    at.x = u % width * pool + q % pool;
+    return at;
+}
+
+/* Does place q take the maximum from the places before it? The first maximum wins. */
+BNNEP_RULE bool bnnep_is_argmax(size_t q, float here, float most_so_far) {
+    return q == 0 || here > most_so_far;
+}
+
+/* --- states ----------------------------------------------------------------------------------------------------- */
+
 /* States that the free phase starts from. */
 BNNEP_RULE float bnnep_start(bool binary, bool convolutional) {
     return binary ? 1.0f : convolutional ? 0.5f : 0.0f;
@@ -93,7 +126,7 @@ BNNEP_RULE float bnnep_leak(const struct bnnep_neuron *n, float s, float pre, fl
 BNNEP_RULE float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
     if (n->binary)
         return bnnep_clamp01(bnnep_leak(n, s, pre, target, prediction));
-    float v = bnnep_clamp01(pre);
+    float v = bnnep_rho(pre);
     if (n->output && n->beta != 0.0f) {
         v += n->beta * (target - s);
         if (n->clamp_nudged)

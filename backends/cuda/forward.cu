@@ -39,7 +39,7 @@ static __global__ void pool(shape l, const Sum *sums, const float *alpha, const 
         const size_t p = (n * l.units + u) * l.window + q;
         const float sum = static_cast<float>(sums[p * l.padded_rows + j]);
         const float v = bias ? bnnep_forward(scale, sum, bias[j]) : scale * sum;
-        if (q == 0 || v > best) {
+        if (bnnep_is_argmax(q, v, best)) {
             best = v;
             where = q;
         }
@@ -95,7 +95,8 @@ static __global__ void pull(shape l, bnnep_grid grid, const Sign *sign, size_t l
         for (int uy = first_y; uy <= last_y; uy++)
             for (int ux = first_x; ux <= last_x; ux++) {
                 const int unit = j * l.units + uy * l.to_width + ux, q = place[n * l.out + unit];
-                const int dy = y - (uy * l.pool + q / l.pool), dx = x - (ux * l.pool + q % l.pool);
+                const bnnep_position from = bnnep_place_of(uy * l.to_width + ux, q, l.to_width, l.pool);
+                const int dy = y - static_cast<int>(from.y), dx = x - static_cast<int>(from.x);
                 if (dy < 0 || dx < 0 || dy >= l.kernel || dx >= l.kernel)
                     continue;
                 const Value a = above[n * stride + unit];

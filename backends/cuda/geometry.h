@@ -11,8 +11,9 @@ namespace bnnep_cuda {
  * in the padding. */
 __device__ inline int seen_by(const shape &l, int i, int u, int q) {
     const int channel = i / (l.kernel * l.kernel), offset = i % (l.kernel * l.kernel);
-    const int y = u / l.to_width * l.pool + q / l.pool + offset / l.kernel - l.padding;
-    const int x = u % l.to_width * l.pool + q % l.pool + offset % l.kernel - l.padding;
+    const bnnep_position at = bnnep_place_of(u, q, l.to_width, l.pool);
+    const int y = static_cast<int>(at.y) + offset / l.kernel - l.padding;
+    const int x = static_cast<int>(at.x) + offset % l.kernel - l.padding;
     if (y < 0 || x < 0 || y >= l.from_height || x >= l.from_width)
         return -1;
     return (channel * l.from_height + y) * l.from_width + x;

@@ -76,18 +76,9 @@ static __global__ void settle(phase *control, uint8_t *running, uint8_t *moved, 
 
 /* One time step: all layers move at once, from the states of time t. */
 static void step(workspace &ws, bnnep_slot slot) {
-    const bnnep_model &model = *ws.net.model;
-    sum_all(ws, slot, ws.running);
+    sum_all(ws, slot, ws.running); /* beta, which a captured step does not know, is in ws.control */
     for (int k = 0; k <= ws.net.top(); k++) {
-        bnnep_neuron neuron = {};
-        neuron.binary = ws.net.binary();
-        neuron.output = k == ws.net.top();
-        neuron.clamp_nudged = !model.convolutional;
-        neuron.fixed_prediction = model.convolutional;
-        neuron.theta = model.theta;
-        neuron.keep = static_cast<float>(1.0 - static_cast<double>(model.gamma_neur));
-        neuron.gain = model.gamma_neur;
-        neuron.grid = model.grid;
+        const bnnep_neuron neuron = bnnep_neuron_of(ws.net.model, static_cast<size_t>(k), 0.0f);
         const size_t values = ws.count * ws.at(k).s.out;
         launch(ws.work, values, move, neuron, ws.at(k).s.out, ws.control, ws.forward[k], ws.feedback[k], ws.target,
                ws.state[BNNEP_SLOT_FREE][k], ws.running, ws.state[slot][k], ws.active[k], ws.moved, values);

@@ -45,7 +45,7 @@ static __global__ void record(const float *forward, const float *feedback, float
         return;
     before[at] = state[at];
     pre[at] = feedback ? forward[at] + feedback[at] : forward[at];
-    state[at] = bnnep_clamp01(pre[at]);
+    state[at] = bnnep_rho(pre[at]);
 }
 
 /* dLoss/ds_L after the last step. */
@@ -55,11 +55,11 @@ static __global__ void error_of(const float *state, const float *target, float *
         gradient[at] = state[at] - target[at];
 }
 
-/* dLoss/dpre from dLoss/dstate: the derivative of the clamp is 1 on [0, 1]. */
-static __global__ void through_clamp(const float *pre, const float *gradient, float *delta, size_t count) {
+/* dLoss/dpre from dLoss/dstate. */
+static __global__ void through_activation(const float *pre, const float *gradient, float *delta, size_t count) {
     const size_t at = thread_index();
     if (at < count)
-        delta[at] = pre[at] >= 0.0f && pre[at] <= 1.0f ? gradient[at] : 0.0f;
+        delta[at] = bnnep_rho_slope(pre[at]) * gradient[at];
 }
 
 /* dLoss/dstate of a layer: through the connection above it and through the one below; NULL where there is none. */
@@ -117,7 +117,7 @@ void backpropagate(learner &learner, workspace &ws, int32_t steps) {
     for (int t = steps - 1; t >= 0; t--) {
         for (int k = 0; k <= top; k++) {
             const size_t values = ws.count * ws.at(k).s.out;
-            launch(ws.work, values, through_clamp, tape.pre[t][k], tape.gradient[k], tape.delta[t][k], values);
+            launch(ws.work, values, through_activation, tape.pre[t][k], tape.gradient[k], tape.delta[t][k], values);
         }
         if (t > 0)
             through_weights(tape, ws, t);

@@ -5,33 +5,28 @@
 #include "backends/ref/ref.h"
 #include "backends/rules.h"
 
-static bool is_convolution(const struct bnnep_link *link) {
-    return link->kind == BNNEP_CONVOLUTION;
+static struct bnnep_position place_of(const struct bnnep_link *link, size_t u, size_t q) {
+    return bnnep_place_of(u, q, link->to.width, link->pool);
 }
 
-/* Place q of the window of unit u (of a map of `to` units a channel): row and column in the convolution's output. */
-static void position_of(const struct bnnep_link *link, size_t u, uint16_t q, size_t *y, size_t *x) {
-    *y = u / link->to.width * link->pool + q / link->pool;
-    *x = u % link->to.width * link->pool + q % link->pool;
-}
-
-/* The input unit that column i of the sign matrix sees from (y, x), or -1 if that lies in the padding. */
-static ptrdiff_t seen_by(const struct bnnep_link *link, size_t i, size_t y, size_t x) {
+/* The input unit that column i of the sign matrix sees from a place of the output, or -1 if that lies in the padding.
+ */
+static ptrdiff_t seen_by(const struct bnnep_link *link, size_t i, struct bnnep_position at) {
     const size_t K = link->kernel, c = i / (K * K);
-    const ptrdiff_t row = (ptrdiff_t)(y + i / K % K) - (ptrdiff_t)link->padding;
-    const ptrdiff_t column = (ptrdiff_t)(x + i % K) - (ptrdiff_t)link->padding;
+    const ptrdiff_t row = (ptrdiff_t)(at.y + i / K % K) - (ptrdiff_t)link->padding;
+    const ptrdiff_t column = (ptrdiff_t)(at.x + i % K) - (ptrdiff_t)link->padding;
     if (row < 0 || column < 0 || row >= (ptrdiff_t)link->from.height || column >= (ptrdiff_t)link->from.width)
         return -1;
     return (ptrdiff_t)(c * link->from.height + (size_t)row) * (ptrdiff_t)link->from.width + column;
 }
 
-/* Row j of B_k at (y, x) of the convolution's output. */
-static float patch_sum(const struct ref_network *net, size_t k, size_t j, size_t y, size_t x, const float *a) {
+/* Row j of B_k at a place of the convolution's output. */
+static float patch_sum(const struct ref_network *net, size_t k, size_t j, struct bnnep_position at, const float *a) {
     const struct bnnep_link *link = &net->model->links[k];
     const int8_t *row = net->connection[k].sign + j * link->columns;
     double sum = 0.0;
     for (size_t i = 0; i < link->columns; i++) {
-        const ptrdiff_t unit = seen_by(link, i, y, x);
+        const ptrdiff_t unit = seen_by(link, i, at);
         if (unit >= 0)
             sum += row[i] * (double)a[unit];
     }
@@ -49,10 +44,10 @@ static float row_sum(const struct ref_network *net, size_t k, size_t j, const fl
 }
 
 /* fc: W a + b. conv: maxpool(conv2d(a, W) + b), the first maximum in row-major order. */
-void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place) {
+void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *argmax) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
-    if (!is_convolution(link)) {
+    if (!bnnep_is_convolution(link)) {
         for (size_t j = 0; j < link->rows; j++)
             value[j] = bnnep_forward(c->alpha[0], row_sum(net, k, j, a), c->bias[j]);
         return;
@@ -61,12 +56,11 @@ void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, 
     for (size_t j = 0; j < link->rows; j++)
         for (size_t u = 0; u < units; u++)
             for (uint16_t q = 0; q < link->pool * link->pool; q++) {
-                size_t y, x;
-                position_of(link, u, q, &y, &x);
-                const float v = bnnep_forward(c->alpha[j], patch_sum(net, k, j, y, x, a), c->bias[j]);
-                if (q == 0 || v > value[j * units + u]) {
+                const float sum = patch_sum(net, k, j, place_of(link, u, q), a);
+                const float v = bnnep_forward(c->alpha[j], sum, c->bias[j]);
+                if (bnnep_is_argmax(q, v, value[j * units + u])) {
                     value[j * units + u] = v;
-                    place[j * units + u] = q;
+                    argmax[j * units + u] = q;
                 }
             }
 }
@@ -78,13 +72,13 @@ static double pulled_by(const struct bnnep_grid *grid, float alpha, float larges
 }
 
 /* fc: W^T a. conv: conv_transpose(unpool(a), W), from the pooled positions only. */
-void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
+void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax, float *value,
                         double *sum) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     for (size_t i = 0; i < link->in; i++)
         sum[i] = 0.0;
-    if (!is_convolution(link)) {
+    if (!bnnep_is_convolution(link)) {
         for (size_t j = 0; j < link->rows; j++)
             for (size_t i = 0; i < link->columns; i++)
                 sum[i] += c->sign[j * link->columns + i] * (double)a[j];
@@ -97,11 +91,10 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
     const size_t units = link->to.height * link->to.width;
     for (size_t j = 0; j < link->rows; j++)
         for (size_t u = 0; u < units; u++) {
-            size_t y, x;
-            position_of(link, u, place[j * units + u], &y, &x);
+            const struct bnnep_position at = place_of(link, u, argmax[j * units + u]);
             const double pulled = pulled_by(grid, c->alpha[j], largest, a[j * units + u]);
             for (size_t i = 0; i < link->columns; i++) {
-                const ptrdiff_t unit = seen_by(link, i, y, x);
+                const ptrdiff_t unit = seen_by(link, i, at);
                 if (unit >= 0)
                     sum[unit] += c->sign[j * link->columns + i] * pulled;
             }
@@ -110,35 +103,32 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
         value[i] = largest * (float)sum[i];
 }
 
-void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
+void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax,
                                 float *value) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     const size_t units = link->out / link->rows; /* a row; 1 if fully connected */
     for (size_t j = 0; j < link->rows; j++)
         for (size_t u = 0; u < units; u++) {
-            size_t y = 0, x = 0;
-            if (is_convolution(link))
-                position_of(link, u, place[j * units + u], &y, &x);
-            value[j * units + u] = is_convolution(link) ? c->alpha[j] * patch_sum(net, k, j, y, x, a)
-                                                        : c->alpha[0] * row_sum(net, k, j, a);
+            const size_t v = j * units + u;
+            value[v] = bnnep_is_convolution(link) ? c->alpha[j] * patch_sum(net, k, j, place_of(link, u, argmax[v]), a)
+                                                  : c->alpha[0] * row_sum(net, k, j, a);
         }
 }
 
 void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
-                     const float *below, const uint16_t *place, double *G) {
+                     const float *below, const uint16_t *argmax, double *G) {
     const struct bnnep_link *link = &net->model->links[k];
-    if (!is_convolution(link)) {
+    if (!bnnep_is_convolution(link)) {
         for (size_t i = 0; i < link->columns; i++)
             G[i] += weight * above[j] * (double)below[i];
         return;
     }
     const size_t units = link->to.height * link->to.width;
     for (size_t u = 0; u < units; u++) {
-        size_t y, x;
-        position_of(link, u, place[j * units + u], &y, &x);
+        const struct bnnep_position at = place_of(link, u, argmax[j * units + u]);
         for (size_t i = 0; i < link->columns; i++) {
-            const ptrdiff_t unit = seen_by(link, i, y, x);
+            const ptrdiff_t unit = seen_by(link, i, at);
             if (unit >= 0)
                 G[i] += weight * above[j * units + u] * (double)below[unit];
         }
@@ -158,12 +148,12 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
         memcpy(ws->target, target, count * last->out * sizeof(float));
     for (size_t n = 0; n < count; n++)
         bnnep_ref_forward(ws->network, 0, ws->x + n * first->in, ws->drive + n * first->out,
-                          ws->place[BNNEP_SLOT_FREE][0] + n * first->out);
+                          ws->argmax[BNNEP_SLOT_FREE][0] + n * first->out);
     for (size_t k = 0; k < model->connections; k++)
         for (size_t v = 0; v < count * model->links[k].out; v++) {
             ws->state[BNNEP_SLOT_FREE][k][v] = start;
             if (k > 0)
-                ws->place[BNNEP_SLOT_FREE][k][v] = 0;
+                ws->argmax[BNNEP_SLOT_FREE][k][v] = 0;
         }
     return BNNEP_OK;
 }
@@ -177,7 +167,7 @@ void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n) {
         for (size_t j = 0, units = model->links[k].out; j < units; j++)
             ws->active[k][j] = bnnep_activation(binary, model->theta, ws->state[slot][k][n * units + j]);
     memcpy(ws->forward[0], ws->drive + n * model->links[0].out, model->links[0].out * sizeof(float));
-    memcpy(ws->pooled[0], ws->place[slot][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
+    memcpy(ws->pooled[0], ws->argmax[slot][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
     for (size_t k = 1; k < L; k++) {
         bnnep_ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
         bnnep_ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
@@ -195,17 +185,7 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
     bnnep_ref_sums(ws, how->to, n);
     for (size_t k = 0; k < L; k++) {
         const size_t units = model->links[k].out;
-        const struct bnnep_neuron neuron = {
-            .binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS,
-            .output = k + 1 == L,
-            .clamp_nudged = !model->convolutional,
-            .fixed_prediction = model->convolutional,
-            .theta = model->theta,
-            .keep = (float)(1.0 - (double)model->gamma_neur),
-            .gain = model->gamma_neur,
-            .beta = how->beta,
-            .grid = model->grid,
-        };
+        const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
         for (size_t j = 0; j < units; j++) {
             float *s = &ws->state[how->to][k][n * units + j];
             const float target = neuron.output ? ws->target[n * units + j] : 0.0f;
@@ -214,7 +194,7 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
             change = fmaxf(change, fabsf(next - *s));
             *s = next;
         }
-        memcpy(ws->place[how->to][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+        memcpy(ws->argmax[how->to][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
     }
     return change;
 }
@@ -228,7 +208,7 @@ bnnep_status bnnep_ref_relax(void *handle, const struct bnnep_relaxation *how, b
     for (size_t k = 0; how->from != how->to && k < model->connections; k++) {
         const size_t count = ws->count * model->links[k].out;
         memcpy(ws->state[how->to][k], ws->state[how->from][k], count * sizeof(float));
-        memcpy(ws->place[how->to][k], ws->place[how->from][k], count * sizeof(uint16_t));
+        memcpy(ws->argmax[how->to][k], ws->argmax[how->from][k], count * sizeof(uint16_t));
     }
     for (size_t n = 0; n < ws->count; n++) {
         uint32_t steps = 0;

@@ -12,7 +12,7 @@ static const float *state_before(const struct ref_learner *learner, int32_t t, s
     const size_t units = learner->network->model->links[k].out;
     const struct ref_tape *tape = &learner->tape;
     for (size_t j = 0; j < units; j++)
-        to[j] = t == 0 ? tape->start[k][n * units + j] : bnnep_clamp01(tape->pre[t - 1][k][n * units + j]);
+        to[j] = t == 0 ? tape->start[k][n * units + j] : bnnep_rho(tape->pre[t - 1][k][n * units + j]);
     return to;
 }
 
@@ -27,20 +27,21 @@ static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
         for (size_t k = 0; k < model->connections; k++) {
             const size_t units = model->links[k].out;
             memcpy(tape->pre[t][k] + n * units, ws->pre[k], units * sizeof(float));
-            memcpy(tape->place[t][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
-            memcpy(ws->place[BNNEP_SLOT_FREE][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+            memcpy(tape->argmax[t][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+            memcpy(ws->argmax[BNNEP_SLOT_FREE][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
             for (size_t j = 0; j < units; j++)
-                ws->state[BNNEP_SLOT_FREE][k][n * units + j] = bnnep_clamp01(ws->pre[k][j]);
+                ws->state[BNNEP_SLOT_FREE][k][n * units + j] = bnnep_rho(ws->pre[k][j]);
         }
     }
 }
 
-/* g = dLoss/dstate after step t -> delta = dLoss/dpre of step t; the derivative of the clamp is 1 on [0, 1]. */
-static void through_clamp(struct ref_tape *tape, const struct bnnep_model *model, int32_t t, size_t n, ref_layers g) {
+/* g = dLoss/dstate after step t -> delta = dLoss/dpre of step t. */
+static void through_activation(struct ref_tape *tape, const struct bnnep_model *model, int32_t t, size_t n,
+                               ref_layers g) {
     for (size_t k = 0; k < model->connections; k++)
         for (size_t j = 0, units = model->links[k].out; j < units; j++) {
-            const float pre = tape->pre[t][k][n * units + j];
-            tape->delta[t][k][n * units + j] = pre >= 0.0f && pre <= 1.0f ? g[k][j] : 0.0f;
+            const float slope = bnnep_rho_slope(tape->pre[t][k][n * units + j]);
+            tape->delta[t][k][n * units + j] = slope * g[k][j];
         }
 }
 
@@ -53,12 +54,12 @@ static void through_weights(struct ref_tape *tape, struct ref_workspace *ws, int
             g[k][j] = 0.0f;
         if (k + 1 < model->connections) {
             const size_t above = model->links[k + 1].out;
-            bnnep_ref_feedback(ws->network, k + 1, tape->delta[t][k + 1] + n * above, tape->place[t][k + 1] + n * above,
-                               g[k], ws->back);
+            bnnep_ref_feedback(ws->network, k + 1, tape->delta[t][k + 1] + n * above,
+                               tape->argmax[t][k + 1] + n * above, g[k], ws->back);
         }
         if (k > 0) {
             bnnep_ref_feedback_adjoint(ws->network, k, tape->delta[t][k - 1] + n * model->links[k].in,
-                                       tape->place[t][k] + n * units, ws->forward[k]);
+                                       tape->argmax[t][k] + n * units, ws->forward[k]);
             for (size_t j = 0; j < units; j++)
                 g[k][j] += ws->forward[k][j];
         }
@@ -81,7 +82,7 @@ bnnep_status bnnep_ref_backpropagate(void *handle, void *workspace, int32_t step
         for (size_t j = 0; j < out; j++)
             g[top][j] = ws->state[BNNEP_SLOT_FREE][top][n * out + j] - ws->target[n * out + j];
         for (int32_t t = steps - 1; t >= 0; t--) {
-            through_clamp(tape, model, t, n, g);
+            through_activation(tape, model, t, n, g);
             if (t > 0)
                 through_weights(tape, ws, t, n, g);
         }
@@ -98,12 +99,12 @@ static double row_gradient(struct ref_learner *learner, struct ref_workspace *ws
     for (int32_t t = 0; t < tape->steps; t++)
         for (size_t n = 0; n < ws->count; n++) {
             const float *delta = tape->delta[t][k] + n * link->out;
-            const uint16_t *place = tape->place[t][k] + n * link->out;
+            const uint16_t *argmax = tape->argmax[t][k] + n * link->out;
             const float *below = k == 0 ? ws->x + n * link->in : state_before(learner, t, k - 1, n, ws->active[k - 1]);
-            bnnep_ref_outer(ws->network, k, j, 1.0, delta, below, place, G);
+            bnnep_ref_outer(ws->network, k, j, 1.0, delta, below, argmax, G);
             if (k > 0)
                 bnnep_ref_outer(ws->network, k, j, 1.0, state_before(learner, t, k, n, ws->active[k]),
-                                tape->delta[t][k - 1] + n * link->in, place, G);
+                                tape->delta[t][k - 1] + n * link->in, argmax, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += (double)delta[j * units + u];
         }
@@ -134,7 +135,7 @@ static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double 
         for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
             const double weight = slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0;
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
-            bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->place[slot][k] + n * link->out, G);
+            bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->argmax[slot][k] + n * link->out, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += weight * above[j * units + u];
         }
@@ -151,7 +152,7 @@ static void scale_contrast(struct ref_workspace *ws, size_t k) {
     for (size_t n = 0; n < ws->count; n++)
         for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
             const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
-            if (link->kind == BNNEP_CONVOLUTION)
+            if (bnnep_is_convolution(link))
                 bnnep_ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);
             else
                 bnnep_ref_feedback_adjoint(ws->network, k, below, NULL, ws->forward[k]); /* W a without bias */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory of the reference backend, parameters in and out, and its place in the table of backends. */
+/* The objects of the reference backend, each a block of memory; parameters in and out; the table of its functions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/arena.h"
 #include "backends/ref/ref.h"
 
 static bnnep_status no_memory(char *why) {
@@ -18,14 +19,7 @@ static bnnep_status probe(const char *device, char *why) {
     return BNNEP_ERROR_ARGUMENT;
 }
 
-/* --- values of all layers --------------------------------------------------------------------------------------- */
-
-static uint64_t units_of(const struct bnnep_model *model) {
-    uint64_t units = 0;
-    for (size_t k = 0; k < model->connections; k++)
-        units += model->links[k].out;
-    return units;
-}
+/* --- arrays of all layers or connections ------------------------------------------------------------------------ */
 
 static size_t largest_layer(const struct bnnep_model *model) {
     size_t units = model->links[0].in;
@@ -34,77 +28,75 @@ static size_t largest_layer(const struct bnnep_model *model) {
     return units;
 }
 
-static void **make(const struct bnnep_model *model, size_t samples, size_t size) {
-    void **layers = calloc(model->connections, sizeof *layers);
-    for (size_t k = 0; layers && k < model->connections; k++)
-        if (!(layers[k] = calloc(samples * model->links[k].out, size))) {
-            bnnep_ref_layers_free(layers, model);
-            return NULL;
-        }
-    return layers;
+/* How many elements an array of connection k has. */
+typedef size_t (*extent)(const struct bnnep_link *link);
+
+static size_t units_above(const struct bnnep_link *link) {
+    return link->out;
 }
 
-ref_layers bnnep_ref_layers_make(const struct bnnep_model *model, size_t samples) {
-    return (ref_layers)(void *)make(model, samples, sizeof(float));
+static size_t columns_of(const struct bnnep_link *link) {
+    return link->columns;
 }
 
-ref_places bnnep_ref_places_make(const struct bnnep_model *model, size_t samples) {
-    return (ref_places)(void *)make(model, samples, sizeof(uint16_t));
+static size_t two_of_each_scale(const struct bnnep_link *link) {
+    return 2 * link->scales;
 }
 
-void bnnep_ref_layers_free(void *layers, const struct bnnep_model *model) {
-    void **each = layers;
-    for (size_t k = 0; each && k < model->connections; k++)
-        free(each[k]);
-    free(each);
+static size_t weights_of(const struct bnnep_link *link) {
+    return link->rows * link->columns;
 }
 
-/* --- network --------------------------------------------------------------------------------------------- */
+/* [connection][times * extent] of elements of some size. */
+static void *take_each(struct bnnep_arena *arena, const struct bnnep_model *model, extent of, size_t times,
+                       size_t size) {
+    void **each = bnnep_arena_take(arena, model->connections, sizeof *each);
+    for (size_t k = 0; k < model->connections; k++) {
+        void *array = bnnep_arena_take(arena, times * of(&model->links[k]), size);
+        if (each)
+            each[k] = array;
+    }
+    return each;
+}
 
-static uint64_t network_bytes(const struct bnnep_model *model) {
-    uint64_t bytes = sizeof(struct ref_network);
+static ref_layers take_layers(struct bnnep_arena *arena, const struct bnnep_model *model, size_t samples) {
+    return take_each(arena, model, units_above, samples, sizeof(float));
+}
+
+static ref_places take_places(struct bnnep_arena *arena, const struct bnnep_model *model, size_t samples) {
+    return take_each(arena, model, units_above, samples, sizeof(uint16_t));
+}
+
+/* --- network ------------------------------------------------------------------------------------------------------ */
+
+static struct ref_network *divide_network(struct bnnep_arena *arena, const struct bnnep_model *model) {
+    struct ref_network *net = bnnep_arena_take(arena, 1, sizeof *net);
+    struct ref_connection *connection = bnnep_arena_take(arena, model->connections, sizeof *connection);
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
-        bytes += sizeof(struct ref_connection) + (uint64_t)link->rows * link->columns +
-                 (link->scales + link->rows) * sizeof(float);
+        const struct ref_connection c = {.sign = bnnep_arena_take(arena, weights_of(link), sizeof(int8_t)),
+                                         .alpha = bnnep_arena_take(arena, link->scales, sizeof(float)),
+                                         .bias = bnnep_arena_take(arena, link->rows, sizeof(float))};
+        if (connection)
+            connection[k] = c;
     }
-    return bytes;
+    if (net)
+        *net = (struct ref_network){.model = model, .connection = connection};
+    return net;
 }
 
-static void network_destroy(void *handle) {
-    struct ref_network *net = handle;
-    if (net && net->connection)
-        for (size_t k = 0; k < net->model->connections; k++) {
-            free(net->connection[k].sign);
-            free(net->connection[k].alpha);
-            free(net->connection[k].bias);
-        }
-    if (net)
-        free(net->connection);
-    free(net);
+static uint64_t network_bytes(const struct bnnep_model *model) {
+    struct bnnep_arena arena = {0};
+    divide_network(&arena, model);
+    return arena.used;
 }
 
 static bnnep_status network_create(const struct bnnep_model *model, const char *device, void **out, char *why) {
+    struct bnnep_arena arena = {.used = (size_t)network_bytes(model)};
     (void)device;
-    struct ref_network *net = calloc(1, sizeof *net);
-    if (!net)
+    if (!bnnep_arena_open(&arena))
         return no_memory(why);
-    net->model = model;
-    net->connection = calloc(model->connections, sizeof *net->connection);
-    bool complete = net->connection != NULL;
-    for (size_t k = 0; complete && k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
-        struct ref_connection *c = &net->connection[k];
-        c->sign = calloc(link->rows, link->columns);
-        c->alpha = calloc(link->scales, sizeof(float));
-        c->bias = calloc(link->rows, sizeof(float));
-        complete = c->sign && c->alpha && c->bias;
-    }
-    if (!complete) {
-        network_destroy(net);
-        return no_memory(why);
-    }
-    *out = net;
+    *out = divide_network(&arena, model);
     return BNNEP_OK;
 }
 
@@ -147,77 +139,44 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
 
 /* --- workspace --------------------------------------------------------------------------------------------------- */
 
-static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
-    (void)device;
-    const size_t L = model->connections;
-    const uint64_t units = units_of(model);
-    uint64_t columns = 0, scales = 0;
-    for (size_t k = 0; k < L; k++) {
-        columns += model->links[k].columns;
-        scales += model->links[k].scales;
+static struct ref_workspace *divide_workspace(struct bnnep_arena *arena, const struct bnnep_model *model,
+                                              size_t max_batch) {
+    struct ref_workspace *ws = bnnep_arena_take(arena, 1, sizeof *ws), seed = {.max_batch = max_batch};
+    seed.x = bnnep_arena_take(arena, max_batch * model->links[0].in, sizeof(float));
+    seed.target = bnnep_arena_take(arena, max_batch * model->links[model->connections - 1].out, sizeof(float));
+    seed.drive = bnnep_arena_take(arena, max_batch * model->links[0].out, sizeof(float));
+    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+        seed.state[slot] = take_layers(arena, model, max_batch);
+        seed.argmax[slot] = take_places(arena, model, max_batch);
     }
-    const uint64_t floats = model->links[0].in + model->links[0].out + model->links[L - 1].out + BNNEP_SLOTS * units;
-    return sizeof(struct ref_workspace) + (2 * BNNEP_SLOTS + 7) * L * sizeof(void *) +
-           max_batch * (floats * sizeof(float) + BNNEP_SLOTS * units * sizeof(uint16_t)) +
-           units * (4 * sizeof(float) + sizeof(uint16_t)) + (columns + 2 * scales + largest_layer(model)) * sizeof(double);
+    seed.active = take_layers(arena, model, 1);
+    seed.forward = take_layers(arena, model, 1);
+    seed.feedback = take_layers(arena, model, 1);
+    seed.pre = take_layers(arena, model, 1);
+    seed.pooled = take_places(arena, model, 1);
+    seed.sum = take_each(arena, model, columns_of, 1, sizeof(double));
+    seed.scale = take_each(arena, model, two_of_each_scale, 1, sizeof(double));
+    seed.back = bnnep_arena_take(arena, largest_layer(model), sizeof(double));
+    if (ws)
+        *ws = seed;
+    return ws;
 }
 
-static void workspace_destroy(void *handle) {
-    struct ref_workspace *ws = handle;
-    if (!ws)
-        return;
-    const struct bnnep_model *model = ws->network->model;
-    void *const layers[] = {ws->state[0], ws->state[1], ws->place[0], ws->place[1], ws->active, ws->forward,
-                            ws->feedback, ws->pre,      ws->pooled,   ws->sum,      ws->scale};
-    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++)
-        bnnep_ref_layers_free(layers[i], model);
-    free(ws->x);
-    free(ws->target);
-    free(ws->drive);
-    free(ws->back);
-    free(ws);
-}
-
-/* [connection][columns or scales] */
-static double **make_sums(const struct bnnep_model *model, bool scales) {
-    double **sums = calloc(model->connections, sizeof *sums);
-    for (size_t k = 0; sums && k < model->connections; k++)
-        if (!(sums[k] = calloc(scales ? 2 * model->links[k].scales : model->links[k].columns, sizeof **sums))) {
-            bnnep_ref_layers_free(sums, model);
-            return NULL;
-        }
-    return sums;
+static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
+    struct bnnep_arena arena = {0};
+    (void)device;
+    divide_workspace(&arena, model, max_batch);
+    return arena.used;
 }
 
 static bnnep_status workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
-    (void)threads;
     const struct ref_network *net = network;
-    const struct bnnep_model *model = net->model;
-    struct ref_workspace *ws = calloc(1, sizeof *ws);
-    if (!ws)
+    struct bnnep_arena arena = {.used = (size_t)workspace_bytes(net->model, "", max_batch)};
+    (void)threads;
+    if (!bnnep_arena_open(&arena))
         return no_memory(why);
+    struct ref_workspace *ws = divide_workspace(&arena, net->model, max_batch);
     ws->network = net;
-    ws->max_batch = max_batch;
-    ws->x = calloc(max_batch * model->links[0].in, sizeof(float));
-    ws->target = calloc(max_batch * model->links[model->connections - 1].out, sizeof(float));
-    ws->drive = calloc(max_batch * model->links[0].out, sizeof(float));
-    bool complete = ws->x && ws->target && ws->drive;
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        complete = (ws->state[slot] = bnnep_ref_layers_make(model, max_batch)) && complete;
-        complete = (ws->place[slot] = bnnep_ref_places_make(model, max_batch)) && complete;
-    }
-    complete = (ws->active = bnnep_ref_layers_make(model, 1)) && complete;
-    complete = (ws->forward = bnnep_ref_layers_make(model, 1)) && complete;
-    complete = (ws->feedback = bnnep_ref_layers_make(model, 1)) && complete;
-    complete = (ws->pre = bnnep_ref_layers_make(model, 1)) && complete;
-    complete = (ws->pooled = bnnep_ref_places_make(model, 1)) && complete;
-    complete = (ws->sum = make_sums(model, false)) && complete;
-    complete = (ws->scale = make_sums(model, true)) && complete;
-    complete = (ws->back = calloc(largest_layer(model), sizeof *ws->back)) && complete;
-    if (!complete) {
-        workspace_destroy(ws);
-        return no_memory(why);
-    }
     *out = ws;
     return BNNEP_OK;
 }
@@ -240,70 +199,50 @@ static bnnep_status get_state(const void *handle, enum bnnep_slot slot, size_t l
 
 /* --- learner ----------------------------------------------------------------------------------------------------- */
 
+static struct ref_tape take_tape(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
+                                 size_t steps) {
+    struct ref_tape tape = {.room = (int32_t)steps};
+    if (steps == 0)
+        return tape;
+    tape.start = take_layers(arena, model, max_batch);
+    tape.pre = bnnep_arena_take(arena, steps, sizeof *tape.pre);
+    tape.argmax = bnnep_arena_take(arena, steps, sizeof *tape.argmax);
+    tape.delta = bnnep_arena_take(arena, steps, sizeof *tape.delta);
+    for (size_t t = 0; t < steps; t++) {
+        const ref_layers pre = take_layers(arena, model, max_batch), delta = take_layers(arena, model, max_batch);
+        const ref_places argmax = take_places(arena, model, max_batch);
+        if (pre) {
+            tape.pre[t] = pre;
+            tape.argmax[t] = argmax;
+            tape.delta[t] = delta;
+        }
+    }
+    return tape;
+}
+
+static struct ref_learner *divide_learner(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
+                                          int32_t tape) {
+    struct ref_learner *learner = bnnep_arena_take(arena, 1, sizeof *learner);
+    float **momentum = take_each(arena, model, weights_of, 1, sizeof(float));
+    const struct ref_tape remembered = take_tape(arena, model, max_batch, (size_t)tape);
+    if (learner)
+        *learner = (struct ref_learner){.momentum = momentum, .tape = remembered};
+    return learner;
+}
+
 static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
-    const uint64_t steps = (uint64_t)tape, units = units_of(model), L = model->connections;
-    uint64_t bytes = sizeof(struct ref_learner);
-    for (size_t k = 0; k < L; k++)
-        bytes += sizeof(float *) + (uint64_t)model->links[k].rows * model->links[k].columns * sizeof(float);
-    if (steps > 0)
-        bytes += max_batch * units * (sizeof(float) + steps * (2 * sizeof(float) + sizeof(uint16_t))) +
-                 (3 * steps + (3 * steps + 1) * L) * sizeof(void *);
-    return bytes;
-}
-
-static void learner_destroy(void *handle) {
-    struct ref_learner *learner = handle;
-    if (!learner)
-        return;
-    const struct bnnep_model *model = learner->network->model;
-    struct ref_tape *tape = &learner->tape;
-    for (int32_t t = 0; t < tape->room; t++) {
-        bnnep_ref_layers_free(tape->pre ? tape->pre[t] : NULL, model);
-        bnnep_ref_layers_free(tape->place ? tape->place[t] : NULL, model);
-        bnnep_ref_layers_free(tape->delta ? tape->delta[t] : NULL, model);
-    }
-    free(tape->pre);
-    free(tape->place);
-    free(tape->delta);
-    bnnep_ref_layers_free(tape->start, model);
-    bnnep_ref_layers_free(learner->momentum, model);
-    free(learner);
-}
-
-static bool make_tape(struct ref_tape *tape, const struct bnnep_model *model, size_t max_batch, int32_t steps) {
-    tape->room = steps;
-    tape->start = bnnep_ref_layers_make(model, max_batch);
-    tape->pre = calloc((size_t)steps, sizeof *tape->pre);
-    tape->place = calloc((size_t)steps, sizeof *tape->place);
-    tape->delta = calloc((size_t)steps, sizeof *tape->delta);
-    bool complete = tape->start && tape->pre && tape->place && tape->delta;
-    for (int32_t t = 0; complete && t < steps; t++) {
-        tape->pre[t] = bnnep_ref_layers_make(model, max_batch);
-        tape->place[t] = bnnep_ref_places_make(model, max_batch);
-        tape->delta[t] = bnnep_ref_layers_make(model, max_batch);
-        complete = tape->pre[t] && tape->place[t] && tape->delta[t];
-    }
-    return complete;
+    struct bnnep_arena arena = {0};
+    divide_learner(&arena, model, max_batch, tape);
+    return arena.used;
 }
 
 static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
     struct ref_network *net = network;
-    const size_t L = net->model->connections;
-    struct ref_learner *learner = calloc(1, sizeof *learner);
-    if (!learner)
+    struct bnnep_arena arena = {.used = (size_t)learner_bytes(net->model, max_batch, tape)};
+    if (!bnnep_arena_open(&arena))
         return no_memory(why);
+    struct ref_learner *learner = divide_learner(&arena, net->model, max_batch, tape);
     learner->network = net;
-    learner->momentum = calloc(L, sizeof *learner->momentum);
-    bool complete = learner->momentum != NULL;
-    for (size_t k = 0; complete && k < L; k++)
-        complete = (learner->momentum[k] =
-                        calloc(net->model->links[k].rows * net->model->links[k].columns, sizeof(float))) != NULL;
-    if (tape > 0)
-        complete = complete && make_tape(&learner->tape, net->model, max_batch, tape);
-    if (!complete) {
-        learner_destroy(learner);
-        return no_memory(why);
-    }
     *out = learner;
     return BNNEP_OK;
 }
@@ -333,17 +272,17 @@ const struct bnnep_backend bnnep_backend_ref = {
     .workspace_bytes = workspace_bytes,
     .learner_bytes = learner_bytes,
     .network_create = network_create,
-    .network_destroy = network_destroy,
+    .network_destroy = free,
     .put = put,
     .get = get,
     .workspace_create = workspace_create,
-    .workspace_destroy = workspace_destroy,
+    .workspace_destroy = free,
     .stage = bnnep_ref_stage,
     .relax = bnnep_ref_relax,
     .put_state = put_state,
     .get_state = get_state,
     .learner_create = learner_create,
-    .learner_destroy = learner_destroy,
+    .learner_destroy = free,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
     .backpropagate = bnnep_ref_backpropagate,

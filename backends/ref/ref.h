@@ -28,11 +28,11 @@ typedef uint16_t **ref_places;
 
 struct ref_workspace {
     const struct ref_network *network;
-    size_t max_batch, count;       /* samples staged */
-    float *x, *target;             /* [count][in], [count][out] */
-    float *drive;                  /* [count][units of layer 1]: fwd_0(x), the same in every step */
-    ref_layers state[BNNEP_SLOTS]; /* [layer][count][units] */
-    ref_places place[BNNEP_SLOTS]; /* the same: argmax of the last step */
+    size_t max_batch, count;        /* samples staged */
+    float *x, *target;              /* [count][in], [count][out] */
+    float *drive;                   /* [count][units of layer 1]: fwd_0(x), the same in every step */
+    ref_layers state[BNNEP_SLOTS];  /* [layer][count][units] */
+    ref_places argmax[BNNEP_SLOTS]; /* the same, of the last step */
     /* one sample: activations, fwd_k, fb_{k+1}, pre-activations and argmax of this step */
     ref_layers active, forward, feedback, pre;
     ref_places pooled;
@@ -44,10 +44,10 @@ struct ref_workspace {
 /* Back-propagation through time: what the last steps did, and the gradients. */
 struct ref_tape {
     int32_t room, steps;
-    ref_layers start;  /* states before the first of the steps */
-    ref_layers *pre;   /* [step]: pre-activations; the states after the step are their clamp */
-    ref_places *place; /* [step] */
-    ref_layers *delta; /* [step]: dLoss/dpre, summed, not averaged, over the batch */
+    ref_layers start;   /* states before the first of the steps */
+    ref_layers *pre;    /* [step]: pre-activations; the states after the step are their clamp */
+    ref_places *argmax; /* [step] */
+    ref_layers *delta;  /* [step]: dLoss/dpre, summed, not averaged, over the batch */
 };
 
 struct ref_learner {
@@ -56,26 +56,19 @@ struct ref_learner {
     struct ref_tape tape;
 };
 
-/* --- memory.c ---------------------------------------------------------------------------------------------------- */
-
-ref_layers bnnep_ref_layers_make(const struct bnnep_model *model, size_t samples);
-ref_places bnnep_ref_places_make(const struct bnnep_model *model, size_t samples);
-/* Both kinds. */
-void bnnep_ref_layers_free(void *layers, const struct bnnep_model *model);
-
 /* --- dynamics.c -------------------------------------------------------------------------------------------------- */
 
-/* fwd_k of one sample: a [in] -> value [out], and the argmax in place [out] if it is a convolution. */
-void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *place);
-/* fb_k of one sample: a [out], place [out] -> value [in]; sum: [in]. */
-void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *place, float *value,
+/* fwd_k of one sample: a [in] -> value [out], and the argmax [out] if it is a convolution. */
+void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *argmax);
+/* fb_k of one sample: a [out], argmax [out] -> value [in]; sum: [in]. */
+void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax, float *value,
                         double *sum);
 /* The adjoint of fb_k: like fwd_k without bias, read at the given places. */
-void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *place,
+void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax,
                                 float *value);
 /* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
 void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
-                     const float *below, const uint16_t *place, double *G);
+                     const float *below, const uint16_t *argmax, double *G);
 /* Moves sample n of `slot` by one step: sums, argmax and pre-activations are left in the workspace. */
 void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n);
 

@@ -2,7 +2,7 @@
 /*
  * The bits that must not change: trains small networks of every kind that the paper has, on every backend and kernel
  * set of this machine, and prints a line with digests for each. fingerprint                 prints the lines
- *     fingerprint FILE            compares them with a file of such lines
+ *     fingerprint FILE [WORD]     compares them with a file of such lines, or only those that begin with a word
  * Lines that the file has and this machine cannot make are passed over, and so are those of networks of real
  * activations on the cpu backend where OpenBLAS is another one than the file's (its first line): bits of its products
  * differ.
@@ -223,7 +223,8 @@ int main(int argc, char **argv) {
     if (!lines.text)
         return 1;
     for (size_t i = 0; i < kind_count; i++)
-        add_settings(&lines, &kinds[i]);
+        if (argc < 3 || strncmp(kinds[i].name, argv[2], strlen(argv[2])) == 0)
+            add_settings(&lines, &kinds[i]);
     int failed = 0;
     if (argc > 1)
         failed = compare(&lines, argv[1]);
