@@ -25,7 +25,7 @@
 
 #include "backends/rules.h"
 
-#define BNNEP_BACKEND_ABI 3u
+#define BNNEP_BACKEND_ABI 4u
 #define BNNEP_WHY 256
 
 /* A channels x height x width map of units. */
@@ -81,10 +81,11 @@ struct bnnep_relaxation {
 
 /* How one connection learns, in float as it is applied. G is the plain contrast, or the gradient of the loss, summed
  * over the batch:
- * m <- decay*m + gain*G;  flip where -sign(W)*m > threshold (>= in a convolutional network);
+ * m <- decay*m + gain*G;  flip where -sign(W)*m > threshold, or at_threshold where it is >=;
  * b <- b + bias_gain*Gb;  alpha <- alpha + scale_gain*Galpha. */
 struct bnnep_rule {
     float decay, gain, threshold, bias_gain, scale_gain;
+    bool at_threshold; /* in convolutional networks */
 };
 
 /* How the neurons of layer k + 1, to which connection k leads, move; beta 0: free. */

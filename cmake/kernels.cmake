@@ -1,14 +1,9 @@
-# The innermost loops of the cpu backend: the same files, once for each instruction set, picked at run time.
-set(_kernels changes counts digit_sums extract momenta neurons signed_sums states table)
-list(TRANSFORM _kernels PREPEND ${PROJECT_SOURCE_DIR}/backends/cpu/kernels/)
-list(TRANSFORM _kernels APPEND .c)
-
+# The innermost loops of the cpu backend: the same file, once for each instruction set, picked at run time.
 function(bnnep_kernels isa)
-  add_library(bnnep_kernels_${isa} OBJECT ${_kernels})
+  add_library(bnnep_kernels_${isa} OBJECT ${PROJECT_SOURCE_DIR}/backends/cpu/kernels/isa.c)
   target_include_directories(bnnep_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_compile_definitions(bnnep_kernels_${isa} PRIVATE BNNEP_ISA=${isa})
-  # A vector of floats may be read as one of doubles or of bits.
-  target_compile_options(bnnep_kernels_${isa} PRIVATE -O3 -fno-strict-aliasing -Wno-psabi ${ARGN})
+  target_compile_options(bnnep_kernels_${isa} PRIVATE -O3 -Wno-psabi ${ARGN})
   target_link_libraries(bnnep_kernels_${isa} PRIVATE bnnep_flags)
   set_target_properties(bnnep_kernels_${isa} PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
   set(bnnep_kernel_objects ${bnnep_kernel_objects} $<TARGET_OBJECTS:bnnep_kernels_${isa}> PARENT_SCOPE)

@@ -223,6 +223,7 @@ static bnnep_status set_rules(bnnep_optimizer *opt, double c) {
             .threshold = (float)opt->threshold[k],
             .bias_gain = (float)(opt->lr_bias[k] * c),
             .scale_gain = opt->lr_alpha ? (float)(opt->lr_alpha[k] * half * c) : 0.0f,
+            .at_threshold = opt->network->model.convolutional,
         };
         if (!isfinite(rule.gain) || !isfinite(rule.bias_gain) || !isfinite(rule.scale_gain))
             return bnnep_fail(BNNEP_ERROR_ARGUMENT,

@@ -1,33 +1,22 @@
 /* SPDX-License-Identifier: MIT */
-/* Parameters and momenta of the cpu backend, and its place in the table of backends. */
+/* Parameters of the cpu backend: signs as bits, in both directions. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/cpu/binary/binary.h"
-#include "backends/cpu/real/real.h"
+#include "backends/arena.h"
+#include "backends/cpu/cpu.h"
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
 #define MOST_THREADS 64u
 
-void *bnnep_cpu_alloc(size_t count, size_t size) {
-    if (count > (SIZE_MAX - 64) / size)
-        return NULL;
-    const size_t bytes = (count * size + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, bytes ? bytes : 64);
-    if (memory)
-        memset(memory, 0, bytes);
-    return memory;
-}
-
-static bnnep_status no_memory(char *why) {
+bnnep_status bnnep_cpu_no_memory(char *why) {
     snprintf(why, BNNEP_WHY, "out of memory");
     return BNNEP_ERROR_MEMORY;
 }
 
-/* The number of threads that a device string asks for, or 0 and why not. */
 unsigned bnnep_cpu_threads(const char *device, char *why) {
     if (device[0] == '\0') {
         const long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -45,17 +34,6 @@ unsigned bnnep_cpu_threads(const char *device, char *why) {
     return 0;
 }
 
-static bnnep_status probe(const char *device, char *why) {
-    return bnnep_cpu_threads(device, why) ? BNNEP_OK : BNNEP_ERROR_ARGUMENT;
-}
-
-size_t bnnep_cpu_units(const struct bnnep_model *model) {
-    size_t units = 0;
-    for (size_t k = 0; k < model->connections; k++)
-        units += model->links[k].out;
-    return units;
-}
-
 static size_t panels_of(size_t units, size_t words) {
     return (units + words * 64 - 1) / (words * 64);
 }
@@ -63,8 +41,8 @@ static size_t panels_of(size_t units, size_t words) {
 /* All of a connection but its arrays. */
 static struct cpu_connection shape_of(const struct bnnep_model *model, size_t k) {
     const struct bnnep_link *link = &model->links[k];
-    const bool convolution = bnnep_cpu_is_convolution(link);
-    const bool on_map = !convolution && k > 0 && bnnep_cpu_is_convolution(&model->links[k - 1]);
+    const bool convolution = bnnep_is_convolution(link);
+    const bool on_map = !convolution && k > 0 && bnnep_is_convolution(&model->links[k - 1]);
     struct cpu_connection c = {.rows = link->rows, .columns = link->columns, .positions = 1, .parts = 1};
     if (convolution)
         c.parts = c.positions = link->kernel * link->kernel;
@@ -86,57 +64,40 @@ static size_t down_words(const struct cpu_connection *c) {
     return c->down_panels * c->columns * c->words;
 }
 
-static uint64_t network_bytes(const struct bnnep_model *model) {
-    uint64_t bytes = sizeof(struct cpu_network);
+static struct cpu_network *divide(struct bnnep_arena *arena, const struct bnnep_model *model) {
+    struct cpu_network *net = bnnep_arena_take(arena, 1, sizeof *net);
+    struct cpu_connection *connection = bnnep_arena_take(arena, model->connections, sizeof *connection);
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
-        const struct cpu_connection c = shape_of(model, k);
-        bytes += sizeof(struct cpu_connection) + ((uint64_t)up_words(&c) + down_words(&c)) * sizeof(uint64_t) +
-                 (link->scales + link->rows) * sizeof(float);
+        struct cpu_connection c = shape_of(model, k);
+        c.up = bnnep_arena_take(arena, up_words(&c), sizeof(uint64_t));
+        c.down = bnnep_arena_take(arena, down_words(&c), sizeof(uint64_t));
+        c.alpha = bnnep_arena_take(arena, model->links[k].scales, sizeof(float));
+        c.bias = bnnep_arena_take(arena, c.rows, sizeof(float));
+        if (connection)
+            connection[k] = c;
     }
-    return bytes;
-}
-
-static void network_destroy(void *handle) {
-    struct cpu_network *net = handle;
-    if (net && net->connection)
-        for (size_t k = 0; k < net->model->connections; k++) {
-            free(net->connection[k].up);
-            free(net->connection[k].down);
-            free(net->connection[k].alpha);
-            free(net->connection[k].bias);
-        }
     if (net)
-        free(net->connection);
-    free(net);
+        *net = (struct cpu_network){.model = model, .connection = connection};
+    return net;
 }
 
-static bnnep_status network_create(const struct bnnep_model *model, const char *device, void **out, char *why) {
+uint64_t bnnep_cpu_network_bytes(const struct bnnep_model *model) {
+    struct bnnep_arena arena = {0};
+    divide(&arena, model);
+    return arena.used;
+}
+
+bnnep_status bnnep_cpu_network_create(const struct bnnep_model *model, const char *device, void **out, char *why) {
     const unsigned threads = bnnep_cpu_threads(device, why);
+    struct bnnep_arena arena = {.used = (size_t)bnnep_cpu_network_bytes(model)};
     if (!threads)
         return BNNEP_ERROR_ARGUMENT;
-    struct cpu_network *net = calloc(1, sizeof *net);
-    if (!net)
-        return no_memory(why);
-    net->model = model;
+    if (!bnnep_arena_open(&arena))
+        return bnnep_cpu_no_memory(why);
+    struct cpu_network *net = divide(&arena, model);
     net->threads = threads;
     net->kernels = bnnep_select_kernels();
-    net->connection = calloc(model->connections, sizeof *net->connection);
-    bool complete = net->connection != NULL;
-    for (size_t k = 0; complete && k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
-        struct cpu_connection *c = &net->connection[k];
-        *c = shape_of(model, k);
-        c->up = bnnep_cpu_alloc(up_words(c), sizeof(uint64_t));
-        c->down = bnnep_cpu_alloc(down_words(c), sizeof(uint64_t));
-        c->alpha = bnnep_cpu_alloc(link->scales, sizeof(float));
-        c->bias = bnnep_cpu_alloc(link->rows, sizeof(float));
-        complete = c->up && c->down && c->alpha && c->bias;
-    }
-    if (!complete) {
-        network_destroy(net);
-        return no_memory(why);
-    }
+    net->sums = model->grid.steps != 0.0f ? net->kernels->i32 : net->kernels->f32;
     *out = net;
     return BNNEP_OK;
 }
@@ -199,7 +160,7 @@ static void read_up(const struct cpu_connection *c, uint8_t *bits) {
         }
 }
 
-static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
+bnnep_status bnnep_cpu_put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
     (void)why;
     struct cpu_network *net = handle;
     const struct bnnep_link *link = &net->model->links[k];
@@ -217,7 +178,7 @@ static bnnep_status put(void *handle, size_t k, const struct bnnep_parameters *f
     return BNNEP_OK;
 }
 
-static bnnep_status get(const void *handle, size_t k, const struct bnnep_parameters_out *to, char *why) {
+bnnep_status bnnep_cpu_get(const void *handle, size_t k, const struct bnnep_parameters_out *to, char *why) {
     (void)why;
     const struct cpu_network *net = handle;
     const struct bnnep_link *link = &net->model->links[k];
@@ -230,77 +191,3 @@ static bnnep_status get(const void *handle, size_t k, const struct bnnep_paramet
         memcpy(to->bias, c->bias, link->rows * sizeof(float));
     return BNNEP_OK;
 }
-
-/* --- the two engines -----------------------------------------------------------------------------------------------
- */
-
-static bool binary(const void *workspace) {
-    const struct cpu_network *const *net = workspace; /* the first member of every workspace */
-    return bnnep_cpu_binary((*net)->model);
-}
-
-static uint64_t workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch) {
-    char why[BNNEP_WHY];
-    const unsigned threads = bnnep_cpu_threads(device, why);
-    return bnnep_cpu_binary(model) ? bnnep_binary_workspace_bytes(model, device, max_batch)
-                                   : bnnep_real_workspace_bytes(model, threads, max_batch);
-}
-
-static bnnep_status workspace_create(const void *network, size_t max_batch, int32_t threads, void **out, char *why) {
-    const struct cpu_network *net = network;
-    const unsigned wanted = threads > 0 ? (unsigned)threads : net->threads;
-    return bnnep_cpu_binary(net->model) ? bnnep_binary_workspace_create(network, max_batch, threads, out, why)
-                                        : bnnep_real_workspace_create(net, max_batch, wanted, out, why);
-}
-
-static void workspace_destroy(void *ws) {
-    if (ws)
-        (binary(ws) ? bnnep_binary_workspace_destroy : bnnep_real_workspace_destroy)(ws);
-}
-
-static bnnep_status stage(void *ws, const float *x, const float *target, size_t count, char *why) {
-    return (binary(ws) ? bnnep_binary_stage : bnnep_real_stage)(ws, x, target, count, why);
-}
-
-static bnnep_status relax(void *ws, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
-    return (binary(ws) ? bnnep_binary_relax : bnnep_real_relax)(ws, how, done, why);
-}
-
-static bnnep_status put_state(void *ws, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
-    return (binary(ws) ? bnnep_binary_put_state : bnnep_real_put_state)(ws, slot, layer, state, why);
-}
-
-static bnnep_status get_state(const void *ws, enum bnnep_slot slot, size_t layer, float *state, char *why) {
-    return (binary(ws) ? bnnep_binary_get_state : bnnep_real_get_state)(ws, slot, layer, state, why);
-}
-
-static bnnep_status learn(void *learner, void *ws, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips,
-                          char *why) {
-    return (binary(ws) ? bnnep_binary_learn : bnnep_real_learn)(learner, ws, rules, learn_scale, flips, why);
-}
-
-const struct bnnep_backend bnnep_backend_cpu = {
-    .abi = BNNEP_BACKEND_ABI,
-    .name = "cpu",
-    .summary = "weights as bits, tables of signed sums, counted flips, OpenBLAS; option threads=N",
-    .probe = probe,
-    .network_bytes = network_bytes,
-    .workspace_bytes = workspace_bytes,
-    .learner_bytes = bnnep_cpu_learner_bytes,
-    .network_create = network_create,
-    .network_destroy = network_destroy,
-    .put = put,
-    .get = get,
-    .workspace_create = workspace_create,
-    .workspace_destroy = workspace_destroy,
-    .stage = stage,
-    .relax = relax,
-    .put_state = put_state,
-    .get_state = get_state,
-    .learner_create = bnnep_cpu_learner_create,
-    .learner_destroy = bnnep_cpu_learner_destroy,
-    .put_momentum = bnnep_cpu_put_momentum,
-    .get_momentum = bnnep_cpu_get_momentum,
-    .backpropagate = bnnep_real_backpropagate,
-    .learn = learn,
-};

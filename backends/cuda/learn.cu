@@ -25,7 +25,6 @@ static reading reading_of(const network &net, bool input) {
 /* What a synapse's gradient does to it. */
 struct turning {
     bnnep_rule rule;
-    bool at_threshold;
     float *momentum;
     unsigned long long *flips;
 };
@@ -49,7 +48,7 @@ static __device__ void turn(const shape &l, const synapses &w, const turning &t,
     const float m = bnnep_momentum(t.momentum[at], t.rule.decay, t.rule.gain, gradient);
     const float sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
     t.momentum[at] = m;
-    if (!bnnep_flips(bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * sign, m, t.rule.threshold, t.at_threshold))
+    if (!bnnep_flips(bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * sign, m, t.rule.threshold, t.rule.at_threshold))
         return;
     flip(l, w, j, i);
     atomicAdd(t.flips, 1ull);
@@ -175,7 +174,7 @@ static std::vector<term> contrast_terms(const workspace &ws, int k, size_t &bias
 
 static void turn_all(learner &learner, workspace &ws, int k, const bnnep_rule &rule, int terms) {
     const connection &c = ws.at(k);
-    const turning t = {rule, ws.net.model->convolutional, learner.momentum[k], learner.flips + k};
+    const turning t = {rule, learner.momentum[k], learner.flips + k};
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
     const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;

@@ -181,7 +181,7 @@ static uint64_t turn_row(struct ref_learner *learner, size_t k, size_t j, const 
     uint64_t flips = 0;
     for (size_t i = 0; i < columns; i++) {
         m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, (float)G[i]);
-        if (bnnep_flips(bnnep_sign(alpha) * sign[i], m[i], rule->threshold, model->convolutional)) {
+        if (bnnep_flips(bnnep_sign(alpha) * sign[i], m[i], rule->threshold, rule->at_threshold)) {
             sign[i] = (int8_t)-sign[i];
             flips++;
         }

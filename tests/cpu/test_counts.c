@@ -34,7 +34,7 @@ static void compare(const struct cpu_kernels *kernels, struct stream *stream, co
         for (size_t e = 0; e < downs; e++)
             wanted[i] -= panel[down[e] * WORDS + i / 64] >> i % 64 & 1 ? 1 : -1;
     }
-    kernels->counts(panel, up, ups, down, downs, outputs, got);
+    kernels->counts->counts(panel, up, ups, down, downs, outputs, got);
     for (size_t i = 0; i < OUTPUTS; i++)
         if ((i < outputs || i >= (outputs + 31) / 32 * 32) && got[i] != wanted[i])
             fail_msg("%s: %zu ups, %zu downs, %zu outputs: output %zu is %d, not %d", kernels->name, ups, downs,

@@ -46,38 +46,37 @@ static void on_each(void (*compare)(const struct cpu_kernels *kernels, struct st
 
 static void compare_sums(const struct cpu_kernels *kernels, struct stream *stream) {
     const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
-    const size_t stride = (size_t)stream_between(stream, 1, 5);
     float *x = memory(64 * LANES * sizeof *x), *one = memory((MOST_ROWS + 1) * LANES * sizeof *one),
           *other = memory((MOST_ROWS + 1) * LANES * sizeof *other);
     double *exact_x = memory(64 * LANES * sizeof *exact_x), *exact = memory((MOST_ROWS + 1) * LANES * sizeof *exact);
-    uint64_t *words = memory((MOST_ROWS + 1) * stride * sizeof *words);
+    uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
     void *tables = memory(TABLE_BYTES);
     for (size_t v = 0; v < inputs * LANES; v++)
         x[v] = number(stream);
-    for (size_t v = 0; v < MOST_ROWS * stride; v++)
+    for (size_t v = 0; v < MOST_ROWS; v++)
         words[v] = word_of(stream);
-    size_t groups = generic()->tables(x, inputs, ENTRY_BYTES, tables);
-    generic()->add_signed(words, stride, rows, groups, ENTRY_BYTES, tables, one);
+    size_t groups = generic()->f32->tables(x, inputs, ENTRY_BYTES, 0.0f, tables);
+    generic()->f32->add(words, rows, groups, ENTRY_BYTES, tables, one);
     memset(tables, 0x55, TABLE_BYTES);
-    groups = kernels->tables(x, inputs, ENTRY_BYTES, tables);
-    kernels->add_signed(words, stride, rows, groups, ENTRY_BYTES, tables, other);
+    groups = kernels->f32->tables(x, inputs, ENTRY_BYTES, 0.0f, tables);
+    kernels->f32->add(words, rows, groups, ENTRY_BYTES, tables, other);
     assert_memory_equal(one, other, (MOST_ROWS + 1) * LANES * sizeof *one);
     memset(other, 0, (MOST_ROWS + 1) * LANES * sizeof *other);
-    groups = kernels->tables(x, inputs, ENTRY_BYTES / 2, tables);
-    kernels->add_signed(words, stride, rows, groups, ENTRY_BYTES / 2, tables, other);
+    groups = kernels->f32->tables(x, inputs, ENTRY_BYTES / 2, 0.0f, tables);
+    kernels->f32->add(words, rows, groups, ENTRY_BYTES / 2, tables, other);
     for (size_t j = 0; j < rows; j++)
         assert_memory_equal(one + j * LANES, other + j * LANES, LANES / 2 * sizeof *one);
     for (size_t half = 0; half < 2; half++) { /* 8 lanes at a time */
         for (size_t v = 0; v < inputs * LANES / 2; v++)
             exact_x[v] = (double)x[v / (LANES / 2) * LANES + half * LANES / 2 + v % (LANES / 2)];
         memset(exact, 0, (MOST_ROWS + 1) * LANES * sizeof *exact);
-        groups = kernels->tables_exact(exact_x, inputs, ENTRY_BYTES, tables);
-        kernels->add_signed_exact(words, stride, rows, groups, ENTRY_BYTES, tables, exact);
+        groups = kernels->f64->tables(exact_x, inputs, ENTRY_BYTES, 0.0f, tables);
+        kernels->f64->add(words, rows, groups, ENTRY_BYTES, tables, exact);
         for (size_t v = 0; v < rows * LANES / 2; v++) {
             const size_t j = v / (LANES / 2);
             double sum = 0.0;
             for (size_t i = 0; i < inputs; i++)
-                sum += (words[j * stride] >> i & 1 ? 1.0 : -1.0) * exact_x[i * LANES / 2 + v % (LANES / 2)];
+                sum += (words[j] >> i & 1 ? 1.0 : -1.0) * exact_x[i * LANES / 2 + v % (LANES / 2)];
             assert_true(fabs(exact[v] - sum) <= 1e-13);
             assert_true(fabs((double)one[j * LANES + half * LANES / 2 + v % (LANES / 2)] - sum) <= 2e-5);
         }
@@ -93,7 +92,7 @@ static void check_extracting(const struct cpu_kernels *kernels, struct stream *s
     uint64_t words[COUNT * STRIDE], out[COUNT] = {0};
     for (size_t j = 0; j < COUNT * STRIDE; j++)
         words[j] = word_of(stream);
-    kernels->extract(words, stride, count, mask, out);
+    kernels->counts->extract(words, stride, count, mask, out);
     for (size_t j = 0; j < COUNT; j++) {
         uint64_t wanted = 0;
         for (size_t i = 0, to = 0; i < 64 && j < count; i++)
@@ -103,23 +102,24 @@ static void check_extracting(const struct cpu_kernels *kernels, struct stream *s
     }
 }
 
-/* Sums of integers of up to 26 bits and a sign, which just fit. */
+/* Sums of values on a grid, integers of up to 25 bits and a sign, which just fit. */
 static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream *stream) {
     const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
-    const size_t stride = (size_t)stream_between(stream, 1, 5);
-    int32_t *x = memory(64 * LANES * sizeof *x), *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
-    uint64_t *words = memory((MOST_ROWS + 1) * stride * sizeof *words);
+    float *x = memory(64 * LANES * sizeof *x);
+    int32_t *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
+    uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
     void *tables = memory(TABLE_BYTES);
     for (size_t v = 0; v < inputs * LANES; v++)
-        x[v] = stream_next(stream) % 9 ? stream_between(stream, -20000000, 20000000) : (1 << 25) - 1;
-    for (size_t v = 0; v < MOST_ROWS * stride; v++)
+        x[v] = (float)(2 * (stream_next(stream) % 9 ? stream_between(stream, -10000000, 10000000) : (1 << 24) - 1)) /
+               256.0f;
+    for (size_t v = 0; v < MOST_ROWS; v++)
         words[v] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
-    const size_t groups = kernels->tables_whole(x, inputs, ENTRY_BYTES, tables);
-    kernels->add_signed_whole(words, stride, rows, groups, ENTRY_BYTES, tables, sums);
+    const size_t groups = kernels->i32->tables(x, inputs, ENTRY_BYTES, 256.0f, tables);
+    kernels->i32->add(words, rows, groups, ENTRY_BYTES, tables, sums);
     for (size_t v = 0; v < rows * LANES; v++) {
         int64_t sum = 0;
         for (size_t i = 0; i < inputs; i++)
-            sum += words[v / LANES * stride] >> i & 1 ? x[i * LANES + v % LANES] : -x[i * LANES + v % LANES];
+            sum += (words[v / LANES] >> i & 1 ? 1 : -1) * (int64_t)(x[i * LANES + v % LANES] * 256.0f);
         assert_int_equal(sums[v], sum);
     }
     free(x), free(sums), free(words), free(tables);
@@ -133,7 +133,7 @@ static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *s
     void *tables = memory(TABLE_BYTES);
     int32_t digit[64 * LANES];
     memset(tables, 0x55, TABLE_BYTES);
-    assert_int_equal(kernels->digit_tables(packed, inputs, tables), 0); /* nothing to add */
+    assert_int_equal(kernels->i16->tables(packed, inputs, ENTRY_BYTES, 0.0f, tables), 0); /* nothing to add */
     const size_t only = stream_next(stream) % 3 ? 64 * LANES : stream_next(stream) % (inputs * LANES);
     for (size_t v = 0; v < 64 * LANES; v++) {
         digit[v] = stream_next(stream) % 9 ? stream_between(stream, -MOST_DIGIT, MOST_DIGIT) : MOST_DIGIT;
@@ -149,9 +149,9 @@ static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *s
         words[j] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
     for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++)
         sums[v] = (int32_t)v * 1000;
-    const size_t groups = kernels->digit_tables(packed, inputs, tables);
+    const size_t groups = kernels->i16->tables(packed, inputs, ENTRY_BYTES, 0.0f, tables);
     assert_int_equal(groups, (inputs + DIGIT_GROUP - 1) / DIGIT_GROUP);
-    kernels->add_digits(words, rows, groups, tables, sums);
+    kernels->i16->add(words, rows, groups, ENTRY_BYTES, tables, sums);
     for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++) {
         int32_t sum = (int32_t)v * 1000;
         for (size_t i = 0; i < inputs && v < rows * LANES; i++)
@@ -161,31 +161,31 @@ static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *s
     free(packed), free(sums), free(words), free(tables);
 }
 
-/* Changes are told in digits, and what was told and what is left are the change. */
-static void check_telling(const struct cpu_kernels *kernels, struct stream *stream) {
+/* Changes are sent in digits, and what was sent and what is left are the change. */
+static void check_coding(const struct cpu_kernels *kernels, struct stream *stream) {
     enum { UNITS = 30 };
     const size_t units = (size_t)stream_between(stream, 1, UNITS);
-    float *x = memory((UNITS + 1) * LANES * sizeof *x), *told = memory((UNITS + 1) * LANES * sizeof *told);
+    float *x = memory((UNITS + 1) * LANES * sizeof *x), *sent = memory((UNITS + 1) * LANES * sizeof *sent);
     float *kept = memory((UNITS + 1) * LANES * sizeof *kept), before[UNITS * LANES];
     float largest[LANES] = {0}, left[LANES] = {0}, most_left[LANES] = {0};
     int32_t *digits = memory((UNITS + 1) * LANES / 2 * sizeof *digits);
     int32_t *sums = memory((UNITS + 1) * LANES * sizeof *sums);
-    struct bnnep_digit_steps steps;
+    struct digit_steps steps;
     for (size_t v = 0; v < UNITS * LANES; v++) {
         x[v] = stream_next(stream) % 5 ? number(stream) : 9.0f * number(stream); /* some beyond a digit */
-        before[v] = told[v] = (float)stream_between(stream, -100, 100) / 128.0f;
+        before[v] = sent[v] = (float)stream_between(stream, -100, 100) / 128.0f;
     }
-    kernels->largest_change(x, told, units, largest);
+    kernels->delta->largest_change(x, sent, units, largest);
     for (size_t l = 0; l < LANES; l++) {
         float most = 0.0f;
         for (size_t j = 0; j < units; j++)
-            most = fmaxf(most, fabsf(x[j * LANES + l] - told[j * LANES + l]));
+            most = fmaxf(most, fabsf(x[j * LANES + l] - sent[j * LANES + l]));
         assert_true(largest[l] == most);
         steps.step[l] = stream_next(stream) % 4 ? 1.0f / 128.0f : 0.0f;
         steps.per_step[l] = steps.step[l] != 0.0f ? 128.0f : 0.0f;
         steps.least[l] = stream_next(stream) % 2 ? 0.5f : 1.0f;
     }
-    kernels->tell(x, told, units, &steps, digits, left);
+    kernels->delta->encode(x, sent, units, &steps, digits, left);
     for (size_t v = 0; v < UNITS * LANES; v++) {
         const size_t l = v % LANES;
         const float change = (x[v] - before[v]) * steps.per_step[l];
@@ -194,44 +194,45 @@ static void check_telling(const struct cpu_kernels *kernels, struct stream *stre
         const int digit = v >= units * LANES || fabsf(change) < steps.least[l] ? 0 : within;
         const uint32_t word = (uint32_t)digits[v / LANES * (LANES / 2) + l % (LANES / 2)];
         assert_int_equal((int16_t)(uint16_t)(l < LANES / 2 ? word : word >> 16), digit);
-        assert_true(told[v] == before[v] + (float)digit * steps.step[l]);
+        assert_true(sent[v] == before[v] + (float)digit * steps.step[l]);
         if (v < units * LANES)
-            most_left[l] = fmaxf(most_left[l], fabsf(x[v] - told[v]));
+            most_left[l] = fmaxf(most_left[l], fabsf(x[v] - sent[v]));
         kept[v] = x[v];
         sums[v] = stream_between(stream, -1000, 1000);
     }
     assert_memory_equal(left, most_left, sizeof left);
-    kernels->take_digits(sums, units, steps.step, kept);
+    kernels->delta->accumulate(sums, units, steps.step, kept);
     for (size_t v = 0; v < UNITS * LANES; v++)
         assert_true(kept[v] == (v < units * LANES ? x[v] + (float)sums[v] * steps.step[v % LANES] : x[v]));
-    free(x), free(told), free(kept), free(digits), free(sums);
+    free(x), free(sent), free(kept), free(digits), free(sums);
 }
 
 static void digits(void **state) {
     (void)state;
     on_each(check_digit_sums);
-    on_each(check_telling);
+    on_each(check_coding);
 }
 
-static void compare_grids(const struct cpu_kernels *kernels, struct stream *stream) {
-    enum { COUNT = 300 };
-    const size_t count = (size_t)stream_between(stream, 0, COUNT);
-    float x[COUNT];
-    int32_t whole[COUNT] = {0};
-    union {
-        int32_t whole[COUNT];
-        float value[COUNT];
-    } sums;
-    for (size_t v = 0; v < COUNT; v++)
-        x[v] = stream_next(stream) % 3 ? number(stream) : (float)stream_between(stream, -99, 99) / 512.0f; /* halves */
-    kernels->to_grid(x, count, 256.0f, whole);
-    for (size_t v = 0; v < COUNT; v++)
-        assert_true(v < count ? whole[v] == (int32_t)nearbyint((double)x[v] * 256.0) : whole[v] == 0);
-    for (size_t v = 0; v < COUNT; v++)
-        whole[v] = sums.whole[v] = (int32_t)(stream_next(stream) - (UINT32_C(1) << 31));
-    kernels->from_grid(sums.whole, count, 256.0f);
-    for (size_t v = 0; v < count; v++)
-        assert_true(sums.value[v] == (float)((double)whole[v] / 256.0));
+/* What a grid rounds to: the nearest, half to even, in a table of one input; and sums back to floats. */
+static void check_grid(const struct cpu_kernels *kernels, struct stream *stream) {
+    const float steps = 256.0f;
+    float *x = memory(LANES * sizeof *x);
+    int32_t *sums = memory(LANES * sizeof *sums);
+    void *tables = memory(TABLE_BYTES);
+    for (size_t l = 0; l < LANES; l++) /* some are halves of a step */
+        x[l] = stream_next(stream) % 3 ? number(stream) : (float)stream_between(stream, -99, 99) / 512.0f;
+    const size_t groups = kernels->i32->tables(x, 1, ENTRY_BYTES, steps, tables);
+    kernels->i32->add((const uint64_t[]){UINT64_MAX}, 1, groups, ENTRY_BYTES, tables, sums);
+    for (size_t l = 0; l < LANES; l++)
+        assert_int_equal(sums[l], (int32_t)nearbyint((double)x[l] * (double)steps));
+    int32_t whole[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        whole[l] = sums[l] = (int32_t)(stream_next(stream) - (UINT32_C(1) << 31));
+    kernels->i32->finish(sums, LANES, steps);
+    memcpy(x, sums, LANES * sizeof *x);
+    for (size_t l = 0; l < LANES; l++)
+        assert_true(x[l] == (float)((double)(float)whole[l] / (double)steps));
+    free(x), free(sums), free(tables);
 }
 
 static void signed_sums(void **state) {
@@ -239,7 +240,7 @@ static void signed_sums(void **state) {
     on_each(compare_sums);
     on_each(check_extracting);
     on_each(compare_whole_sums);
-    on_each(compare_grids);
+    on_each(check_grid);
 }
 
 static void compare_states(const struct cpu_kernels *kernels, struct stream *stream) {
@@ -255,13 +256,13 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
     for (size_t l = 0; l < LANES; l++)
         moving[l] = (float)(stream_next(stream) % 2);
     const struct bnnep_grid grid = {stream_next(stream) % 2 ? 0x1p12f : 0.0f, 2.0f};
-    generic()->move_hidden(a[0], a[1], a[2], 0.37f, units, &grid, moving, change_a);
-    kernels->move_hidden(b[0], b[1], b[2], 0.37f, units, &grid, moving, change_b);
+    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &grid, moving, change_a);
+    kernels->states->move_hidden(b[0], &(struct pull){b[1], b[2], 0.37f}, units, &grid, moving, change_b);
     for (size_t v = 0; v < units * LANES; v++)
         assert_true(moving[v % LANES] == 0.0f || a[0][v] == bnnep_on_grid(&grid, a[0][v]));
     assert_memory_equal(change_a, change_b, sizeof change_a);
-    generic()->scale_rows(a[1], 0.37f, a[2], units);
-    kernels->scale_rows(b[1], 0.37f, b[2], units);
+    generic()->states->scale_rows(a[1], 0.37f, a[2], units, a[1]);
+    kernels->states->scale_rows(b[1], 0.37f, b[2], units, b[1]);
     for (int i = 0; i < ARRAYS; i++) {
         assert_memory_equal(a[i], b[i], COUNT * sizeof *a[i]);
         free(a[i]), free(b[i]);
@@ -275,24 +276,25 @@ static void check_pooling(const struct cpu_kernels *kernels, struct stream *stre
     const size_t places = pool * pool, count = rows * LANES;
     float *sums = memory(3 * ROW_STRIDE * sizeof *sums), *value = memory(ROWS * LANES * sizeof *value);
     float *unpooled = memory(PLACES * ROWS * LANES * sizeof *unpooled), alpha[ROWS], bias[ROWS];
-    int32_t *place = memory(ROWS * LANES * sizeof *place);
+    int32_t *argmax = memory(ROWS * LANES * sizeof *argmax);
     for (size_t v = 0; v < 3 * ROW_STRIDE; v++)
         sums[v] = (float)stream_between(stream, -3, 3);
     for (size_t o = 0; o < ROWS; o++) {
         alpha[o] = number(stream);
         bias[o] = number(stream);
     }
-    kernels->pool(sums, pool, STRIDE, ROW_STRIDE, rows, alpha, bias, value, place);
-    kernels->unpool(value, place, (int32_t)places, alpha, rows, unpooled);
+    const struct pooling windows = {pool, STRIDE, ROW_STRIDE, alpha, bias};
+    kernels->states->pool(sums, &windows, rows, value, argmax);
+    kernels->states->unpool(value, argmax, (int32_t)places, alpha, rows, unpooled);
     int32_t *kept = memory((ROWS + 1) * LANES * sizeof *kept);
     float moving[LANES];
     for (size_t l = 0; l < LANES; l++)
         moving[l] = (float)(stream_next(stream) % 2);
     memset(kept, 0x22, ROWS * LANES * sizeof *kept);
-    kernels->keep_places(place, rows, moving, kept);
+    kernels->states->keep_argmax(argmax, rows, moving, kept);
     for (size_t v = 0; v < (ROWS + 1) * LANES; v++)
         assert_int_equal(kept[v], v >= ROWS * LANES                        ? 0
-                                  : v < count && moving[v % LANES] != 0.0f ? place[v]
+                                  : v < count && moving[v % LANES] != 0.0f ? argmax[v]
                                                                            : 0x22222222);
     free(kept);
     for (size_t v = 0; v < count; v++) {
@@ -306,13 +308,13 @@ static void check_pooling(const struct cpu_kernels *kernels, struct stream *stre
                 at = (int32_t)q;
             }
         }
-        assert_true(value[v] == best && place[v] == at);
+        assert_true(value[v] == best && argmax[v] == at);
         for (size_t q = 0; q < places; q++)
             assert_true(unpooled[q * count + v] == ((int32_t)q == at ? alpha[o] * best : 0.0f));
     }
     for (size_t v = count; v < ROWS * LANES; v++)
-        assert_true(value[v] == 0.0f && place[v] == 0);
-    free(sums), free(value), free(unpooled), free(place);
+        assert_true(value[v] == 0.0f && argmax[v] == 0);
+    free(sums), free(value), free(unpooled), free(argmax);
 }
 
 static void states(void **state) {
@@ -325,34 +327,34 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     enum { STRIDE = 192 };
     const size_t count = (size_t)stream_between(stream, 1, 64);
     const bool at_threshold = stream_next(stream) % 2;
-    const struct bnnep_rule rule = {.decay = 0.75f, .gain = 0.25f, .threshold = 0.5f};
+    const struct bnnep_rule rule = {.decay = 0.75f, .gain = 0.25f, .threshold = 0.5f, .at_threshold = at_threshold};
     const uint64_t signs = word_of(stream);
     float above[64], below[64 * STRIDE], a[STRIDE] = {0}, b[STRIDE] = {0}, m_a[64], m_b[64];
     for (size_t l = 0; l < 64; l++)
         above[l] = stream_next(stream) % 3 ? number(stream) : 0.0f;
     for (size_t v = 0; v < 64 * STRIDE; v++)
         below[v] = number(stream);
-    const uint64_t samples = kernels->nonzero(above);
+    const uint64_t samples = kernels->momenta->nonzero(above);
     for (size_t n = 0; n < 64; n++)
         assert_int_equal(samples >> n & 1, above[n] != 0.0f);
     for (size_t i = 0; i + 64 <= STRIDE; i += 64) {
-        generic()->add_outer(above, samples & signs, below + i, STRIDE, a + i);
-        kernels->add_outer(above, samples & signs, below + i, STRIDE, b + i);
+        generic()->momenta->add_outer(above, samples & signs, below + i, STRIDE, a + i);
+        kernels->momenta->add_outer(above, samples & signs, below + i, STRIDE, b + i);
     }
     assert_memory_equal(a, b, sizeof a);
     uint32_t from[64];
     for (size_t e = 0; e < count; e++)
         from[e] = stream_next(stream) % (63 * STRIDE);
-    generic()->gather(above, from, count, below, a);
-    kernels->gather(above, from, count, below, b);
+    generic()->momenta->gather(above, from, count, below, a);
+    kernels->momenta->gather(above, from, count, below, b);
     assert_memory_equal(a, b, sizeof a);
     /* some momenta that stand at the threshold exactly */
     for (size_t i = 0; i < 64; i++) {
         m_a[i] = m_b[i] = stream_next(stream) % 2 ? number(stream) : 0.5f;
         a[i] = m_a[i] == 0.5f ? (stream_next(stream) % 2 ? 0.5f : -2.5f) : a[i];
     }
-    const uint64_t flips = generic()->turn(m_a, a, count, &rule, at_threshold, signs);
-    assert_int_equal(flips, kernels->turn(m_b, a, count, &rule, at_threshold, signs));
+    const uint64_t flips = generic()->momenta->update(m_a, a, count, &rule, signs);
+    assert_int_equal(flips, kernels->momenta->update(m_b, a, count, &rule, signs));
     assert_memory_equal(m_a, m_b, sizeof m_a);
     for (size_t i = 0; i < 64; i++) {
         const bool flip = i < count && bnnep_flips(signs >> i & 1 ? 1.0f : -1.0f, m_a[i], 0.5f, at_threshold);
@@ -368,7 +370,7 @@ static void check_fading(const struct cpu_kernels *kernels, struct stream *strea
     float m[MOST], before[MOST];
     for (size_t i = 0; i < MOST; i++)
         m[i] = before[i] = number(stream);
-    kernels->fade(m, count, 0.999f, times);
+    kernels->momenta->decay(m, count, 0.999f, times);
     for (size_t i = 0; i < MOST; i++) {
         for (unsigned t = 0; t < times && i < count; t++)
             before[i] = 0.999f * before[i];

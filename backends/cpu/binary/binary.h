@@ -32,7 +32,7 @@ struct binary_layer {
     size_t forward; /* int32_t [units], or of a convolution before pooling [position][stride] */
     size_t back;    /* of the layer below: int32_t [units], or of a convolution, alphas included, double [units] */
     size_t fed;     /* bits [units]: the activations, and */
-    size_t place;   /* uint16_t [units]: the argmax of the last step, that `back` of a convolution is right for */
+    size_t argmax;  /* uint16_t [units]: that of the last step, that `back` of a convolution is right for */
     size_t stride;
 };
 
@@ -49,7 +49,7 @@ struct binary_events {
 
 /* Channels that one position of a convolution's output turned on, or off, for one scaling factor. */
 struct binary_run {
-    uint32_t key; /* 2 * group, + 1 if off */
+    uint32_t key; /* 2 * index of alpha, + 1 if off */
     uint32_t from, count;
 };
 
@@ -61,10 +61,10 @@ struct binary_places {
     size_t *moving, moves;       /* positions with such channels */
     uint32_t *channel;           /* those of all positions in the order of the runs */
     struct binary_run *run;
-    size_t *runs;    /* [moves + 1]: where a position's runs begin */
-    uint32_t *list;  /* what one position, or pixel, sees of the events */
-    size_t *bounds;  /* of the groups in the list */
-    uint16_t *place; /* [units above]: the argmax of this step */
+    size_t *runs;     /* [moves + 1]: where a position's runs begin */
+    uint32_t *list;   /* what one position, or pixel, sees of the events */
+    size_t *bounds;   /* of the keys in the list */
+    uint16_t *argmax; /* [units above]: of this step */
 };
 
 /* A sample on its way through a phase. Arrays of all layers are [layer offset + unit]. */
@@ -86,36 +86,36 @@ struct binary_scratch {
     bool any_order;       /* sums of these inputs are exact in any order */
     double *lanes, *sums; /* [columns][DRIVE_LANES], [rows][DRIVE_LANES] */
     float *largest;       /* [rows][DRIVE_LANES]: of a pooling window so far, and */
-    int32_t *at;          /* the same: its place */
+    int32_t *argmax;      /* the same: its place */
     void *tables;
     struct binary_places places;
     /* one row of synapses */
-    int32_t *counts;              /* [PANEL]: zeros between uses */
-    float *contrast;              /* [columns, at least PANEL] */
-    double *exact;                /* the same */
-    uint64_t *lit[BNNEP_SLOTS];   /* [64 rows][word of samples]: where a row's unit is active */
-    struct binary_events samples; /* those that count for a row */
+    int32_t *counts;               /* [PANEL]: zeros between uses */
+    float *contrast;               /* [columns, at least PANEL] */
+    double *exact;                 /* the same */
+    uint64_t *active[BNNEP_SLOTS]; /* [64 rows][word of samples]: where a row's unit is active */
+    struct binary_events samples;  /* those that count for a row */
 };
 
 /* Output channels of a convolution by their scaling factor: those that share one are counted together. */
-struct binary_groups {
+struct binary_alphas {
     size_t count;
     float *alpha; /* [count] */
-    uint32_t *of; /* [rows]: the group of a channel */
+    uint32_t *of; /* [rows]: the index of a channel's */
 };
 
 struct binary_workspace {
-    const struct cpu_network *network; /* first in every workspace of this backend */
+    const struct cpu_network *network;
     struct pool *pool;
     unsigned threads;
     size_t max_batch, count;
     struct binary_layout layout;
     struct binary_layer *layer;
-    struct binary_groups *groups;   /* [connection] */
+    struct binary_alphas *alphas;   /* [connection] */
     float *x;                       /* [sample][in] */
     float *target;                  /* [sample][outputs, padded] */
     float *drive;                   /* [sample][units of layer 1]: B x, or fwd_0(x) of a convolution */
-    uint16_t *drive_place;          /* the same: its argmax */
+    uint16_t *drive_argmax;         /* the same */
     uint64_t *packed;               /* [word of columns][rows]: signs of a first convolution */
     char *start;                    /* the record that every free phase starts from */
     char *record[BNNEP_SLOTS];      /* [sample] */
@@ -139,10 +139,9 @@ static inline char *bnnep_binary_record(const struct binary_workspace *ws, enum 
     return ws->record[slot] + sample * ws->layout.bytes;
 }
 
-/* Row and column in the convolution's output of place q of window u. */
-static inline void bnnep_binary_position(const struct bnnep_link *link, size_t u, size_t q, size_t *y, size_t *x) {
-    *y = u / link->to.width * link->pool + q / link->pool;
-    *x = u % link->to.width * link->pool + q % link->pool;
+/* Place q of the window of pooled unit u. */
+static inline struct bnnep_position bnnep_binary_position(const struct bnnep_link *link, size_t u, size_t q) {
+    return bnnep_place_of(u, q, link->to.width, link->pool);
 }
 
 /* Positions of a convolution that some pooling window covers: a map of to.height * pool x to.width * pool. */
@@ -150,44 +149,91 @@ static inline size_t bnnep_binary_positions(const struct bnnep_link *link) {
     return link->to.height * link->to.width * link->pool * link->pool;
 }
 
-/* --- workspace.c: the vtable's functions ------------------------------------------------------------------------ */
+/* Decays of a connection's momenta that have not been done yet. */
+struct binary_pending {
+    uint8_t *decays; /* [row][part][panel] */
+    bool known;      /* from the last update, which left no momentum beyond its threshold: */
+    float decay, threshold;
+    uint64_t changes;
+};
 
-uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, const char *device, size_t max_batch);
-bnnep_status bnnep_binary_workspace_create(const void *network, size_t max_batch, int32_t threads, void **out,
-                                           char *why);
+struct binary_learner {
+    struct cpu_network *network;
+    float **momentum;               /* [connection][rows][columns] */
+    struct binary_pending *pending; /* [connection] */
+};
+
+/* --- workspace.c ---------------------------------------------------------------------------------------------------
+ */
+
+uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, size_t max_batch, unsigned threads);
+bnnep_status bnnep_binary_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads,
+                                           void **out, char *why);
 void bnnep_binary_workspace_destroy(void *workspace);
-bnnep_status bnnep_binary_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
-bnnep_status bnnep_binary_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
+void bnnep_binary_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state);
+void bnnep_binary_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state);
 
 /* --- drive.c ------------------------------------------------------------------------------------------------------ */
 
-bnnep_status bnnep_binary_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
+void bnnep_binary_stage(void *workspace, const float *x, const float *target, size_t count);
 
-/* --- relax.c ------------------------------------------------------------------------------------------------------ */
+/* --- step.c ---------------------------------------------------------------------------------------------------------
+ */
+
+/* A part of the panels of some weights. */
+struct binary_share {
+    size_t index, count;
+};
 
 /* Makes a passage ready for the first step from its record. */
 void bnnep_binary_begin(const struct binary_workspace *ws, struct binary_passage *p);
 /* Brings the forward sums, and those of the feedback but of convolutions, of some passages up to date. */
 void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage *const *passage, size_t count,
                         struct binary_scratch *scratch);
-bnnep_status bnnep_binary_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+/* The same of one direction of a fully connected connection, of a share of its outputs; when all are done, the events
+ * of each passage are to be forgotten. */
+void bnnep_binary_apply_connection(const struct binary_workspace *ws, size_t k, bool back, struct binary_share share,
+                                   struct binary_passage *const *passage, size_t count);
+void bnnep_binary_forget_events(const struct binary_workspace *ws, struct binary_passage *p);
+/* Moves all layers once; the passage stops moving if no state changes by more than the tolerance. */
+void bnnep_binary_move(const struct binary_workspace *ws, const struct bnnep_relaxation *how, struct binary_passage *p,
+                       struct binary_scratch *scratch);
+
+/* --- relax.c ------------------------------------------------------------------------------------------------------ */
+
+bnnep_status bnnep_binary_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done);
 
 /* --- convolution.c ------------------------------------------------------------------------------------------------ */
 
-void bnnep_binary_group(const struct bnnep_link *link, const struct cpu_connection *c, struct binary_groups *groups);
+void bnnep_binary_find_alphas(const struct bnnep_link *link, const struct cpu_connection *c,
+                              struct binary_alphas *alphas);
 /* Forward sums of connection k by the events of the layer below. */
 void bnnep_binary_convolve(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
                            struct binary_scratch *scratch);
 /* Pools: fwd_k of a passage, and its argmax, from the sums. */
 void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct binary_passage *p, float *value,
-                       uint16_t *place);
+                       uint16_t *argmax);
 /* Pools, and brings the feedback sums up to date with the activations and the argmax, which it keeps. */
 void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
                             struct binary_scratch *scratch);
 
+/* --- momenta.c ------------------------------------------------------------------------------------------------------
+ */
+
+uint64_t bnnep_binary_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+bnnep_status bnnep_binary_learner_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
+                                         char *why);
+void bnnep_binary_put_momentum(void *learner, size_t k, const float *momentum);
+void bnnep_binary_get_momentum(const void *learner, size_t k, float *momentum);
+/* Can momenta without contrast go without their decay in an update by this rule? Afterwards it is remembered. */
+bool bnnep_binary_may_wait(const struct binary_learner *learner, size_t k, const struct bnnep_rule *rule);
+void bnnep_binary_remember(struct binary_learner *learner, size_t k, const struct bnnep_rule *rule);
+/* Makes up for the pending decays of a panel of momenta, unless they can wait longer; then false. */
+bool bnnep_binary_flush(const struct binary_learner *learner, size_t k, const struct cpu_weights *panel, bool can_wait);
+
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-bnnep_status bnnep_binary_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                                uint64_t *flips, char *why);
+void bnnep_binary_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                        uint64_t *flips);
 
 #endif

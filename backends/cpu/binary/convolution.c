@@ -10,15 +10,16 @@
 
 #include "backends/cpu/binary/binary.h"
 
-void bnnep_binary_group(const struct bnnep_link *link, const struct cpu_connection *c, struct binary_groups *groups) {
-    groups->count = 0;
+void bnnep_binary_find_alphas(const struct bnnep_link *link, const struct cpu_connection *c,
+                              struct binary_alphas *alphas) {
+    alphas->count = 0;
     for (size_t o = 0; o < link->rows; o++) {
-        uint32_t g = 0;
-        while (g < groups->count && groups->alpha[g] != c->alpha[o])
-            g++;
-        if (g == groups->count)
-            groups->alpha[groups->count++] = c->alpha[o];
-        groups->of[o] = g;
+        uint32_t a = 0;
+        while (a < alphas->count && alphas->alpha[a] != c->alpha[o])
+            a++;
+        if (a == alphas->count)
+            alphas->alpha[alphas->count++] = c->alpha[o];
+        alphas->of[o] = a;
     }
 }
 
@@ -77,25 +78,24 @@ void bnnep_binary_convolve(const struct binary_workspace *ws, size_t k, struct b
         uint32_t *downs = s->list + ups;
         const size_t down_count = gather_columns(link, events->down, s->down_from, i / width, i % width, downs);
         for (size_t panel = 0; ups + down_count > 0 && panel < c->down_panels; panel++)
-            ws->network->kernels->counts(bnnep_cpu_down(c, panel), s->list, ups, downs, down_count,
-                                         c->rows - panel * PANEL < PANEL ? c->rows - panel * PANEL : PANEL,
-                                         sums + panel * PANEL);
+            ws->network->kernels->counts->counts(bnnep_cpu_down(c, panel), s->list, ups, downs, down_count,
+                                                 c->rows - panel * PANEL < PANEL ? c->rows - panel * PANEL : PANEL,
+                                                 sums + panel * PANEL);
     }
 }
 
 void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct binary_passage *p, float *value,
-                       uint16_t *place) {
+                       uint16_t *argmax) {
     const struct bnnep_link *link = &ws->network->model->links[k];
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
     const int32_t *sums = bnnep_binary_part(p->record, layer->forward);
     const size_t width = link->to.width * link->pool;
+    const struct pooling windows = {link->pool, layer->stride, width * layer->stride, c->alpha, c->bias};
     for (size_t u = 0; u < link->to.height * link->to.width; u++) {
-        size_t y, x;
-        bnnep_binary_position(link, u, 0, &y, &x);
-        ws->network->kernels->pool_sums(c->rows, sums + (y * width + x) * layer->stride, link->pool, layer->stride,
-                                        width * layer->stride, c->alpha, c->bias, value + u * c->rows,
-                                        place + u * c->rows);
+        const struct bnnep_position at = bnnep_binary_position(link, u, 0);
+        ws->network->kernels->neurons->pool(c->rows, sums + (at.y * width + at.x) * layer->stride, &windows,
+                                            value + u * c->rows, argmax + u * c->rows);
     }
 }
 
@@ -103,13 +103,12 @@ void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct
  */
 
 /* Sorts units into lists of channels, by the position that each took. */
-static void sort_units(const struct bnnep_link *link, uint64_t word, size_t base, const uint16_t *place,
+static void sort_units(const struct bnnep_link *link, uint64_t word, size_t base, const uint16_t *argmax,
                        uint32_t *channels, size_t *counts) {
     for (; word; word &= word - 1) {
         const size_t unit = base + (size_t)__builtin_ctzll(word);
-        size_t y, x;
-        bnnep_binary_position(link, unit / link->rows, place[unit], &y, &x);
-        const size_t position = y * link->to.width * link->pool + x;
+        const struct bnnep_position at = bnnep_binary_position(link, unit / link->rows, argmax[unit]);
+        const size_t position = at.y * link->to.width * link->pool + at.x;
         channels[position * link->rows + counts[position]++] = (uint32_t)(unit % link->rows);
     }
 }
@@ -117,9 +116,9 @@ static void sort_units(const struct bnnep_link *link, uint64_t word, size_t base
 /* Units that switched, and those that stay on and whose argmax moves: off from the old place, on at the new one. */
 static void find_moves(const struct bnnep_link *link, const struct binary_layer *layer, const struct binary_passage *p,
                        bool pooled, struct binary_places *s) {
-    const uint16_t *before = bnnep_binary_part(p->record, layer->place);
+    const uint16_t *before = bnnep_binary_part(p->record, layer->argmax);
     const uint64_t *fed = bnnep_binary_part(p->record, layer->fed), *active = p->active + layer->offset / 64;
-    const uint16_t *now = pooled ? s->place : before;
+    const uint16_t *now = pooled ? s->argmax : before;
     memset(s->ons, 0, bnnep_binary_positions(link) * sizeof *s->ons);
     memset(s->offs, 0, bnnep_binary_positions(link) * sizeof *s->offs);
     for (size_t i = 0; i < layer->units; i += 64) {
@@ -149,18 +148,18 @@ static size_t add_bounds(size_t *bounds, size_t count) {
     return total;
 }
 
-/* Sorts what happened at each position by group and sign, into runs. */
-static void find_runs(const struct bnnep_link *link, const struct binary_groups *groups, struct binary_places *s) {
-    const size_t keys = 2 * groups->count;
+/* Sorts what happened at each position by scaling factor and sign, into runs. */
+static void find_runs(const struct bnnep_link *link, const struct binary_alphas *alphas, struct binary_places *s) {
+    const size_t keys = 2 * alphas->count;
     size_t from = 0, runs = 0;
     for (size_t i = 0; i < s->moves; i++) {
         const size_t position = s->moving[i];
         const uint32_t *on = s->on + position * link->rows, *off = s->off + position * link->rows;
         memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
         for (size_t e = 0; e < s->ons[position]; e++)
-            s->bounds[2 * groups->of[on[e]]]++;
+            s->bounds[2 * alphas->of[on[e]]]++;
         for (size_t e = 0; e < s->offs[position]; e++)
-            s->bounds[2 * groups->of[off[e]] + 1]++;
+            s->bounds[2 * alphas->of[off[e]] + 1]++;
         const size_t total = add_bounds(s->bounds, keys);
         s->runs[i] = runs;
         for (uint32_t key = 0; key < keys; key++)
@@ -168,19 +167,19 @@ static void find_runs(const struct bnnep_link *link, const struct binary_groups 
                 s->run[runs++] = (struct binary_run){key, (uint32_t)(from + s->bounds[key]),
                                                      (uint32_t)(s->bounds[key + 1] - s->bounds[key])};
         for (size_t e = 0; e < s->ons[position]; e++)
-            s->channel[from + s->bounds[2 * groups->of[on[e]]]++] = on[e];
+            s->channel[from + s->bounds[2 * alphas->of[on[e]]]++] = on[e];
         for (size_t e = 0; e < s->offs[position]; e++)
-            s->channel[from + s->bounds[2 * groups->of[off[e]] + 1]++] = off[e];
+            s->channel[from + s->bounds[2 * alphas->of[off[e]] + 1]++] = off[e];
         from += total;
     }
     s->runs[s->moves] = runs;
 }
 
-/* The rows of `up` that stand for the moves a pixel sees, sorted by group and sign: the end of those of group g that
- * came, and of those that left, are bounds[2g] and bounds[2g+1]. Returns how many there are. */
+/* The rows of `up` that stand for the moves a pixel sees, sorted by scaling factor and sign: the end of those of
+ * scaling factor a that came, and of those that left, are bounds[2a] and bounds[2a+1]. Returns how many there are. */
 static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connection *c,
-                          const struct binary_groups *groups, size_t y, size_t x, struct binary_places *s) {
-    const size_t K = link->kernel, width = link->to.width * link->pool, keys = 2 * groups->count;
+                          const struct binary_alphas *alphas, size_t y, size_t x, struct binary_places *s) {
+    const size_t K = link->kernel, width = link->to.width * link->pool, keys = 2 * alphas->count;
     memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
     for (int fill = 0; fill < 2; fill++) { /* first their sizes */
         for (size_t i = 0; i < s->moves; i++) {
@@ -207,36 +206,36 @@ void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct 
     const struct cpu_kernels *kernels = ws->network->kernels;
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
-    const struct binary_groups *groups = &ws->groups[k];
+    const struct binary_alphas *alphas = &ws->alphas[k];
     struct binary_places *s = &scratch->places;
     const bool pooled = p->stale[k];
     if (pooled)
-        bnnep_binary_pool(ws, k, p, p->forward + layer->offset, s->place);
+        bnnep_binary_pool(ws, k, p, p->forward + layer->offset, s->argmax);
     find_moves(link, layer, p, pooled, s);
     if (pooled)
-        memcpy(bnnep_binary_part(p->record, layer->place), s->place, layer->units * sizeof *s->place);
+        memcpy(bnnep_binary_part(p->record, layer->argmax), s->argmax, layer->units * sizeof *s->argmax);
     if (s->moves == 0)
         return;
-    find_runs(link, groups, s);
+    find_runs(link, alphas, s);
     memcpy(bnnep_binary_part(p->record, layer->fed), p->active + layer->offset / 64,
            (layer->units + 63) / 64 * sizeof(uint64_t));
     double *sums = bnnep_binary_part(p->record, layer->back);
     bool *pulled = p->pulled + layer[-1].offset / PANEL;
     for (size_t i = 0; i < link->from.height * link->from.width; i++, sums += c->inner) {
-        if (gather_rows(link, c, groups, i / link->from.width, i % link->from.width, s) == 0)
+        if (gather_rows(link, c, alphas, i / link->from.width, i % link->from.width, s) == 0)
             continue;
         for (size_t j = i * c->inner / PANEL; j <= ((i + 1) * c->inner - 1) / PANEL; j++)
             pulled[j] = true;
         for (size_t panel = 0; panel < c->up_panels; panel++)
-            for (size_t g = 0; g < groups->count; g++) {
-                const size_t from = g > 0 ? s->bounds[2 * g - 1] : 0, downs = s->bounds[2 * g];
-                const size_t end = s->bounds[2 * g + 1];
+            for (size_t a = 0; a < alphas->count; a++) {
+                const size_t from = a > 0 ? s->bounds[2 * a - 1] : 0, downs = s->bounds[2 * a];
+                const size_t end = s->bounds[2 * a + 1];
                 const size_t outputs = c->inner - panel * PANEL < PANEL ? c->inner - panel * PANEL : PANEL;
                 if (from == end)
                     continue;
-                kernels->counts(bnnep_cpu_up(c, 0, panel), s->list + from, downs - from, s->list + downs, end - downs,
-                                outputs, scratch->counts);
-                kernels->take_counts(scratch->counts, outputs, (double)groups->alpha[g], sums + panel * PANEL);
+                kernels->counts->counts(bnnep_cpu_up(c, 0, panel), s->list + from, downs - from, s->list + downs,
+                                        end - downs, outputs, scratch->counts);
+                kernels->counts->add_counts(scratch->counts, outputs, (double)alphas->alpha[a], sums + panel * PANEL);
             }
     }
 }

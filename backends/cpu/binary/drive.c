@@ -33,19 +33,19 @@ static bool in_any_order(const float *x, size_t samples, size_t inputs) {
  * sample's bits would depend on its neighbours. Bits of the inputs that are left. */
 static uint64_t gather_inputs(const double *lanes, size_t inputs, bool any_order, double *present) {
     uint64_t mask = 0;
-    bool black = true;
+    bool zero = true;
     for (size_t i = 0; i < inputs; i++, lanes += DRIVE_LANES) {
         bool any = false;
         for (size_t l = 0; l < DRIVE_LANES; l++)
             any = any || lanes[l] != 0.0;
-        black = black && !any;
+        zero = zero && !any;
         if (any_order && !any)
             continue;
         mask |= UINT64_C(1) << i;
         memcpy(present, lanes, DRIVE_LANES * sizeof *present);
         present += DRIVE_LANES;
     }
-    return black ? 0 : mask;
+    return zero ? 0 : mask;
 }
 
 /* Rows whose sums stay in the second-level cache while all inputs are added up. */
@@ -64,13 +64,13 @@ static void signed_sums(const struct cpu_kernels *kernels, const struct cpu_conn
         if (mask == 0)
             continue;
         const size_t groups =
-            kernels->tables_exact(present, (size_t)__builtin_popcountll(mask), ENTRY_BYTES, s->tables);
+            kernels->f64->tables(present, (size_t)__builtin_popcountll(mask), ENTRY_BYTES, 0.0f, s->tables);
         if (packed)
-            kernels->extract(packed + i / 64 * c->rows + row, 1, rows, mask, words);
+            kernels->counts->extract(packed + i / 64 * c->rows + row, 1, rows, mask, words);
         else
-            kernels->extract(bnnep_cpu_up(c, 0, i / PANEL) + i % PANEL / 64 + row * PANEL_WORDS, PANEL_WORDS, rows,
-                             mask, words);
-        kernels->add_signed_exact(words, 1, rows, groups, ENTRY_BYTES, s->tables, s->sums);
+            kernels->counts->extract(bnnep_cpu_up(c, 0, i / PANEL) + i % PANEL / 64 + row * PANEL_WORDS, PANEL_WORDS,
+                                     rows, mask, words);
+        kernels->f64->add(words, rows, groups, ENTRY_BYTES, s->tables, s->sums);
     }
 }
 
@@ -105,8 +105,8 @@ static void pack(struct binary_workspace *ws) {
     }
 }
 
-/* What the kernel sees from (y, x), as columns are ordered: [position][channel]. */
-static void take_patch(const struct binary_workspace *ws, size_t first, size_t present, size_t y, size_t x,
+/* What the kernel sees from a position, as columns are ordered: [position][channel]. */
+static void take_patch(const struct binary_workspace *ws, size_t first, size_t present, struct bnnep_position at,
                        double *lanes) {
     const struct bnnep_link *link = &ws->network->model->links[0];
     const size_t K = link->kernel, P = link->padding, H = link->from.height, W = link->from.width;
@@ -114,9 +114,10 @@ static void take_patch(const struct binary_workspace *ws, size_t first, size_t p
     memset(lanes, 0, K * K * C * DRIVE_LANES * sizeof *lanes);
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++, lanes += C * DRIVE_LANES) {
-            if (y + row < P || y + row - P >= H || x + column < P || x + column - P >= W)
+            const size_t y = at.y + row, x = at.x + column; /* with the padding */
+            if (y < P || y - P >= H || x < P || x - P >= W)
                 continue;
-            const float *pixel = ws->x + first * link->in + (y + row - P) * W + x + column - P;
+            const float *pixel = ws->x + first * link->in + (y - P) * W + x - P;
             for (size_t i = 0; i < C; i++)
                 for (size_t l = 0; l < present; l++)
                     lanes[i * DRIVE_LANES + l] = (double)pixel[l * link->in + i * H * W];
@@ -128,21 +129,19 @@ static void drive_window(struct binary_workspace *ws, size_t first, size_t prese
     const struct bnnep_link *link = &ws->network->model->links[0];
     const struct cpu_connection *c = &ws->network->connection[0];
     float *drive = ws->drive + first * link->out + u * c->rows;
-    uint16_t *place = ws->drive_place + first * link->out + u * c->rows;
+    uint16_t *argmax = ws->drive_argmax + first * link->out + u * c->rows;
     for (size_t row = 0; row < c->rows; row += DRIVE_ROWS) {
         const size_t rows = rows_from(c, row);
         for (size_t q = 0; q < link->pool * link->pool; q++) {
-            size_t y, x;
-            bnnep_binary_position(link, u, q, &y, &x);
-            take_patch(ws, first, present, y, x, s->lanes);
+            take_patch(ws, first, present, bnnep_binary_position(link, u, q), s->lanes);
             signed_sums(ws->network->kernels, c, row, rows, ws->packed, s);
-            ws->network->kernels->pool_exact(rows, s->sums, (int32_t)q, c->alpha + row, c->bias + row, s->largest,
-                                             s->at);
+            ws->network->kernels->neurons->pool_f64(rows, s->sums, (int32_t)q, c->alpha + row, c->bias + row,
+                                                    s->largest, s->argmax);
         }
         for (size_t l = 0; l < present; l++)
             for (size_t o = 0; o < rows; o++) {
                 drive[l * link->out + row + o] = s->largest[o * DRIVE_LANES + l];
-                place[l * link->out + row + o] = (uint16_t)s->at[o * DRIVE_LANES + l];
+                argmax[l * link->out + row + o] = (uint16_t)s->argmax[o * DRIVE_LANES + l];
             }
     }
 }
@@ -162,7 +161,7 @@ static void stage_lanes(void *arg, size_t task, unsigned worker) {
     for (size_t n = first; staging->target && n < first + present; n++)
         memcpy(ws->target + n * bnnep_binary_padded(last->out), staging->target + n * last->out,
                last->out * sizeof(float));
-    if (bnnep_cpu_is_convolution(link))
+    if (bnnep_is_convolution(link))
         for (size_t u = 0; u < link->to.height * link->to.width; u++)
             drive_window(ws, first, present, u, &ws->scratch[worker]);
     else
@@ -170,8 +169,8 @@ static void stage_lanes(void *arg, size_t task, unsigned worker) {
     for (size_t n = first; n < first + present; n++) {
         char *record = bnnep_binary_record(ws, BNNEP_SLOT_FREE, n);
         memcpy(record, ws->start, ws->layout.bytes);
-        if (bnnep_cpu_is_convolution(link)) /* its argmax stays as it is: the input is clamped */
-            memcpy(bnnep_binary_part(record, ws->layer[0].place), ws->drive_place + n * link->out,
+        if (bnnep_is_convolution(link)) /* its argmax stays as it is: the input is clamped */
+            memcpy(bnnep_binary_part(record, ws->layer[0].argmax), ws->drive_argmax + n * link->out,
                    link->out * sizeof(uint16_t));
     }
 }
@@ -191,17 +190,15 @@ static void make_start(struct binary_workspace *ws) {
     bnnep_binary_apply(ws, &p, 1, &ws->scratch[0]);
 }
 
-bnnep_status bnnep_binary_stage(void *handle, const float *x, const float *target, size_t count, char *why) {
-    (void)why;
+void bnnep_binary_stage(void *handle, const float *x, const float *target, size_t count) {
     struct binary_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
     ws->count = count;
     for (size_t k = 0; k < model->connections; k++)
-        if (bnnep_cpu_is_convolution(&model->links[k]))
-            bnnep_binary_group(&model->links[k], &ws->network->connection[k], &ws->groups[k]);
-    if (bnnep_cpu_is_convolution(&model->links[0]))
+        if (bnnep_is_convolution(&model->links[k]))
+            bnnep_binary_find_alphas(&model->links[k], &ws->network->connection[k], &ws->alphas[k]);
+    if (bnnep_is_convolution(&model->links[0]))
         pack(ws);
     make_start(ws);
     bnnep_pool_run(ws->pool, (count + DRIVE_LANES - 1) / DRIVE_LANES, stage_lanes, &(struct staging){ws, x, target});
-    return BNNEP_OK;
 }

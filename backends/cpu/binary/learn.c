@@ -3,7 +3,7 @@
  * Contrast, momenta and flips of a network with binary activations.
  *
  * The contrast of a weight is a number of samples: those in which both its ends are active after the nudged phase,
- * minus those in which they are after the free phase. A row of synapses counts, with the same vertical counters as the
+ * minus those in which they are after the free phase. A row of weights counts, with the same vertical counters as the
  * relaxation, the activations below of the samples (and in a convolution, of the patches) in which its own unit is
  * active. Samples that are the same in both phases on both sides count for nothing and are left out. Over inputs, the
  * few samples whose unit differs are added up in double (backends/rules.h).
@@ -17,11 +17,11 @@
 #define TASK_ROWS ((size_t)64)
 
 struct update {
-    struct cpu_learner *learner;
+    struct binary_learner *learner;
     struct binary_workspace *ws;
     size_t k; /* connection */
     struct bnnep_rule rule;
-    bool may_wait; /* momenta without contrast */
+    bool may_wait; /* decays of momenta without contrast */
     bool learn_scale;
     atomic_uint_fast64_t flips;
 };
@@ -50,13 +50,13 @@ static void add_dots(struct update *update, int slot, struct binary_passage *p, 
     double *dots = ws->dot + p->sample;
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
-        const bool convolution = bnnep_cpu_is_convolution(link);
+        const bool convolution = bnnep_is_convolution(link);
         const float *drive = ws->drive + p->sample * model->links[0].out, alpha = ws->network->connection[k].alpha[0];
         const int32_t *sums = bnnep_binary_part(p->record, ws->layer[k].forward);
         const uint64_t *active = active_of(ws, slot, p->sample, k);
         float *value = p->forward;
         if (convolution && k > 0)
-            bnnep_binary_pool(ws, k, p, value, scratch->places.place);
+            bnnep_binary_pool(ws, k, p, value, scratch->places.argmax);
         else
             for (size_t v = 0; v < link->out; v++)
                 value[v] = convolution ? drive[v] : alpha * (k > 0 ? (float)sums[v] : drive[v]);
@@ -92,13 +92,13 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
 /* --- contrasts -----------------------------------------------------------------------------------------------------
  */
 
-/* Row j of the task, and all samples: bit n of word n / 64 of lit[slot]. */
-static uint64_t *lit_of(const struct update *update, const struct binary_scratch *scratch, int slot, size_t j) {
+/* Row j of the task, and all samples: bit n of word n / 64 of active[slot]. */
+static uint64_t *active_in_row(const struct update *update, const struct binary_scratch *scratch, int slot, size_t j) {
     const size_t words = (update->ws->max_batch + 63) / 64;
-    return scratch->lit[slot] + j * words;
+    return scratch->active[slot] + j * words;
 }
 
-static void light_rows(const struct update *update, size_t row, struct binary_scratch *scratch) {
+static void find_active(const struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     for (int slot = 0; slot < BNNEP_SLOTS; slot++)
         for (size_t first = 0; first < ws->count; first += 64) {
@@ -107,7 +107,7 @@ static void light_rows(const struct update *update, size_t row, struct binary_sc
                 words[n - first] = active_of(ws, slot, n, update->k)[row / 64];
             bnnep_cpu_transpose(words);
             for (size_t j = 0; j < TASK_ROWS; j++)
-                lit_of(update, scratch, slot, j)[first / 64] = words[j];
+                active_in_row(update, scratch, slot, j)[first / 64] = words[j];
         }
 }
 
@@ -115,73 +115,48 @@ static void light_rows(const struct update *update, size_t row, struct binary_sc
 static int64_t bias_contrast(const struct update *update, const struct binary_scratch *scratch, size_t j) {
     int64_t sum = 0;
     for (size_t w = 0; w < (update->ws->count + 63) / 64; w++)
-        sum += __builtin_popcountll(lit_of(update, scratch, BNNEP_SLOT_NUDGED, j)[w]) -
-               __builtin_popcountll(lit_of(update, scratch, BNNEP_SLOT_FREE, j)[w]);
+        sum += __builtin_popcountll(active_in_row(update, scratch, BNNEP_SLOT_NUDGED, j)[w]) -
+               __builtin_popcountll(active_in_row(update, scratch, BNNEP_SLOT_FREE, j)[w]);
     return sum;
 }
 
-/* Momentum and flips of `count` columns of a row, from column i of a part on; i is a multiple of PANEL. */
-static uint64_t turn(struct update *update, size_t row, size_t part, size_t i, size_t count, const float *contrast) {
-    const struct cpu_network *net = update->ws->network;
-    const struct cpu_connection *c = connection_of(update);
-    const float alpha = c->alpha[link_of(update)->scales == 1 ? 0 : row];
-    float *momentum = update->learner->momentum[update->k] + row * c->columns + part * c->inner + i;
-    uint64_t turned = 0;
-    for (size_t done = 0; done < count; done += 64, i += 64) {
-        const size_t some = count - done < 64 ? count - done : 64;
-        const uint64_t word = bnnep_cpu_up(c, part, i / PANEL)[row * PANEL_WORDS + i % PANEL / 64];
-        uint64_t flips = bnnep_cpu_turn(net->kernels, momentum + done, contrast + done, some, &update->rule,
-                                        net->model->convolutional, alpha, word);
-        for (; flips; flips &= flips - 1, turned++)
-            bnnep_cpu_flip(c, row, part * c->inner + i + (size_t)__builtin_ctzll(flips));
-    }
-    return turned;
-}
-
-/* Synapses of a row in one place of the kernel, up to PANEL of them. */
-static size_t outputs_of(const struct update *update, size_t panel) {
+/* Weights of a row in one place of the kernel, PANEL of them as far as there are so many. */
+static struct cpu_weights panel_of(const struct update *update, size_t row, size_t part, size_t panel) {
     const size_t left = connection_of(update)->inner - panel * PANEL;
-    return left < PANEL ? left : PANEL;
+    return (struct cpu_weights){row, part, panel * PANEL, left < PANEL ? left : PANEL};
 }
 
-/* A panel without contrast only decays, which may wait; some 1 in 50 panels stop waiting at a time. Otherwise it makes
- * up for the decays it owes, and true is returned. */
-static bool wakes(const struct update *update, size_t row, size_t part, size_t panel, bool contrast) {
-    const struct cpu_connection *c = connection_of(update);
-    const struct cpu_owed *owing = &update->learner->owed[update->k];
-    uint8_t *owed = bnnep_cpu_owed(c, owing, row, part, panel);
-    if (update->may_wait && !contrast && *owed < 32 + row % 32) {
-        ++*owed;
-        return false;
-    }
-    update->ws->network->kernels->fade(update->learner->momentum[update->k] + row * c->columns + part * c->inner +
-                                           panel * PANEL,
-                                       outputs_of(update, panel), owing->decay, *owed);
-    *owed = 0;
-    return true;
+static bool flush(const struct update *update, const struct cpu_weights *panel, bool contrast) {
+    return bnnep_binary_flush(update->learner, update->k, panel, update->may_wait && !contrast);
 }
 
-/* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and turns a panel of synapses by them. */
-static uint64_t turn_panel(struct update *update, size_t row, size_t part, size_t panel, const uint64_t *from,
-                           const struct binary_events *list, struct binary_scratch *scratch) {
-    const struct cpu_kernels *kernels = update->ws->network->kernels;
-    const size_t outputs = outputs_of(update, panel);
-    if (!wakes(update, row, part, panel, list->ups + list->downs > 0))
+static uint64_t update_weights(struct update *update, const struct cpu_weights *which, const float *contrast) {
+    return bnnep_cpu_update(update->ws->network, update->k, which, &update->rule, contrast,
+                            update->learner->momentum[update->k]);
+}
+
+/* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and updates a panel of weights by them. */
+static uint64_t update_panel(struct update *update, const struct cpu_weights *panel, const uint64_t *from,
+                             const struct binary_events *list, struct binary_scratch *scratch) {
+    const struct count_kernels *kernels = update->ws->network->kernels->counts;
+    if (!flush(update, panel, list->ups + list->downs > 0))
         return 0;
-    kernels->counts(from, list->up, list->ups, list->down, list->downs, outputs, scratch->counts);
-    kernels->take_contrast(scratch->counts, outputs, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
-    return turn(update, row, part, panel * PANEL, outputs, scratch->contrast);
+    kernels->counts(from, list->up, list->ups, list->down, list->downs, panel->count, scratch->counts);
+    kernels->contrast(scratch->counts, panel->count, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
+    return update_weights(update, panel, scratch->contrast);
 }
 
-/* Turns a row of synapses of connection 0, in all places of the kernel, by the contrast in scratch->contrast. */
-static uint64_t turn_panels(struct update *update, size_t row, bool contrast, const struct binary_scratch *scratch) {
+/* Updates a row of weights of connection 0, in all places of the kernel, by the contrast in scratch->contrast. */
+static uint64_t update_input_row(struct update *update, size_t row, bool contrast,
+                                 const struct binary_scratch *scratch) {
     const struct cpu_connection *c = connection_of(update);
     uint64_t flips = 0;
     for (size_t part = 0; part < c->parts; part++)
-        for (size_t panel = 0; panel < c->up_panels; panel++)
-            if (wakes(update, row, part, panel, contrast))
-                flips += turn(update, row, part, panel * PANEL, outputs_of(update, panel),
-                              scratch->contrast + part * c->inner + panel * PANEL);
+        for (size_t i = 0; i < c->up_panels; i++) {
+            const struct cpu_weights panel = panel_of(update, row, part, i);
+            if (flush(update, &panel, contrast))
+                flips += update_weights(update, &panel, scratch->contrast + part * c->inner + panel.first);
+        }
     return flips;
 }
 
@@ -206,8 +181,8 @@ static void find_differences(struct update *update) {
 static void list_samples(const struct update *update, size_t j, size_t panel, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const size_t words = (ws->max_batch + 63) / 64, stride = ws->layout.units / PANEL;
-    const uint64_t *free = lit_of(update, scratch, BNNEP_SLOT_FREE, j);
-    const uint64_t *nudged = lit_of(update, scratch, BNNEP_SLOT_NUDGED, j);
+    const uint64_t *free = active_in_row(update, scratch, BNNEP_SLOT_FREE, j);
+    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_SLOT_NUDGED, j);
     struct binary_events *list = &scratch->samples;
     list->ups = list->downs = 0;
     for (size_t w = 0; w < (ws->count + 63) / 64; w++) {
@@ -219,23 +194,24 @@ static void list_samples(const struct update *update, size_t j, size_t panel, st
     }
 }
 
-static uint64_t turn_row(struct update *update, size_t row, struct binary_scratch *scratch) {
+static uint64_t update_row(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const uint64_t *below = active_of(ws, BNNEP_SLOT_FREE, 0, update->k - 1);
     uint64_t flips = 0;
     for (size_t panel = 0; panel < connection_of(update)->up_panels; panel++) {
         list_samples(update, row % TASK_ROWS, panel, scratch);
-        flips += turn_panel(update, row, 0, panel, below + panel * PANEL_WORDS, &scratch->samples, scratch);
+        const struct cpu_weights weights = panel_of(update, row, 0, panel);
+        flips += update_panel(update, &weights, below + panel * PANEL_WORDS, &scratch->samples, scratch);
     }
     return flips;
 }
 
 /* Connection 0: inputs of the samples whose unit differs. */
-static uint64_t turn_input_row(struct update *update, size_t row, struct binary_scratch *scratch) {
+static uint64_t update_row_of_inputs(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const size_t in = link_of(update)->in;
-    const uint64_t *free = lit_of(update, scratch, BNNEP_SLOT_FREE, row % TASK_ROWS);
-    const uint64_t *nudged = lit_of(update, scratch, BNNEP_SLOT_NUDGED, row % TASK_ROWS);
+    const uint64_t *free = active_in_row(update, scratch, BNNEP_SLOT_FREE, row % TASK_ROWS);
+    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_SLOT_NUDGED, row % TASK_ROWS);
     double *sum = scratch->exact;
     bool contrast = false;
     memset(sum, 0, in * sizeof *sum);
@@ -250,7 +226,7 @@ static uint64_t turn_input_row(struct update *update, size_t row, struct binary_
         }
     for (size_t i = 0; i < in; i++)
         scratch->contrast[i] = (float)sum[i];
-    return turn_panels(update, row, contrast, scratch);
+    return update_input_row(update, row, contrast, scratch);
 }
 
 static void update_rows(void *arg, size_t task, unsigned worker) {
@@ -258,9 +234,9 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
     struct binary_scratch *scratch = &update->ws->scratch[worker];
     const struct cpu_connection *c = connection_of(update);
     uint64_t flips = 0;
-    light_rows(update, task * TASK_ROWS, scratch);
+    find_active(update, task * TASK_ROWS, scratch);
     for (size_t row = task * TASK_ROWS; row < c->rows && row < (task + 1) * TASK_ROWS; row++) {
-        flips += update->k > 0 ? turn_row(update, row, scratch) : turn_input_row(update, row, scratch);
+        flips += update->k > 0 ? update_row(update, row, scratch) : update_row_of_inputs(update, row, scratch);
         c->bias[row] += update->rule.bias_gain * (float)bias_contrast(update, scratch, row % TASK_ROWS);
     }
     atomic_fetch_add(&update->flips, flips);
@@ -274,10 +250,9 @@ static size_t patch_of(const struct update *update, int slot, size_t sample, siz
     const struct binary_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
     const char *record = bnnep_binary_record(ws, (enum bnnep_slot)slot, sample);
-    const uint16_t *place = bnnep_binary_part(record, ws->layer[update->k].place);
-    size_t y, x;
-    bnnep_binary_position(link, unit / link->rows, place[unit], &y, &x);
-    return y * (link->from.width + 2 * link->padding) + x;
+    const uint16_t *argmax = bnnep_binary_part(record, ws->layer[update->k].argmax);
+    const struct bnnep_position at = bnnep_binary_position(link, unit / link->rows, argmax[unit]);
+    return at.y * (link->from.width + 2 * link->padding) + at.x;
 }
 
 /* The activations below of a sample in both phases, padded, a pixel's channels in panels of their own. */
@@ -326,7 +301,7 @@ static int64_t list_patches(const struct update *update, size_t o, struct binary
     return (int64_t)list->ups - (int64_t)list->downs;
 }
 
-static uint64_t turn_channel(struct update *update, size_t o, struct binary_scratch *scratch) {
+static uint64_t update_channel(struct update *update, size_t o, struct binary_scratch *scratch) {
     const struct bnnep_link *link = link_of(update);
     const struct cpu_connection *c = connection_of(update);
     uint64_t flips = 0;
@@ -334,17 +309,18 @@ static uint64_t turn_channel(struct update *update, size_t o, struct binary_scra
         for (size_t panel = 0; panel < c->up_panels; panel++) {
             const size_t shift = part / link->kernel * (link->from.width + 2 * link->padding) + part % link->kernel;
             const uint64_t *from = update->ws->maps + (shift * c->up_panels + panel) * PANEL_WORDS;
-            flips += turn_panel(update, o, part, panel, from, &scratch->samples, scratch);
+            const struct cpu_weights weights = panel_of(update, o, part, panel);
+            flips += update_panel(update, &weights, from, &scratch->samples, scratch);
         }
     return flips;
 }
 
-/* sum += weight * what the kernel sees of the input from (y, x). */
-static void add_input_patch(const struct bnnep_link *link, const float *x, size_t y, size_t column, double weight,
+/* sum += weight * what the kernel sees of the input from a position. */
+static void add_input_patch(const struct bnnep_link *link, const float *x, struct bnnep_position from, double weight,
                             double *sum) {
     const size_t K = link->kernel, P = link->padding, H = link->from.height, W = link->from.width;
     for (size_t part = 0; part < K * K; part++) {
-        const size_t at_y = y + part / K, at_x = column + part % K;
+        const size_t at_y = from.y + part / K, at_x = from.x + part % K;
         if (at_y < P || at_y - P >= H || at_x < P || at_x - P >= W)
             continue;
         for (size_t i = 0; i < link->from.channels; i++)
@@ -353,7 +329,7 @@ static void add_input_patch(const struct bnnep_link *link, const float *x, size_
 }
 
 /* Connection 0: inputs that the units that differ see; their argmax is the same in both phases. */
-static uint64_t turn_input_channel(struct update *update, size_t o, struct binary_scratch *scratch) {
+static uint64_t update_channel_of_inputs(struct update *update, size_t o, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
     const struct cpu_connection *c = connection_of(update);
@@ -365,16 +341,16 @@ static uint64_t turn_input_channel(struct update *update, size_t o, struct binar
         for (size_t unit = o; unit < link->out; unit += link->rows) {
             const uint64_t differ = (free[unit / 64] ^ nudged[unit / 64]) >> unit % 64 & 1;
             const double weight = nudged[unit / 64] >> unit % 64 & 1 ? 1.0 : -1.0;
-            size_t y, x;
-            bnnep_binary_position(link, unit / link->rows, ws->drive_place[n * link->out + unit], &y, &x);
+            const uint16_t argmax = ws->drive_argmax[n * link->out + unit];
             if (differ)
-                add_input_patch(link, ws->x + n * link->in, y, x, weight, sum);
+                add_input_patch(link, ws->x + n * link->in, bnnep_binary_position(link, unit / link->rows, argmax),
+                                weight, sum);
             contrast = contrast || differ;
         }
     }
     for (size_t i = 0; i < c->columns; i++)
         scratch->contrast[i] = (float)sum[i];
-    return turn_panels(update, o, contrast, scratch);
+    return update_input_row(update, o, contrast, scratch);
 }
 
 static void update_channels(void *arg, size_t task, unsigned worker) {
@@ -384,17 +360,16 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
     uint64_t flips = 0;
     for (size_t o = task * TASK_ROWS; o < c->rows && o < (task + 1) * TASK_ROWS; o++) {
         c->bias[o] += update->rule.bias_gain * (float)list_patches(update, o, scratch);
-        flips += update->k > 0 ? turn_channel(update, o, scratch) : turn_input_channel(update, o, scratch);
+        flips += update->k > 0 ? update_channel(update, o, scratch) : update_channel_of_inputs(update, o, scratch);
     }
     atomic_fetch_add(&update->flips, flips);
 }
 
 /* --- the rule ----------------------------------------------------------------------------------------------------- */
 
-bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                                uint64_t *flips, char *why) {
-    (void)why;
-    struct cpu_learner *learner = handle;
+void bnnep_binary_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                        uint64_t *flips) {
+    struct binary_learner *learner = handle;
     struct binary_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
     const double *dots = ws->dot;
@@ -404,8 +379,8 @@ bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnne
         struct update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};
         const struct bnnep_link *link = &model->links[k];
         struct cpu_connection *c = &learner->network->connection[k];
-        update.may_wait = bnnep_cpu_may_wait(learner, k, &rules[k]);
-        const bool convolution = bnnep_cpu_is_convolution(link);
+        update.may_wait = bnnep_binary_may_wait(learner, k, &rules[k]);
+        const bool convolution = bnnep_is_convolution(link);
         if (convolution && k > 0)
             bnnep_pool_run(ws->pool, ws->count, pad_sample, &update);
         else if (k > 0)
@@ -414,7 +389,7 @@ bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnne
                        &update);
         flips[k] = atomic_load(&update.flips);
         c->changes += flips[k];
-        bnnep_cpu_remember(learner, k, &rules[k]);
+        bnnep_binary_remember(learner, k, &rules[k]);
         for (size_t i = 0; learn_scale && i < link->scales; i++, dots += ws->max_batch) {
             double contrast = 0.0;
             for (size_t n = 0; n < ws->count; n++)
@@ -424,5 +399,4 @@ bnnep_status bnnep_binary_learn(void *handle, void *workspace, const struct bnne
             c->changes += bnnep_sign(before) != bnnep_sign(c->alpha[i]);
         }
     }
-    return BNNEP_OK;
 }

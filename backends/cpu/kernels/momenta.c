@@ -2,19 +2,17 @@
 /* Contrasts, momenta and flips. */
 #include "backends/cpu/kernels/vectors.h"
 
-typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
-typedef uint32_t words __attribute__((vector_size(VECTOR_BYTES)));
-enum { WIDTH = VECTOR_BYTES / 4, BLOCK = 64 / WIDTH };
+enum { BLOCK = 64 / WIDTH }; /* vectors of 64 columns */
 
-uint64_t KERNEL(nonzero)(const float *x) {
-    words found[2] = {{0}}; /* of each 32: lane l of vector v answers in bit v * WIDTH + l */
+static uint64_t nonzero(const float *x) {
+    uints found[2] = {{0}}; /* of each 32: lane l of vector v answers in bit v * WIDTH + l */
     for (size_t v = 0; v < BLOCK; v++) {
-        words bit;
+        uints bit;
         floats some;
         for (size_t l = 0; l < WIDTH; l++)
             bit[l] = UINT32_C(1) << (v * WIDTH + l) % 32;
-        __builtin_memcpy(&some, x + v * WIDTH, sizeof some);
-        found[v * WIDTH / 32] |= (words)(some != 0.0f) & bit;
+        memcpy(&some, x + v * WIDTH, sizeof some);
+        found[v * WIDTH / 32] |= (uints)(some != 0.0f) & bit;
     }
     uint64_t bits = 0;
     for (size_t l = 0; l < WIDTH; l++)
@@ -22,90 +20,98 @@ uint64_t KERNEL(nonzero)(const float *x) {
     return bits;
 }
 
-void KERNEL(add_outer)(const float *restrict above, uint64_t samples, const float *restrict below, size_t stride,
-                       float *restrict G) {
+static void add_outer(const float *restrict above, uint64_t samples, const float *restrict below, size_t stride,
+                      float *restrict G) {
     floats sum[BLOCK];
     for (size_t b = 0; b < BLOCK; b++)
-        __builtin_memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
+        memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
     for (; samples; samples &= samples - 1) {
         const size_t n = (size_t)__builtin_ctzll(samples);
         for (size_t b = 0; b < BLOCK; b++) {
             floats x;
-            __builtin_memcpy(&x, below + n * stride + b * WIDTH, sizeof x);
+            memcpy(&x, below + n * stride + b * WIDTH, sizeof x);
             sum[b] += above[n] * x;
         }
     }
     for (size_t b = 0; b < BLOCK; b++)
-        __builtin_memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
+        memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
-void KERNEL(gather)(const float *restrict factor, const uint32_t *restrict from, size_t events,
-                    const float *restrict map, float *restrict G) {
+static void gather(const float *restrict factor, const uint32_t *restrict from, size_t events,
+                   const float *restrict map, float *restrict G) {
     floats sum[BLOCK];
     for (size_t b = 0; b < BLOCK; b++)
-        __builtin_memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
+        memcpy(&sum[b], G + b * WIDTH, sizeof sum[b]);
     for (size_t e = 0; e < events; e++)
         for (size_t b = 0; b < BLOCK; b++) {
             floats x;
-            __builtin_memcpy(&x, map + from[e] + b * WIDTH, sizeof x);
+            memcpy(&x, map + from[e] + b * WIDTH, sizeof x);
             sum[b] += factor[e] * x;
         }
     for (size_t b = 0; b < BLOCK; b++)
-        __builtin_memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
+        memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
 /* One by one. Bit i of `signs` tells the sign of W. */
-static uint64_t turn_some(float *restrict m, const float *restrict G, size_t first, size_t last,
-                          const struct bnnep_rule *rule, bool at_threshold, uint64_t signs) {
+static uint64_t update_some(float *restrict m, const float *restrict G, size_t first, size_t last,
+                            const struct bnnep_rule *rule, uint64_t signs) {
     uint64_t flips = 0;
     for (size_t i = first; i < last; i++) {
         m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, G[i]);
         const float sign = signs >> i & 1 ? 1.0f : -1.0f;
-        flips |= (uint64_t)bnnep_flips(sign, m[i], rule->threshold, at_threshold) << i;
+        flips |= (uint64_t)bnnep_flips(sign, m[i], rule->threshold, rule->at_threshold) << i;
     }
     return flips;
 }
 
-uint64_t KERNEL(turn)(float *restrict m, const float *restrict G, size_t count, const struct bnnep_rule *rule,
-                      bool at_threshold, uint64_t signs) {
-    words shift, any = {0};
+static uint64_t update(float *restrict m, const float *restrict G, size_t count, const struct bnnep_rule *rule,
+                       uint64_t signs) {
+    uints shift, any = {0};
     for (size_t l = 0; l < WIDTH; l++)
         shift[l] = (uint32_t)(31 - l);
     const floats threshold = rule->threshold - (floats){0};
     size_t i = 0;
     for (; i + WIDTH <= count; i += WIDTH) {
         floats momentum, contrast;
-        __builtin_memcpy(&momentum, m + i, sizeof momentum);
-        __builtin_memcpy(&contrast, G + i, sizeof contrast);
+        memcpy(&momentum, m + i, sizeof momentum);
+        memcpy(&contrast, G + i, sizeof contrast);
         momentum = rule->decay * momentum + rule->gain * contrast;
-        __builtin_memcpy(m + i, &momentum, sizeof momentum);
+        memcpy(m + i, &momentum, sizeof momentum);
         /* -sign * m: the bit of a positive weight goes to the place of the float's sign */
-        const words top = ((uint32_t)(signs >> i) - (words){0}) << shift & 0x80000000u;
-        const floats pull = (floats)((words)momentum ^ top);
-        any |= at_threshold ? (words)(pull >= threshold) : (words)(pull > threshold);
+        const uints top = ((uint32_t)(signs >> i) - (uints){0}) << shift & 0x80000000u;
+        const floats pull = (floats)((uints)momentum ^ top);
+        any |= rule->at_threshold ? (uints)(pull >= threshold) : (uints)(pull > threshold);
     }
-    uint64_t flips = turn_some(m, G, i, count, rule, at_threshold, signs);
+    uint64_t flips = update_some(m, G, i, count, rule, signs);
     uint32_t some = 0;
     for (size_t l = 0; l < WIDTH; l++)
         some |= any[l];
     for (size_t j = 0; some && j < i; j++) { /* rare */
         const float sign = signs >> j & 1 ? 1.0f : -1.0f;
-        flips |= (uint64_t)bnnep_flips(sign, m[j], rule->threshold, at_threshold) << j;
+        flips |= (uint64_t)bnnep_flips(sign, m[j], rule->threshold, rule->at_threshold) << j;
     }
     return flips;
 }
 
-void KERNEL(fade)(float *m, size_t count, float decay, unsigned times) {
+static void decay_lazily(float *m, size_t count, float decay, unsigned times) {
     size_t i = 0;
     for (; i + 64 <= count; i += 64) {
         floats some[BLOCK];
-        __builtin_memcpy(some, m + i, sizeof some);
+        memcpy(some, m + i, sizeof some);
         for (unsigned t = 0; t < times; t++)
             for (size_t b = 0; b < BLOCK; b++)
                 some[b] *= decay;
-        __builtin_memcpy(m + i, some, sizeof some);
+        memcpy(m + i, some, sizeof some);
     }
     for (; i < count; i++)
         for (unsigned t = 0; t < times; t++)
             m[i] *= decay;
 }
+
+static const struct momentum_kernels momentum_kernels = {
+    .nonzero = nonzero,
+    .add_outer = add_outer,
+    .gather = gather,
+    .update = update,
+    .decay = decay_lazily,
+};

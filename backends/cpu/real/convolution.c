@@ -6,18 +6,13 @@
  */
 #include <string.h>
 
-#include "backends/cpu/real/real.h"
+#include "backends/cpu/real/connection.h"
+
+/* All sums are numbers of 4 bytes, which become floats when they are finished. */
+#define ROW_BYTES (LANES * sizeof(float))
 
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
-}
-
-size_t bnnep_real_padded(const struct bnnep_link *link) {
-    return (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding) * link->from.channels;
-}
-
-size_t bnnep_real_sums(const struct bnnep_link *link) {
-    return link->pool * link->to.width * link->pool * link->rows * LANES;
 }
 
 /* The kernel's places that see row (or column) `at` of a map of `size`, from positions first ... first+count-1. */
@@ -38,30 +33,35 @@ static struct span seen_from(const struct bnnep_link *link, size_t at, size_t fi
     return span;
 }
 
-void bnnep_real_sum_windows(const struct cpu_network *net, size_t k, size_t window_row, struct real_operand below,
-                            struct real_scratch *scratch) {
+/* The unpooled sums of all channels for one row of pooling windows into windows.sums, [row in the
+ * window][column][channel][LANES]. */
+static void sum_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *below,
+                        struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
+    const struct arithmetic *in = net->sums;
     const size_t C = link->from.channels, K = link->kernel, width = link->to.width * link->pool;
     const size_t top = window_row * link->pool;
-    memset(scratch->sums, 0, bnnep_real_sums(link) * sizeof *scratch->sums);
+    char *sums = scratch->windows.sums;
+    memset(sums, 0, bnnep_real_window_sums(link) * sizeof(float));
     for (size_t y = 0; y < link->from.height; y++) {
         const struct span rows = seen_from(link, y, top, link->pool);
         for (size_t x = 0; x < link->from.width && rows.first < rows.last; x++) {
             const struct span columns = seen_from(link, x, 0, width);
             for (size_t i = 0; i < C; i += 64) {
-                const size_t unit = (y * link->from.width + x) * C + i;
-                const size_t groups = bnnep_real_tables(net, &below, unit, least(64, C - i), scratch);
-                for (size_t row = rows.first; row < rows.last && groups > 0; row++)
+                const float *pixel = below + ((y * link->from.width + x) * C + i) * LANES;
+                const size_t groups =
+                    in->tables(pixel, least(64, C - i), scratch->bytes, net->model->grid.steps, scratch->tables);
+                for (size_t row = rows.first; row < rows.last; row++)
                     for (size_t column = columns.first; column < columns.last; column++) {
                         const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
-                        bnnep_real_add_signed(net, &below, bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups,
-                                              scratch, scratch->sums + position * c->rows * LANES);
+                        in->add(bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups, scratch->bytes,
+                                scratch->tables, sums + position * c->rows * ROW_BYTES);
                     }
             }
         }
     }
-    bnnep_real_finish_sums(net, &below, scratch->sums, bnnep_real_sums(link));
+    in->finish(sums, bnnep_real_window_sums(link), net->model->grid.steps);
 }
 
 /* The sums at place q of a window in the row that was summed last. */
@@ -70,36 +70,31 @@ static const float *sums_at(const struct bnnep_link *link, size_t window, size_t
     return sums + (q / link->pool * width + window * link->pool + q % link->pool) * link->rows * LANES;
 }
 
-void bnnep_real_pool_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *sums,
-                             float *value, int32_t *place) {
+void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
+                         float *value, int32_t *argmax, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t width = link->to.width * link->pool, pixel = link->rows * LANES;
-    for (size_t u = window_row * link->to.width, x = 0; x < link->to.width; x++, u++)
-        net->kernels->pool(sums_at(link, x, 0, sums), link->pool, pixel, width * pixel, link->rows, c->alpha, c->bias,
-                           value + u * pixel, place + u * pixel);
-}
-
-void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
-                         float *value, int32_t *place, struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
     const size_t first = bnnep_real_first(part, link->to.height), beyond = bnnep_real_beyond(part, link->to.height);
+    const struct pooling windows = {link->pool, pixel, width * pixel, c->alpha, c->bias};
     for (size_t y = first; y < beyond; y++) {
-        bnnep_real_sum_windows(net, k, y, bnnep_real_values(below), scratch);
-        bnnep_real_pool_windows(net, k, y, scratch->sums, value, place);
+        sum_windows(net, k, y, below, scratch);
+        for (size_t x = 0, u = y * link->to.width; x < link->to.width; x++, u++)
+            net->kernels->states->pool(sums_at(link, x, 0, scratch->windows.sums), &windows, link->rows,
+                                       value + u * pixel, argmax + u * pixel);
     }
 }
 
-void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *place,
+void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *argmax,
                             float *value, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const float *alpha = net->connection[k].alpha;
     for (size_t u = 0, y = 0; y < link->to.height; y++) {
-        bnnep_real_sum_windows(net, k, y, bnnep_real_values(below), scratch);
+        sum_windows(net, k, y, below, scratch);
         for (size_t x = 0; x < link->to.width; x++, u++)
             for (size_t v = 0; v < link->rows * LANES; v++) {
-                const size_t q = (size_t)place[u * link->rows * LANES + v];
-                value[u * link->rows * LANES + v] = alpha[v / LANES] * sums_at(link, x, q, scratch->sums)[v];
+                const size_t at = u * link->rows * LANES + v;
+                value[at] = alpha[v / LANES] * sums_at(link, x, (size_t)argmax[at], scratch->windows.sums)[v];
             }
     }
 }
@@ -108,97 +103,63 @@ void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float
  * tables hold output channels o ... */
 struct receivers {
     size_t first, some;
+    char *sums; /* of all channels: numbers of the arithmetic, of 4 bytes */
 };
 
-static void scatter(const struct cpu_network *net, size_t k, size_t y, size_t x, size_t o,
-                    const struct real_operand *in, size_t groups, struct receivers to, float *value,
-                    const struct real_scratch *scratch) {
+static void scatter(const struct cpu_network *net, size_t k, struct bnnep_position at, size_t o, size_t groups,
+                    struct receivers to, const struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t K = link->kernel, C = link->from.channels, P = link->padding, W = link->from.width;
     const uint64_t *words = bnnep_cpu_down_word(c, o) + to.first;
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
-            if (y + row >= P && y + row - P < link->from.height && x + column >= P && x + column - P < W)
-                bnnep_real_add_signed(net, in, words + (row * K + column) * C, to.some, groups, scratch,
-                                      value + (((y + row - P) * W + x + column - P) * C + to.first) * LANES);
+            if (at.y + row >= P && at.y + row - P < link->from.height && at.x + column >= P && at.x + column - P < W)
+                net->sums->add(words + (row * K + column) * C, to.some, groups, scratch->bytes, scratch->tables,
+                               to.sums + (((at.y + row - P) * W + at.x + column - P) * C + to.first) * ROW_BYTES);
 }
 
 /* What the output channels multiply their activations with, before the sum. */
 static const float *factors(const struct cpu_network *net, size_t k, struct real_scratch *scratch) {
     const struct cpu_connection *c = &net->connection[k];
-    if (!bnnep_real_has_grid(net))
+    if (net->model->grid.steps == 0.0f)
         return c->alpha;
     const float largest = bnnep_largest(c->alpha, c->rows);
     for (size_t o = 0; o < c->rows; o++)
-        scratch->share[o] = bnnep_share(c->alpha[o], largest);
-    return scratch->share;
+        scratch->windows.share[o] = bnnep_share(c->alpha[o], largest);
+    return scratch->windows.share;
 }
 
-/* What 64 channels of a window send down, unpooled: units [place][channel] of an operand, from `unit` on. */
-static void scatter_window(const struct cpu_network *net, size_t k, size_t window, size_t o, size_t some,
-                           const struct real_operand *in, size_t unit, struct receivers to, float *value,
-                           struct real_scratch *scratch) {
+/* What `some` channels of window u from channel o on send down: unpooled, [place][channel][LANES]. */
+static void scatter_window(const struct cpu_network *net, size_t k, size_t u, size_t o, size_t some,
+                           struct receivers to, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
-    const size_t F = link->pool, y = window / link->to.width * F, x = window % link->to.width * F;
-    for (size_t q = 0; q < F * F; q++) {
-        const size_t groups = bnnep_real_tables(net, in, unit + q * some, some, scratch);
-        if (groups > 0)
-            scatter(net, k, y + q / F, x + q % F, o, in, groups, to, value, scratch);
+    const float steps = net->model->grid.steps, *unpooled = scratch->windows.unpooled;
+    for (size_t q = 0; q < link->pool * link->pool; q++, unpooled += some * LANES) {
+        const size_t groups = net->sums->tables(unpooled, some, scratch->bytes, steps, scratch->tables);
+        scatter(net, k, bnnep_place_of(u, q, link->to.width, link->pool), o, groups, to, scratch);
     }
 }
 
-void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, struct real_operand above,
-                              const int32_t *place, float *value, struct real_scratch *scratch) {
+void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
+                              const int32_t *argmax, float *value, struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];
-    const size_t places = link->pool * link->pool, rows = link->rows, C = link->from.channels, pixels = link->in / C;
-    const struct real_operand unpooled = bnnep_real_values(scratch->unpooled);
-    const float *factor = above.digits ? NULL : factors(net, k, scratch);
+    const int32_t places = (int32_t)(link->pool * link->pool);
+    const size_t rows = link->rows, C = link->from.channels, pixels = link->in / C;
+    const float *factor = factors(net, k, scratch);
     const size_t first = bnnep_real_first(part, C);
-    const struct receivers to = {first, bnnep_real_beyond(part, C) - first};
+    const struct receivers to = {first, bnnep_real_beyond(part, C) - first, (char *)value};
     if (to.some == 0)
         return;
     for (size_t pixel = 0; pixel < pixels; pixel++)
         memset(value + (pixel * C + first) * LANES, 0, to.some * LANES * sizeof *value);
-    for (size_t window = 0; window < link->out / rows; window++)
+    for (size_t u = 0; u < link->out / rows; u++)
         for (size_t o = 0; o < rows; o += 64) {
-            const size_t some = least(64, rows - o), unit = window * rows + o;
-            if (above.digits)
-                scatter_window(net, k, window, o, some, &above, unit * places, to, value, scratch);
-            else {
-                net->kernels->unpool(above.x + unit * LANES, place + unit * LANES, (int32_t)places, factor + o, some,
-                                     scratch->unpooled);
-                scatter_window(net, k, window, o, some, &unpooled, 0, to, value, scratch);
-            }
+            const size_t some = least(64, rows - o), unit = u * rows + o;
+            net->kernels->states->unpool(above + unit * LANES, argmax + unit * LANES, places, factor + o, some,
+                                         scratch->windows.unpooled);
+            scatter_window(net, k, u, o, some, to, scratch);
         }
     for (size_t pixel = 0; pixel < pixels; pixel++)
-        bnnep_real_finish_sums(net, &above, value + (pixel * C + first) * LANES, to.some * LANES);
-}
-
-void bnnep_real_pad(const struct bnnep_link *link, const float *below, size_t lane, float *map) {
-    const size_t H = link->from.height, W = link->from.width, C = link->from.channels, P = link->padding;
-    memset(map, 0, bnnep_real_padded(link) * sizeof *map);
-    for (size_t y = 0; y < H; y++)
-        for (size_t v = 0; v < W * C; v++)
-            map[((y + P) * (W + 2 * P) + P) * C + v] = below[(y * W * C + v) * LANES + lane];
-}
-
-size_t bnnep_real_kernel_row(const struct bnnep_link *link) {
-    return (link->kernel * link->from.channels + 63) / 64 * 64;
-}
-
-size_t bnnep_real_view(const struct bnnep_link *link, size_t window, int32_t place) {
-    const size_t F = link->pool, width = link->from.width + 2 * link->padding, q = (size_t)place;
-    const size_t y = window / link->to.width * F + q / F, x = window % link->to.width * F + q % F;
-    return (y * width + x) * link->from.channels;
-}
-
-void bnnep_real_gather(const struct cpu_network *net, size_t k, const struct real_views *views, const float *maps,
-                       float *G) {
-    const struct bnnep_link *link = &net->model->links[k];
-    const size_t row = bnnep_real_kernel_row(link), width = link->from.width + 2 * link->padding;
-    for (size_t y = 0; y < link->kernel; y++)
-        for (size_t i = 0; i < row; i += 64)
-            net->kernels->gather(views->factor, views->from, views->count, maps + y * width * link->from.channels + i,
-                                 G + y * row + i);
+        net->sums->finish(value + (pixel * C + first) * LANES, to.some * LANES, net->model->grid.steps);
 }

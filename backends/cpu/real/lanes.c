@@ -4,7 +4,7 @@
  * of the lanes are still in use, they become the first half of the tile. Lanes do not mix, so that it changes no
  * result; in the end all samples go back to where they came from.
  */
-#include "backends/cpu/real/real.h"
+#include "backends/cpu/real/lanes.h"
 
 static void swap(void *array, size_t units, size_t here, size_t there) {
     uint32_t *a = (uint32_t *)array + here, *b = (uint32_t *)array + there;
@@ -24,8 +24,8 @@ static void exchange(const struct real_lanes *lanes, const struct real_exchange 
     swap(ws->state[lanes->slot], ws->units, a * ws->units + m, b * ws->units + n);
     swap(ws->drive, first, a * first + m, b * first + n);
     swap(ws->target, last, a * last + m, b * last + n);
-    if (ws->place[lanes->slot])
-        swap(ws->place[lanes->slot], ws->units, a * ws->units + m, b * ws->units + n);
+    if (ws->argmax[lanes->slot])
+        swap(ws->argmax[lanes->slot], ws->units, a * ws->units + m, b * ws->units + n);
 }
 
 static void trade(struct real_lanes *lanes, size_t sample, size_t with) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What the parts of learning share: learn.c, learn_connected.c and learn_convolution.c. */
+/* Learning in networks of real activations. learn.c calls learn_connected.c and learn_convolution.c, and these terms.c.
+ */
 #ifndef BNNEP_REAL_LEARN_H
 #define BNNEP_REAL_LEARN_H
 
@@ -7,39 +8,96 @@
 
 #include "backends/cpu/real/real.h"
 
-/* A term of the gradient: the sum over the batch of above below^T, each an array [tile][units][LANES] of all layers.
- * below is NULL for the input. */
-struct term {
-    const float *above, *below;
-    const int32_t *place; /* convolutions in back-propagation: the argmax that goes with it */
+/* Rows of weights that one task of learning takes: those that share a word of `down`. */
+#define LEARN_ROWS ((size_t)64)
+/* Samples whose contrast is added up at a time: the bits of a word. */
+#define LEARN_TILES ((size_t)4)
+#define LEARN_SAMPLES (LEARN_TILES * LANES)
+/* Columns whose contrast is worked out at a time, as much as the second-level cache holds. */
+#define LEARN_COLUMNS ((size_t)512)
+/* Terms of the contrast: products that are summed up. */
+#define LEARN_TERMS ((size_t)2)
+/* Maps that a sample is looked at in, at most. */
+#define MAPS ((size_t)2)
+
+/* Back-propagation through time. Arrays as the states of a workspace, one for each step. */
+struct real_tape {
+    int32_t room, steps;
+    float **state;    /* [step]: states before it */
+    float **pre;      /* [step]: pre-activations; the states after the step are rho of them */
+    float **delta;    /* [step]: dLoss/dpre, summed over the batch */
+    int32_t **argmax; /* [step]; NULL but in convolutional networks */
 };
 
-struct update {
-    struct cpu_learner *learner;
+struct real_learner {
+    struct cpu_network *network;
+    float **momentum; /* [connection][rows][columns] */
+    struct real_tape tape;
+};
+
+/* A term of the gradient: the sum over the batch of above below^T, each an array [tile][units][LANES] of all layers.
+ * below is NULL for the input. */
+struct real_term {
+    const float *above, *below;
+    const int32_t *argmax; /* convolutions in back-propagation: the one that goes with it */
+};
+
+/* The update of a connection. */
+struct real_update {
+    struct real_learner *learner;
     struct real_workspace *ws;
     size_t k; /* connection */
     struct bnnep_rule rule;
-    struct term term; /* the one that is being added to a convolution's gradient */
+    struct real_term term; /* the one that is being added to a convolution's gradient */
     atomic_uint_fast64_t flips;
 };
 
-/* How many terms there are, and number i of them. */
-size_t bnnep_real_term_count(const struct update *update);
-struct term bnnep_real_term(const struct update *update, size_t i);
-/* The layer below connection k in one of a term's arrays, in a tile. */
-const float *bnnep_real_below(const struct update *update, const struct term *term, size_t tile);
-/* Gradient of the bias of row j, summed over the batch and the row's units: that of the states, or of the loss. */
-double bnnep_real_bias_gradient(const struct update *update, size_t j);
-/* Momentum and flips of `count` columns of a row, from column i of a part on; i is a multiple of 64. Returns how many
- * flipped. */
-uint64_t bnnep_real_turn(struct update *update, size_t row, size_t part, size_t i, size_t count, const float *G);
-
-/* Momenta, flips and biases of a connection. */
-void bnnep_real_update_connected(struct update *update);
-void bnnep_real_update_convolution(struct update *update);
-
-static inline const struct bnnep_link *bnnep_real_link(const struct update *update) {
+static inline const struct bnnep_link *bnnep_real_link(const struct real_update *update) {
     return &update->ws->network->model->links[update->k];
 }
+
+/* Elements of the map below a convolution with its padding. */
+static inline size_t bnnep_real_padded(const struct bnnep_link *link) {
+    return (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding) * link->from.channels;
+}
+
+/* Columns of a kernel's row, [column][channel], rounded up to 64s. */
+static inline size_t bnnep_real_kernel_row(const struct bnnep_link *link) {
+    return (link->kernel * link->from.channels + 63) / 64 * 64;
+}
+
+/* Floats from one sample to the next in contrast.below: an odd number of cache lines, so that they do not share the
+ * sets of a cache. */
+static inline size_t bnnep_real_sample_stride(size_t columns) {
+    return (columns + 63) / 64 * 64 + 16;
+}
+
+/* --- terms.c --------------------------------------------------------------------------------------------------------
+ */
+
+/* How many terms there are, and number i of them. */
+size_t bnnep_real_term_count(const struct real_update *update);
+struct real_term bnnep_real_term(const struct real_update *update, size_t i);
+/* The layer below connection k in one of a term's arrays, in a tile. */
+const float *bnnep_real_below(const struct real_update *update, const struct real_term *term, size_t tile);
+/* b <- b + lr gb of row j. */
+void bnnep_real_update_bias(const struct real_update *update, size_t j);
+
+/* --- learn_connected.c, learn_convolution.c: momenta, flips and biases of a connection
+ * ---------------------------------- */
+
+void bnnep_real_update_connected(struct real_update *update);
+void bnnep_real_update_convolution(struct real_update *update);
+
+/* --- learn.c, bptt.c
+ * -------------------------------------------------------------------------------------------------- */
+
+void bnnep_real_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+                      uint64_t *flips);
+uint64_t bnnep_real_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+bnnep_status bnnep_real_learner_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out, char *why);
+void bnnep_real_put_momentum(void *learner, size_t k, const float *momentum);
+void bnnep_real_get_momentum(const void *learner, size_t k, float *momentum);
+void bnnep_real_backpropagate(void *learner, void *workspace, int32_t steps);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The gradient of a fully connected layer: sums of outer products, 64 samples, bits of a word, at a time. Rows at rest
- * and inputs that are black take no work.
+ * and inputs that are zero take no work.
  */
 #ifdef BNNEP_WITH_OPENBLAS
 #include <cblas.h>
@@ -20,89 +20,84 @@ static size_t blocks(size_t count, size_t block) {
 
 /* --- the layer below, sample by sample --------------------------------------------------------------------------- */
 
-/* Floats from one sample to the next: an odd number of cache lines, so that they do not share the sets of a cache. */
-size_t bnnep_real_sample_stride(size_t columns) {
-    return blocks(columns, 64) * 64 + 16;
-}
-
-/* Samples of LEARN_TILES tiles, of 64 columns: where they are, and which are not black. */
+/* Samples of LEARN_TILES tiles, of 64 columns: where they are, and which are not zero. */
 struct below {
     const float *x; /* [LEARN_SAMPLES], stride apart */
     size_t stride;
-    uint64_t lit;
+    uint64_t nonzero;
 };
 
 /* 64 columns, as far as there are so many, of the samples from a tile on. */
-static uint64_t take_below(const struct update *update, const struct term *term, size_t tile, size_t column, float *to,
-                           size_t stride) {
+static uint64_t take_below(const struct real_update *update, const struct real_term *term, size_t tile, size_t column,
+                           float *to, size_t stride) {
     const struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
     const size_t units = term->below ? ws->units : link->in, some = least(64, link->columns - column);
     const float *from = bnnep_real_below(update, term, tile) + column * LANES;
-    uint64_t lit = 0;
+    uint64_t nonzero = 0;
     for (size_t t = 0; t < LEARN_TILES && tile + t < ws->tiles; t++, from += units * LANES)
         for (size_t l = 0; l < LANES; l++, to += stride) {
             for (size_t j = 0; j < some; j++)
                 to[j] = from[j * LANES + l];
             for (size_t j = some; j < 64; j++)
                 to[j] = 0.0f;
-            lit |= (uint64_t)(ws->network->kernels->nonzero(to) != 0) << (t * LANES + l);
+            nonzero |= (uint64_t)(ws->network->kernels->momenta->nonzero(to) != 0) << (t * LANES + l);
         }
-    return lit;
+    return nonzero;
 }
 
-/* Where term i of two phases keeps a block of the layer below: the samples, and which are lit. */
-static float *kept_below(const struct update *update, size_t i, size_t tile, size_t column) {
+/* Where term i of two phases keeps a block of the layer below: the samples, and which are nonzero. */
+static float *kept_below(const struct real_update *update, size_t i, size_t tile, size_t column) {
     const struct real_workspace *ws = update->ws;
     const size_t stride = bnnep_real_sample_stride(bnnep_real_link(update)->columns);
-    return ws->below + (i * ws->tiles + tile) * LANES * stride + column;
+    return ws->contrast.below + (i * ws->tiles + tile) * LANES * stride + column;
 }
 
-static uint64_t *kept_lit(const struct update *update, size_t i, size_t tile, size_t column) {
+static uint64_t *kept_nonzero(const struct real_update *update, size_t i, size_t tile, size_t column) {
     const size_t across = blocks(bnnep_real_link(update)->columns, 64);
     const size_t groups = blocks(update->ws->tiles, LEARN_TILES);
-    return update->ws->lit + (i * groups + tile / LEARN_TILES) * across + column / 64;
+    return update->ws->contrast.nonzero + (i * groups + tile / LEARN_TILES) * across + column / 64;
 }
 
 /* The terms of two phases serve all rows: a task is a block of one. */
 static void keep_block(void *arg, size_t task, unsigned worker) {
-    const struct update *update = arg;
+    const struct real_update *update = arg;
     const size_t columns = bnnep_real_link(update)->columns, across = blocks(columns, 64);
     const size_t groups = blocks(update->ws->tiles, LEARN_TILES), i = task / across / groups;
     const size_t tile = task / across % groups * LEARN_TILES, column = task % across * 64;
-    const struct term term = bnnep_real_term(update, i);
+    const struct real_term term = bnnep_real_term(update, i);
     (void)worker;
-    *kept_lit(update, i, tile, column) =
+    *kept_nonzero(update, i, tile, column) =
         take_below(update, &term, tile, column, kept_below(update, i, tile, column), bnnep_real_sample_stride(columns));
 }
 
-static bool is_kept(const struct update *update) {
+static bool is_kept(const struct real_update *update) {
     return update->learner->tape.room == 0;
 }
 
-static struct below below_of(const struct update *update, size_t i, const struct term *term, size_t tile, size_t column,
-                             struct real_scratch *scratch) {
+static struct below below_of(const struct real_update *update, size_t i, const struct real_term *term, size_t tile,
+                             size_t column, struct real_scratch *scratch) {
     if (is_kept(update))
         return (struct below){kept_below(update, i, tile, column),
                               bnnep_real_sample_stride(bnnep_real_link(update)->columns),
-                              *kept_lit(update, i, tile, column)};
-    const uint64_t lit = take_below(update, term, tile, column, scratch->below, 64);
-    return (struct below){scratch->below, 64, lit};
+                              *kept_nonzero(update, i, tile, column)};
+    const uint64_t nonzero = take_below(update, term, tile, column, scratch->gradient.below, 64);
+    return (struct below){scratch->gradient.below, 64, nonzero};
 }
 
 /* --- the layer above, samples side by side ----------------------------------------------------------------------- */
 
 /* [row][LEARN_SAMPLES] of the samples from a tile on; which of them count in each row. */
-static void take_above(const struct update *update, const struct term *term, size_t tile, size_t row, size_t rows,
-                       float *above, uint64_t *moved) {
+static void take_above(const struct real_update *update, const struct real_term *term, size_t tile, size_t row,
+                       size_t rows, float *above, uint64_t *moved) {
     const struct real_workspace *ws = update->ws;
     const float *from = term->above + bnnep_real_at(ws, tile, update->k) + row * LANES;
     const size_t tiles = least(LEARN_TILES, ws->tiles - tile);
     for (size_t j = 0; j < rows; j++) {
         for (size_t t = 0; t < tiles; t++)
             memcpy(above + j * LEARN_SAMPLES + t * LANES, from + (t * ws->units + j) * LANES, LANES * sizeof *above);
-        moved[j] =
-            ws->network->kernels->nonzero(above + j * LEARN_SAMPLES) & ~UINT64_C(0) >> (LEARN_SAMPLES - tiles * LANES);
+        moved[j] = ws->network->kernels->momenta->nonzero(above + j * LEARN_SAMPLES) &
+                   ~UINT64_C(0) >> (LEARN_SAMPLES - tiles * LANES);
     }
 }
 
@@ -134,13 +129,13 @@ static void add_block(const struct cpu_kernels *kernels, const float *above, con
                       size_t samples, const struct below *below, float *G) {
     size_t work = 0;
     for (size_t j = 0; j < rows; j++)
-        work += (size_t)__builtin_popcountll(moved[j] & below->lit);
+        work += (size_t)__builtin_popcountll(moved[j] & below->nonzero);
     if (work == 0 || dense_product(work, rows, samples, above, below, G))
         return;
     for (size_t j = 0; j < rows; j++)
-        if (moved[j] & below->lit)
-            kernels->add_outer(above + j * LEARN_SAMPLES, moved[j] & below->lit, below->x, below->stride,
-                               G + j * LEARN_COLUMNS);
+        if (moved[j] & below->nonzero)
+            kernels->momenta->add_outer(above + j * LEARN_SAMPLES, moved[j] & below->nonzero, below->x, below->stride,
+                                        G + j * LEARN_COLUMNS);
 }
 
 /* A block of weights. */
@@ -149,7 +144,7 @@ struct block {
 };
 
 /* Asks for 64 momenta of each row, which are needed after the products. */
-static void fetch_momenta(const struct update *update, const struct block *b, size_t column) {
+static void fetch_momenta(const struct real_update *update, const struct block *b, size_t column) {
     const size_t columns = bnnep_real_link(update)->columns;
     const float *momentum = update->learner->momentum[update->k] + b->row * columns + b->column + column;
     for (size_t j = 0; j < b->rows; j++, momentum += columns)
@@ -158,21 +153,21 @@ static void fetch_momenta(const struct update *update, const struct block *b, si
 }
 
 /* The gradient, [rows][LEARN_COLUMNS]. */
-static void block_gradient(const struct update *update, const struct block *b, struct real_scratch *scratch) {
+static void block_gradient(const struct real_update *update, const struct block *b, struct real_scratch *scratch) {
     const struct real_workspace *ws = update->ws;
     uint64_t moved[LEARN_ROWS];
-    memset(scratch->contrast, 0, b->rows * LEARN_COLUMNS * sizeof *scratch->contrast);
+    memset(scratch->gradient.contrast, 0, b->rows * LEARN_COLUMNS * sizeof *scratch->gradient.contrast);
     for (size_t i = 0; i < bnnep_real_term_count(update); i++) {
-        const struct term term = bnnep_real_term(update, i);
+        const struct real_term term = bnnep_real_term(update, i);
         for (size_t tile = 0; tile < ws->tiles; tile += LEARN_TILES) {
             const size_t samples = least(LEARN_TILES, ws->tiles - tile) * LANES;
-            take_above(update, &term, tile, b->row, b->rows, scratch->above, moved);
+            take_above(update, &term, tile, b->row, b->rows, scratch->gradient.above, moved);
             for (size_t column = 0; column < b->columns; column += 64) {
                 const struct below below = below_of(update, i, &term, tile, b->column + column, scratch);
                 if (i == 0 && tile == 0)
                     fetch_momenta(update, b, column);
-                add_block(ws->network->kernels, scratch->above, moved, b->rows, samples, &below,
-                          scratch->contrast + column);
+                add_block(ws->network->kernels, scratch->gradient.above, moved, b->rows, samples, &below,
+                          scratch->gradient.contrast + column);
             }
         }
     }
@@ -180,8 +175,8 @@ static void block_gradient(const struct update *update, const struct block *b, s
 
 /* A task is a block of LEARN_ROWS x LEARN_COLUMNS weights. */
 static void update_block(void *arg, size_t task, unsigned worker) {
-    struct update *update = arg;
-    struct cpu_connection *c = &update->learner->network->connection[update->k];
+    struct real_update *update = arg;
+    const struct cpu_connection *c = &update->ws->network->connection[update->k];
     struct real_scratch *scratch = &update->ws->scratch[worker];
     const size_t across = blocks(c->columns, LEARN_COLUMNS);
     struct block b = {.row = task / across * LEARN_ROWS, .column = task % across * LEARN_COLUMNS};
@@ -189,14 +184,17 @@ static void update_block(void *arg, size_t task, unsigned worker) {
     b.columns = least(LEARN_COLUMNS, c->columns - b.column);
     uint64_t flips = 0;
     block_gradient(update, &b, scratch);
-    for (size_t j = 0; j < b.rows; j++)
-        flips += bnnep_real_turn(update, b.row + j, 0, b.column, b.columns, scratch->contrast + j * LEARN_COLUMNS);
+    for (size_t j = 0; j < b.rows; j++) {
+        const struct cpu_weights which = {b.row + j, 0, b.column, b.columns};
+        flips += bnnep_cpu_update(update->ws->network, update->k, &which, &update->rule,
+                                  scratch->gradient.contrast + j * LEARN_COLUMNS, update->learner->momentum[update->k]);
+    }
     atomic_fetch_add(&update->flips, flips);
     for (size_t j = b.row; b.column == 0 && j < b.row + b.rows; j++)
-        c->bias[j] += update->rule.bias_gain * (float)bnnep_real_bias_gradient(update, j);
+        bnnep_real_update_bias(update, j);
 }
 
-void bnnep_real_update_connected(struct update *update) {
+void bnnep_real_update_connected(struct real_update *update) {
     const struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
     if (is_kept(update))

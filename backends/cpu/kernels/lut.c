@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Sums of inputs with the signs of a weight matrix, through look-up tables shared by all rows. */
+#include "backends/cpu/kernels/vectors.h"
+
+/* Vectors of sums that are in registers at a time. */
+#define SUMS ((size_t)8)
+
+#define ELEMENT float
+#define NAME(x) f32_##x
+#include "backends/cpu/kernels/lut.h"
+
+#define ELEMENT double
+#define NAME(x) f64_##x
+#include "backends/cpu/kernels/lut.h"
+
+#define ELEMENT int32_t
+#define NAME(x) i32_##x
+#include "backends/cpu/kernels/lut.h"
+
+/* The sums are what their users take. */
+static void leave(void *sums, size_t count, float steps) {
+    (void)sums, (void)count, (void)steps;
+}
+
+/* Floats in steps of a grid, the nearest. */
+static size_t grid_tables(const void *x, size_t inputs, size_t bytes, float steps, void *tables) {
+    const float *from = x;
+    int32_t whole[64 * LANES] __attribute__((aligned(64)));
+    for (size_t v = 0; v < inputs * LANES; v++)
+        whole[v] = (int32_t)rintf(from[v] * steps);
+    return i32_tables(whole, inputs, bytes, steps, tables);
+}
+
+static void grid_finish(void *sums, size_t count, float steps) {
+    const float step = 1.0f / steps;
+    const int32_t *whole = sums;
+    float *value = sums;
+    for (size_t v = 0; v < count; v++)
+        value[v] = (float)whole[v] * step;
+}
+
+static const struct arithmetic lut_f32 = {LANES * sizeof(float), f32_tables, f32_add, leave};
+static const struct arithmetic lut_f64 = {LANES / 2 * sizeof(double), f64_tables, f64_add, leave};
+static const struct arithmetic lut_i32 = {LANES * sizeof(float), grid_tables, i32_add, grid_finish};
