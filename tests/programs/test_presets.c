@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/presets.h"
+#include "common/text.h"
 #include "support.h"
 #include "train/options.h"
 
