@@ -18,7 +18,7 @@ static bool is_number(const struct known *option) {
     return option->kind >= INTEGER && option->kind <= COUNTS;
 }
 
-/* --- Markdown: a row a option ------------------------------------------------------------------------------------ */
+/* --- Markdown: a row an option ------------------------------------------------------------------------------------ */
 
 static void print_range(const struct known *option) {
     if (is_number(option))
