@@ -33,6 +33,15 @@ static int32_t on_progress(void *user, const bnnep_progress *event) {
     return 0;
 }
 
+static void train_epochs(bnnep_optimizer *optimizer, const bnnep_dataset *train) {
+    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+        bnnep_report report = BNNEP_REPORT_INIT;
+        check(bnnep_train_epoch(optimizer, train, 64, on_progress, &epoch, &report));
+        fprintf(stderr, "epoch %d: training error %5.2f %% in %.1f seconds\n", epoch,
+                100.0 * (double)report.errors / (double)report.samples, report.seconds);
+    }
+}
+
 /* Prints A_ROW digits side by side, two rows of pixels to a line. */
 static void show(const float *images, const int32_t *labels, const int32_t *classes) {
     for (int row = 4; row < SIDE - 4; row += 2) {
@@ -52,6 +61,16 @@ static void show(const float *images, const int32_t *labels, const int32_t *clas
         printf("%-25s", text);
     }
     printf("\n\n");
+}
+
+/* The first digits of the test set, with what the network takes them for. */
+static void show_some(bnnep_network *network, const bnnep_dataset *test) {
+    static float images[SHOWN * SIDE * SIDE];
+    int32_t labels[SHOWN], classes[SHOWN];
+    check(bnnep_dataset_read(test, 0, SHOWN, images, labels));
+    check(bnnep_predict(network, NULL, images, SHOWN, BNNEP_READ_AVERAGE, NULL, classes));
+    for (int first = 0; first < SHOWN; first += A_ROW)
+        show(images + first * SIDE * SIDE, labels + first, classes + first);
 }
 
 static const char help[] = "usage: bnnep-quickstart [FOLDER]\n\n"
@@ -101,24 +120,13 @@ int main(int argc, char **argv) {
     bnnep_optimizer *optimizer;
     check(bnnep_optimizer_create(network, &learning, &optimizer));
 
-    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
-        bnnep_report report = BNNEP_REPORT_INIT;
-        check(bnnep_train_epoch(optimizer, train, 64, on_progress, &epoch, &report));
-        fprintf(stderr, "epoch %d: training error %5.2f %% in %.1f seconds\n", epoch,
-                100.0 * (double)report.errors / (double)report.samples, report.seconds);
-    }
-
+    train_epochs(optimizer, train);
     bnnep_report result = BNNEP_REPORT_INIT;
     check(bnnep_evaluate(network, NULL, test, NULL, NULL, &result));
     printf("\ntest error after %d epochs: %.2f %% of %d digits\n\n", EPOCHS,
            100.0 * (double)result.errors / (double)result.samples, (int)result.samples);
 
-    static float images[SHOWN * SIDE * SIDE];
-    int32_t labels[SHOWN], classes[SHOWN];
-    check(bnnep_dataset_read(test, 0, SHOWN, images, labels));
-    check(bnnep_predict(network, NULL, images, SHOWN, BNNEP_READ_AVERAGE, NULL, classes));
-    for (int first = 0; first < SHOWN; first += A_ROW)
-        show(images + first * SIDE * SIDE, labels + first, classes + first);
+    show_some(network, test);
 
     bnnep_optimizer_free(optimizer);
     bnnep_network_free(network);
