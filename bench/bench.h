@@ -5,7 +5,7 @@
 
 #include <jansson.h>
 
-#include "train/train.h"
+#include "common/setup.h"
 
 /* --- measure.c: a batch, phase by phase ------------------------------------------------------------------------ */
 

@@ -4,9 +4,12 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common/program.h"
 
 enum { TRIES = 3 };
 #define SECONDS 0.1 /* a try */

@@ -2,11 +2,12 @@
 /* bnnep-bench: seconds a batch of a preset, phase by phase, and what the machine could do. */
 #include "bench/bench.h"
 
-#include <errno.h>
-#include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "common/program.h"
 
 struct bench {
     const char *preset, *data, *backend, *settle;
@@ -18,105 +19,75 @@ struct bench {
 
 enum { MOST_WORDS = 256 };
 
-static int help(void) {
-    puts(
-        "usage: bnnep-bench --preset NAME [OPTION...] [-- OPTION OF bnnep-train...]\n"
-        "       bnnep-bench --limits [--threads N]\n\n"
+static const struct program_option options_of_bench[] = {
+    {"preset", "NAME", "a command of the paper, see bnnep-train --list-presets", 'p'},
+    {"data", "DIR", "folder with the data set [BNNEP_DATA, else the MNIST sample]", 'd'},
+    {"threads", "N", "threads of the cpu backend [one a core]", 't'},
+    {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", 'k'},
+    {"settle", "TOL", "end a sample's phase when a step changes no state by more; <0: never [0, exact]", 's'},
+    {"batches", "N", "batches that are measured, after one to warm up [5]", 'b'},
+    {"batch-size", "N", "images a batch [64]", 'z'},
+    {"after", "N", "measure a second network, trained on N batches before; prints a second line", 'a'},
+    {"limits", NULL, "what the machine can do, a second; with --preset, each phase's share of its limit", 'l'},
+    {"json", NULL, "a JSON object a line", 'j'},
+    {NULL, NULL, NULL, 0},
+};
+
+static const struct program program = {
+    .name = "bnnep-bench",
+    .usage = "--preset NAME [OPTION...] [-- OPTION OF bnnep-train...]\n"
+             "       bnnep-bench --limits [--threads N]",
+    .about =
         "Trains some batches of a network of the paper and prints the median time of one, phase by phase, on one line:\n"
         "drive (the input's constant pull), free, nudged, learn (contrast and update), in seconds; time steps done, mean\n"
-        "of the samples. Samples are taken in the order of the data set.\n\n"
-        "  --preset NAME     a command of the paper, see bnnep-train --list-presets\n"
-        "  --data DIR        folder with the data set [BNNEP_DATA, else the MNIST sample]\n"
-        "  --threads N       threads of the cpu backend [one a core]\n"
-        "  --backend NAME    auto, ref, cpu, cpu:threads=N, cuda:N [auto]\n"
-        "  --settle TOL      end a sample's phase when a step changes no state by more; <0: never [0, exact]\n"
-        "  --batches N       batches that are measured, after one to warm up [5]\n"
-        "  --batch-size N    images a batch [64]\n"
-        "  --after N         measure a second network, trained on N batches before; prints a second line\n"
-        "  --limits          what the machine can do, a second: bytes copied, float multiply-adds, bits ANDed and\n"
-        "                    counted, bits through logic; with --preset, each phase's share of its limit\n"
-        "  --json            a JSON object a line\n"
-        "  --help            print this and exit\n\n"
-        "What stands after -- overrides the preset: bnnep-bench --preset mnist-fc1 -- --layersList 784 512 10\n"
-        "docs/performance.md tells how limits are counted.");
-    return 0;
-}
+        "of the samples. Samples are taken in the order of the data set.",
+    .end =
+        "Limits are bytes copied, float multiply-adds, bits ANDed and counted, bits through logic: docs/performance.md\n"
+        "tells how they are counted. What stands after -- overrides the preset:\n"
+        "bnnep-bench --preset mnist-fc1 -- --layersList 784 512 10",
+    .options = options_of_bench,
+};
 
-static int wrong(const char *option, const char *text) {
-    fprintf(stderr, "%s: --%s: '%s' is not a whole number in its range\nTry '%s --help'.\n", program_name, option, text,
-            program_name);
-    return 2;
-}
-
-/* A whole number from `least` to `most`; -1, or the exit status. */
-static int read_count(const char *option, const char *text, int least, int most, int *value) {
-    char *end;
-    errno = 0;
-    const long number = strtol(text, &end, 10);
-    if (end == text || *end || errno || number < least || number > most)
-        return wrong(option, text);
-    *value = (int)number;
-    return -1;
-}
-
-/* One option; -1 to go on, or the exit status. */
-static int take(struct bench *b, int c, const char *text) {
-    switch (c) {
+/* One option that was found. */
+static void take(struct bench *b, int key) {
+    switch (key) {
     case 'p':
-        b->preset = text;
-        return -1;
+        b->preset = optarg;
+        break;
     case 'd':
-        b->data = text;
-        return -1;
+        b->data = optarg;
+        break;
     case 'k':
-        b->backend = text;
-        return -1;
+        b->backend = optarg;
+        break;
     case 's':
-        b->settle = text;
-        return -1;
+        b->settle = optarg;
+        break;
     case 't':
-        return read_count("threads", text, 1, 64, &b->threads);
+        b->threads = program_count("threads", optarg, 64);
+        break;
     case 'b':
-        return read_count("batches", text, 1, 1000000, &b->batches);
+        b->batches = program_count("batches", optarg, 1000000);
+        break;
     case 'z':
-        return read_count("batch-size", text, 1, 65536, &b->batch_size);
+        b->batch_size = program_count("batch-size", optarg, 65536);
+        break;
     case 'a':
-        return read_count("after", text, 1, 1000000000, &b->after);
+        b->after = program_count("after", optarg, 1000000000);
+        break;
     case 'l':
         b->limits = true;
-        return -1;
-    case 'j':
-        b->json = true;
-        return -1;
-    case 'h':
-        return help();
+        break;
     default:
-        fprintf(stderr, "Try '%s --help'.\n", program_name);
-        return 2;
+        b->json = true;
     }
 }
 
+/* -1, or the exit status. */
 static int read_command_line(struct bench *b, int argc, char **argv) {
-    static const struct option longs[] = {
-        {"preset", required_argument, NULL, 'p'},
-        {"data", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'},
-        {"backend", required_argument, NULL, 'k'},
-        {"settle", required_argument, NULL, 's'},
-        {"batches", required_argument, NULL, 'b'},
-        {"batch-size", required_argument, NULL, 'z'},
-        {"after", required_argument, NULL, 'a'},
-        {"limits", no_argument, NULL, 'l'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
     *b = (struct bench){.settle = "0", .batches = 5, .batch_size = 64};
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        const int status = take(b, c, optarg);
-        if (status >= 0)
-            return status;
-    }
+    for (int key; (key = program_next(&program, argc, argv)) != -1;)
+        take(b, key);
     b->more = argv + optind;
     b->more_count = argc - optind;
     if (b->more_count > 0 && strcmp(argv[optind - 1], "--") != 0)
@@ -201,7 +172,6 @@ static int bench_preset(const struct bench *b, const struct limits *limits) {
 int main(int argc, char **argv) {
     struct bench bench;
     struct limits limits;
-    program_name = "bnnep-bench";
     const int status = read_command_line(&bench, argc, argv);
     if (status >= 0)
         return status;

@@ -2,9 +2,12 @@
 /* A training batch through the public functions, phase by phase, each with its time. */
 #include "bench/bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#include "common/program.h"
 
 double now(void) {
     struct timespec t;

@@ -2,8 +2,11 @@
 /* A line is a JSON object with numbers and texts, printed as such or as key=value. */
 #include "bench/bench.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/program.h"
 
 static const char *phase_name(const struct options *options, int phase) {
     static const char *const names[PHASES] = {"drive", "free", "nudged", "learn"};

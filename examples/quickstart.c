@@ -3,10 +3,12 @@
  * The library in one page: trains the paper's smallest network (784-4096-10) for five epochs on the sample of MNIST,
  * tests it, and shows some digits with what the network takes them for.
  *
- *     quickstart [FOLDER]      a folder with MNIST's four files; default: the sample
+ *     bnnep-quickstart [FOLDER]      a folder with MNIST's four files; default: the sample
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <bnnep/bnnep.h>
 
@@ -19,15 +21,25 @@ enum { EPOCHS = 5, SIDE = 28, SHOWN = 6, A_ROW = 3 };
 static void check(bnnep_status status) {
     if (status == BNNEP_OK)
         return;
-    fprintf(stderr, "quickstart: %s\n", bnnep_last_error());
+    fprintf(stderr, "bnnep-quickstart: %s\n", bnnep_last_error());
     exit(1);
 }
 
+/* Called after each batch. Progress is for who looks on, not for logs and pipes. */
 static int32_t on_progress(void *user, const bnnep_progress *event) {
-    if (event->event == BNNEP_EVENT_BATCH && (event->batch % 8 == 0 || event->batch == event->batches))
-        fprintf(stderr, "\repoch %d: batch %3d of %3d, error so far %5.2f %%", *(const int *)user, (int)event->batch,
+    if (event->event == BNNEP_EVENT_BATCH && isatty(STDERR_FILENO))
+        fprintf(stderr, "\repoch %d: %3d of %3d batches, error %5.2f %%\r", *(const int *)user, (int)event->batch,
                 (int)event->batches, 100.0 * (double)event->so_far->errors / (double)event->so_far->samples);
     return 0;
+}
+
+static void train_epochs(bnnep_optimizer *optimizer, const bnnep_dataset *train) {
+    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+        bnnep_report report = BNNEP_REPORT_INIT;
+        check(bnnep_train_epoch(optimizer, train, 64, on_progress, &epoch, &report));
+        fprintf(stderr, "epoch %d: training error %5.2f %% in %.1f seconds\n", epoch,
+                100.0 * (double)report.errors / (double)report.samples, report.seconds);
+    }
 }
 
 /* Prints A_ROW digits side by side, two rows of pixels to a line. */
@@ -51,7 +63,39 @@ static void show(const float *images, const int32_t *labels, const int32_t *clas
     printf("\n\n");
 }
 
+/* The first digits of the test set, with what the network takes them for. */
+static void show_some(bnnep_network *network, const bnnep_dataset *test) {
+    static float images[SHOWN * SIDE * SIDE];
+    int32_t labels[SHOWN], classes[SHOWN];
+    check(bnnep_dataset_read(test, 0, SHOWN, images, labels));
+    check(bnnep_predict(network, NULL, images, SHOWN, BNNEP_READ_AVERAGE, NULL, classes));
+    for (int first = 0; first < SHOWN; first += A_ROW)
+        show(images + first * SIDE * SIDE, labels + first, classes + first);
+}
+
+static const char help[] = "usage: bnnep-quickstart [FOLDER]\n\n"
+                           "Trains a small network on digits, tests it and shows some.\n"
+                           "FOLDER holds the four files of MNIST [BNNEP_DATA, else the MNIST sample].\n\n"
+                           "  --help            print this and exit\n"
+                           "  --version         print the version and exit\n\n"
+                           "Exit status: 0; 1 failed; 2 wrong usage.";
+
+/* What stands on the command line but a folder; the exit status, or -1 to go on. */
+static int read_options(int argc, char **argv) {
+    if (argc < 2 || (argc == 2 && argv[1][0] != '-'))
+        return -1;
+    if (strcmp(argv[1], "--help") == 0)
+        return puts(help) < 0;
+    if (strcmp(argv[1], "--version") == 0)
+        return printf("bnnep-quickstart %s\n", bnnep_version_string()) < 0;
+    fprintf(stderr, "bnnep-quickstart: unknown option '%s'; see bnnep-quickstart --help\n", argv[argc - 1]);
+    return 2;
+}
+
 int main(int argc, char **argv) {
+    const int status = read_options(argc, argv);
+    if (status >= 0)
+        return status;
     const char *folder = argc > 1 ? argv[1] : DEFAULT_FOLDER;
     bnnep_dataset *train, *test;
     check(bnnep_dataset_from_folder(folder, BNNEP_TRAINING_SET, 10, &train));
@@ -76,23 +120,13 @@ int main(int argc, char **argv) {
     bnnep_optimizer *optimizer;
     check(bnnep_optimizer_create(network, &learning, &optimizer));
 
-    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
-        bnnep_report report = BNNEP_REPORT_INIT;
-        check(bnnep_train_epoch(optimizer, train, 64, on_progress, &epoch, &report));
-        fprintf(stderr, ", %.1f s\n", report.seconds);
-    }
-
+    train_epochs(optimizer, train);
     bnnep_report result = BNNEP_REPORT_INIT;
     check(bnnep_evaluate(network, NULL, test, NULL, NULL, &result));
     printf("\ntest error after %d epochs: %.2f %% of %d digits\n\n", EPOCHS,
            100.0 * (double)result.errors / (double)result.samples, (int)result.samples);
 
-    static float images[SHOWN * SIDE * SIDE];
-    int32_t labels[SHOWN], classes[SHOWN];
-    check(bnnep_dataset_read(test, 0, SHOWN, images, labels));
-    check(bnnep_predict(network, NULL, images, SHOWN, BNNEP_READ_AVERAGE, NULL, classes));
-    for (int first = 0; first < SHOWN; first += A_ROW)
-        show(images + first * SIDE * SIDE, labels + first, classes + first);
+    show_some(network, test);
 
     bnnep_optimizer_free(optimizer);
     bnnep_network_free(network);

@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include <unistd.h>
+
 #include "bnnep.hpp"
 
 static int run(const std::string &folder, std::int32_t units, int epochs, const char *file) {
@@ -22,11 +24,11 @@ static int run(const std::string &folder, std::int32_t units, int epochs, const 
 
     for (int epoch = 1; epoch <= epochs; epoch++) {
         const auto report = optimizer.train_epoch(train, 64, [](const bnnep_progress &now) {
-            if (now.event == BNNEP_EVENT_BATCH)
-                std::fprintf(stderr, "\r%d of %d batches", static_cast<int>(now.batch), static_cast<int>(now.batches));
+            if (now.event == BNNEP_EVENT_BATCH && isatty(STDERR_FILENO)) // not in logs and pipes
+                std::fprintf(stderr, "\r%d of %d batches\r", static_cast<int>(now.batch),
+                             static_cast<int>(now.batches));
             return false;
         });
-        std::fprintf(stderr, "\n");
         std::printf("epoch %d: training error %.2f %%, test error %.2f %%, flips %d and %d\n", epoch,
                     100 * report.error(), 100 * network.evaluate(test).error(), static_cast<int>(report.counts[0]),
                     static_cast<int>(report.counts[1]));

@@ -7,6 +7,10 @@ mod bnnep;
 
 use bnnep::{fc, ffi, Dataset, Network, Optimizer, Part, Rates};
 
+extern "C" {
+    fn isatty(file: i32) -> i32;
+}
+
 fn run(folder: &str, units: i32, epochs: u32) -> bnnep::Result<()> {
     let train = Dataset::from_folder(folder, Part::Training, 10)?;
     let test = Dataset::from_folder(folder, Part::Test, 10)?;
@@ -21,12 +25,12 @@ fn run(folder: &str, units: i32, epochs: u32) -> bnnep::Result<()> {
 
     for epoch in 1..=epochs {
         let report = optimizer.train_epoch(&train, 64, &mut |now| {
-            if now.event == ffi::EVENT_BATCH {
-                eprint!("\r{} of {} batches", now.batch, now.batches);
+            // not in logs and pipes
+            if now.event == ffi::EVENT_BATCH && unsafe { isatty(2) } != 0 {
+                eprint!("\r{} of {} batches\r", now.batch, now.batches);
             }
             false
         })?;
-        eprintln!();
         let tested = optimizer.network.evaluate(&test)?;
         println!(
             "epoch {}: training error {:.2} %, test error {:.2} %, flips {:?}",

@@ -9,16 +9,17 @@
  * was trained on were. One line an image, counted over all files: image=7 class=3 scores=0.01,0.00,...
  * With --exact, scores have nine digits, which tell a float from every other.
  */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bnnep/bnnep.h>
 
 #include "common/normalisation.h"
 #include "common/picture.h"
+#include "common/program.h"
 
 struct classifier {
     bnnep_network *network;
@@ -30,16 +31,6 @@ struct classifier {
     float *scores;
 };
 
-static int complain(const char *path, const char *what) {
-    fprintf(stderr, "bnnep-classify: %s: %s\n", path, what);
-    return 1;
-}
-
-static int failed(void) {
-    fprintf(stderr, "bnnep-classify: %s\n", bnnep_last_error());
-    return 1;
-}
-
 /* Classifies images [count][channels][height][width] and prints a line for each. */
 static int classify(struct classifier *c, float *inputs, size_t count) {
     const size_t values = (size_t)c->info.inputs;
@@ -47,7 +38,7 @@ static int classify(struct classifier *c, float *inputs, size_t count) {
     for (size_t n = 0; n < count; n++) {
         int32_t class;
         if (bnnep_predict(c->network, NULL, inputs + n * values, 1, c->readout, c->scores, &class) != BNNEP_OK)
-            return failed();
+            return complain_library();
         printf("image=%llu class=%d scores=", (unsigned long long)c->images++, class);
         for (int32_t i = 0; i < c->info.classes; i++)
             printf(c->exact ? "%s%.9g" : "%s%.4f", i ? "," : "", (double)c->scores[i]);
@@ -85,7 +76,7 @@ static int classify_idx(struct classifier *c, const char *path) {
     bnnep_dataset *data;
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
     if (bnnep_dataset_from_idx(path, NULL, 0, &data) != BNNEP_OK)
-        return failed();
+        return complain_library();
     bnnep_dataset_get_info(data, &info);
     const size_t values = (size_t)c->info.inputs;
     float *inputs = malloc(values * sizeof *inputs);
@@ -95,7 +86,7 @@ static int classify_idx(struct classifier *c, const char *path) {
     else if (!inputs)
         status = complain(path, "out of memory");
     for (uint64_t n = 0; status == 0 && n < info.count; n++)
-        status = bnnep_dataset_read(data, n, 1, inputs, NULL) == BNNEP_OK ? classify(c, inputs, 1) : failed();
+        status = bnnep_dataset_read(data, n, 1, inputs, NULL) == BNNEP_OK ? classify(c, inputs, 1) : complain_library();
     free(inputs);
     bnnep_dataset_free(data);
     return status;
@@ -118,51 +109,36 @@ static int classify_file(struct classifier *c, const char *path) {
     return status >= 0 ? status : classify_idx(c, path);
 }
 
-static const char usage_line[] = "usage: bnnep-classify [OPTION...] NETWORK FILE...\n";
+static const struct program_option options[] = {
+    {"single", NULL, "read the first output unit of a class [the mean of its units]", 's'},
+    {"exact", NULL, "print scores with all their digits", 'e'},
+    {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", 'b'},
+    {NULL, NULL, NULL, 0},
+};
 
-static int usage(void) {
-    fprintf(stderr, "%sTry 'bnnep-classify --help'.\n", usage_line);
-    return 2;
-}
-
-static int help(void) {
-    fputs(usage_line, stdout);
-    puts("\nPrints what a network takes images for, a line an image: image=7 class=3 scores=0.01,0.00,...\n"
-         "NETWORK is a file of bnnep-train; each FILE holds images in IDX, or one in PGM or PPM.\n\n"
-         "  --single        read the first output unit of a class [the mean of its units]\n"
-         "  --exact         print scores with all their digits\n"
-         "  --backend NAME  auto, ref, cpu, cpu:threads=N, cuda:N [auto]\n"
-         "  --help          print this and exit\n"
-         "  --version       print the version and exit\n\n"
-         "Exit status: 0; 1 failed; 2 wrong usage.");
-    return 0;
-}
+static const struct program program = {
+    .name = "bnnep-classify",
+    .usage = "[OPTION...] NETWORK FILE...",
+    .about = "Prints what a network takes images for, a line an image: image=7 class=3 scores=0.01,0.00,...\n"
+             "NETWORK is a file of bnnep-train; each FILE holds images in IDX, or one in PGM or PPM.",
+    .options = options,
+};
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {
-        {"single", no_argument, NULL, 's'},        {"exact", no_argument, NULL, 'e'},
-        {"backend", required_argument, NULL, 'b'}, {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0}};
     struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
     bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o == 's')
+    for (int key; (key = program_next(&program, argc, argv)) != -1;) {
+        if (key == 's')
             c.readout = BNNEP_READ_SINGLE;
-        else if (o == 'e')
+        else if (key == 'e')
             c.exact = true;
-        else if (o == 'b')
-            like.backend = optarg;
-        else if (o == 'h')
-            return help();
-        else if (o == 'v')
-            return printf("bnnep-classify %s\n", bnnep_version_string()) < 0;
         else
-            return usage();
+            like.backend = optarg;
     }
     if (argc - optind < 2)
-        return usage();
+        program_usage(&program);
     if (bnnep_network_load(argv[optind], &like, &c.network) != BNNEP_OK)
-        return failed();
+        return complain_library();
     bnnep_network_get_info(c.network, &c.info);
     c.scores = malloc((size_t)c.info.classes * sizeof *c.scores);
     const char *wrong =

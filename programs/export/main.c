@@ -12,15 +12,16 @@
  * The weights come through the public interface; how they are computed with is inference.c.in, which is appended.
  */
 #include <ctype.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bnnep/bnnep.h>
 
 #include "common/normalisation.h"
+#include "common/program.h"
 #include "inference_text.h"
 
 enum { MOST_NAME = 100 }; /* characters */
@@ -34,16 +35,6 @@ struct export {
     struct normalisation normalisation;
     FILE *out;
 };
-
-static int complain(const char *path, const char *what) {
-    fprintf(stderr, "bnnep-export: %s: %s\n", path, what);
-    return 1;
-}
-
-static int failed(void) {
-    fprintf(stderr, "bnnep-export: %s\n", bnnep_last_error());
-    return 1;
-}
 
 /* --- numbers ----------------------------------------------------------------------------------------------------- */
 
@@ -191,7 +182,7 @@ static int write_parameters(const struct export *e, size_t k, float *most) {
     if (status == 0 && (bnnep_network_get_sign_bits(e->network, k, bits, bytes) != BNNEP_OK ||
                         bnnep_network_get_alpha(e->network, k, alpha, scales) != BNNEP_OK ||
                         bnnep_network_get_bias(e->network, k, bias, rows) != BNNEP_OK))
-        status = failed();
+        status = complain_library();
     if (status == 0) {
         char name[32];
         snprintf(name, sizeof name, "signs_%zu", k);
@@ -269,7 +260,7 @@ static int open_network(struct export *e) {
     like.backend = "ref";
     like.max_batch = 1;
     if (bnnep_network_load(e->path, &like, &e->network) != BNNEP_OK)
-        return failed();
+        return complain_library();
     bnnep_network_get_info(e->network, &e->info);
     const char *wrong = normalisation_read(e->path, e->info.input_channels, &e->normalisation);
     e->connection = calloc(e->info.connections, sizeof *e->connection);
@@ -304,34 +295,40 @@ static bool is_name(const char *name) {
     return length > 0 && length <= MOST_NAME && !isdigit((unsigned char)name[0]);
 }
 
-static int usage(void) {
-    fputs("usage: bnnep-export --c NETWORK [-o FILE] [--name NAME] [--single]\n", stderr);
-    return 2;
-}
+static const struct program_option options[] = {
+    {"c", NULL, "write C, the only language there is", 'c'},
+    {"output", "FILE", "where to write; also -o FILE [standard output]", 'o'},
+    {"name", "NAME", "what names in the file begin with [network]", 'n'},
+    {"single", NULL, "read the first output unit of a class [the mean of its units]", 's'},
+    {NULL, NULL, NULL, 0},
+};
+
+static const struct program program = {
+    .name = "bnnep-export",
+    .usage = "--c [OPTION...] NETWORK",
+    .about =
+        "Writes a network as C99 that needs no library and gives the classes and scores of backend ref, bit for bit:\n"
+        "int NAME_classify(const float input[], float scores[]);",
+    .options = options,
+    .letters = "o:",
+};
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"c", no_argument, NULL, 'c'},
-                                            {"name", required_argument, NULL, 'n'},
-                                            {"output", required_argument, NULL, 'o'},
-                                            {"single", no_argument, NULL, 's'},
-                                            {NULL, 0, NULL, 0}};
     struct export e = {.name = "network", .info = BNNEP_NETWORK_INFO_INIT};
     const char *path = NULL;
     bool c = false;
-    for (int o; (o = getopt_long(argc, argv, "o:", options, NULL)) != -1;) {
-        if (o == 'c')
+    for (int key; (key = program_next(&program, argc, argv)) != -1;) {
+        if (key == 'c')
             c = true;
-        else if (o == 'n')
+        else if (key == 'n')
             e.name = optarg;
-        else if (o == 'o')
+        else if (key == 'o')
             path = optarg;
-        else if (o == 's')
-            e.single = true;
         else
-            return usage();
+            e.single = true;
     }
     if (!c || argc - optind != 1)
-        return usage();
+        program_usage(&program);
     if (!is_name(e.name))
         return complain(e.name, "is no name that a C function can begin with");
     e.path = argv[optind];

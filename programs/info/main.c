@@ -7,24 +7,17 @@
  * --json: one object with the texts of the file's metadata (those that are JSON, as such) and, of each connection, its
  * shape, the share of weights that are +1, and the ranges of its scaling factors and biases. Both forms are made of it.
  */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bnnep/bnnep.h>
 #include <jansson.h>
 
-static int complain(const char *path, const char *what) {
-    fprintf(stderr, "bnnep-info: %s: %s\n", path, what);
-    return 1;
-}
-
-static int failed(void) {
-    fprintf(stderr, "bnnep-info: %s\n", bnnep_last_error());
-    return 1;
-}
+#include "common/program.h"
+#include "common/text.h"
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
@@ -40,6 +33,21 @@ static char *read_text(const char *path, const char *key) {
     return NULL;
 }
 
+/* A float as the decimal number that people wrote: 0.3, not 0.30000001192092896. */
+static double plain(float value) {
+    char text[NUMBER_ROOM];
+    return strtod(float_text(value, text), NULL);
+}
+
+static void make_plain(json_t *object) {
+    static const char *const floats[] = {"theta", "gamma_neur", "settle_tolerance", "beta"};
+    for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
+        json_t *value = json_object_get(object, floats[i]);
+        if (json_is_real(value))
+            json_real_set(value, plain((float)json_real_value(value)));
+    }
+}
+
 static json_t *read_metadata(const char *path) {
     static const char *const texts[] = {"format", "format_version", "library", "note"};
     static const char *const objects[] = {"network", "optimizer", "position"};
@@ -52,6 +60,7 @@ static json_t *read_metadata(const char *path) {
     for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++) {
         char *text = read_text(path, objects[i]);
         json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+        make_plain(object);
         if (object)
             json_object_set_new(about, objects[i], object);
         free(text);
@@ -65,7 +74,7 @@ static json_t *range(const float *values, size_t count) {
         least = values[i] < least ? values[i] : least;
         most = values[i] > most ? values[i] : most;
     }
-    return json_pack("[f, f]", (double)least, (double)most);
+    return json_pack("[f, f]", plain(least), plain(most));
 }
 
 static double share_of_ones(const uint8_t *bits, size_t bytes, double weights) {
@@ -127,17 +136,24 @@ static const char *text(const json_t *object, const char *key) {
     return value ? value : "";
 }
 
+/* A number as people write it. */
+static const char *shown(const json_t *object, const char *key, char room[NUMBER_ROOM]) {
+    return number_text(number(object, key), room);
+}
+
 static void print_network(const json_t *about) {
+    char one[NUMBER_ROOM], other[NUMBER_ROOM];
     const json_t *network = json_object_get(about, "network");
     const bool binary = number(network, "dynamics") == BNNEP_BINARY_ACTIVATIONS;
     printf("network     %s activations, %.0f binary weights\n", binary ? "binary" : "full-precision",
            number(about, "weights"));
     if (binary)
-        printf("            threshold %g, leak %g\n", number(network, "theta"), number(network, "gamma_neur"));
+        printf("            threshold %s, leak %s\n", shown(network, "theta", one),
+               shown(network, "gamma_neur", other));
     else if (number(network, "grid_bits") > 0)
         printf("            states on a grid of 2^-%.0f\n", number(network, "grid_bits"));
-    printf("free phase  %.0f steps, tolerance %g\n", number(network, "free_steps"),
-           number(network, "settle_tolerance"));
+    printf("free phase  %.0f steps, tolerance %s\n", number(network, "free_steps"),
+           shown(network, "settle_tolerance", one));
     printf("input       %.0f x %.0f x %.0f (channels, height, width)\n", element(network, "input", 0),
            element(network, "input", 1), element(network, "input", 2));
     printf("output      %.0f classes, units of each: %.0f\n\n", number(network, "classes"),
@@ -168,10 +184,11 @@ static void print_connections(const json_t *about) {
 static void print_list(const char *name, const json_t *list) {
     size_t k;
     json_t *value;
+    char room[NUMBER_ROOM];
     if (json_array_size(list) == 0)
         return;
     printf("            %s", name);
-    json_array_foreach(list, k, value) printf("%s%g", k ? ", " : " ", json_number_value(value));
+    json_array_foreach(list, k, value) printf("%s%s", k ? ", " : " ", number_text(json_number_value(value), room));
     putchar('\n');
 }
 
@@ -179,9 +196,10 @@ static void print_run(const json_t *about) {
     const json_t *position = json_object_get(about, "position"), *optimizer = json_object_get(about, "optimizer");
     if (optimizer) {
         const bool bptt = number(optimizer, "method") == BNNEP_BPTT;
-        printf("\nlearning    %s, %.0f nudged steps, beta %g%s, seed %.0f\n",
+        char room[NUMBER_ROOM];
+        printf("\nlearning    %s, %.0f nudged steps, beta %s%s, seed %.0f\n",
                bptt ? "back-propagation through time" : "equilibrium propagation", number(optimizer, "nudged_steps"),
-               number(optimizer, "beta"),
+               shown(optimizer, "beta", room),
                json_is_true(json_object_get(optimizer, "random_beta")) ? " of random sign" : "",
                number(optimizer, "seed"));
         static const char *const lists[] = {"gamma", "threshold", "lr_bias", "lr_alpha"};
@@ -197,18 +215,57 @@ static void print_run(const json_t *about) {
     }
 }
 
+/* Nothing that a terminal obeys. */
+static void print_safe(int c) {
+    putchar((unsigned char)c < ' ' || c == 127 ? '?' : c);
+}
+
+/* A word of bnnep-train's options. What is not plain is written %XX there: here it is itself, in quotes. */
+static void print_word(const char *word, size_t length) {
+    const bool quoted = memchr(word, '%', length) != NULL;
+    fputs(quoted ? "'" : "", stdout);
+    for (size_t i = 0; i < length; i++) {
+        const bool code = word[i] == '%' && i + 2 < length;
+        const char digits[] = {code ? word[i + 1] : '0', code ? word[i + 2] : '0', '\0'};
+        const int c = code ? (int)strtol(digits, NULL, 16) : word[i];
+        if (quoted && c == '\'')
+            fputs("'\\''", stdout);
+        else
+            print_safe(c);
+        i += code ? 2 : 0;
+    }
+    fputs(quoted ? "'" : "", stdout);
+}
+
+/* The rest of a line of the note; of bnnep-train's own, words are decoded. */
+static void print_line(const char *line, size_t length, bool ours) {
+    for (size_t i = 0; i < length;) {
+        const size_t word = ours ? strcspn(line + i, " \n") : 0;
+        if (word > 0)
+            print_word(line + i, word);
+        else
+            print_safe(line[i]);
+        i += word > 0 ? word : 1;
+    }
+    putchar('\n');
+}
+
 static void print_note(const json_t *about) {
-    const char *note = text(about, "note");
+    const char *line = text(about, "note");
+    char room[NUMBER_ROOM];
     double best;
-    if (sscanf(note, "best=%lf ", &best) == 1)
+    int head = 0;
+    if (!*line)
+        return;
+    const bool ours = sscanf(line, "best=%lf%n", &best, &head) == 1;
+    if (ours)
         printf("\nbest error  %.4g %%\n", best);
-    for (bool begins = true; *note; note++) {
-        if (begins)
-            printf("%-12s", note == text(about, "note") ? "note" : "");
-        begins = *note == '\n';
-        putchar((unsigned char)*note < ' ' && !begins ? '?' : *note); /* nothing that a terminal obeys */
-        if (!begins && !note[1])
-            putchar('\n');
+    printf("\nnote\n    %s%s", ours ? "best=" : "", ours ? number_text(best, room) : "");
+    for (line += head; *line;) {
+        const size_t length = strcspn(line, "\n");
+        print_line(line, length, ours);
+        line += length + (line[length] == '\n');
+        fputs(*line ? "    " : "", stdout);
     }
 }
 
@@ -229,11 +286,11 @@ static int tell(const char *path, bool as_json) {
     like.backend = "ref";
     like.max_batch = 1;
     if (bnnep_network_load(path, &like, &network) != BNNEP_OK)
-        return failed();
+        return complain_library();
     json_t *about = read_metadata(path);
     int status = read_parameters(network, about) ? 0 : complain(path, "out of memory");
     if (status == 0 && as_json) {
-        json_dumpf(about, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+        json_dumpf(about, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
         putchar('\n');
     } else if (status == 0) {
         print(about);
@@ -245,18 +302,25 @@ static int tell(const char *path, bool as_json) {
     return status;
 }
 
-static int usage(void) {
-    fputs("usage: bnnep-info [--json] FILE\n", stderr);
-    return 2;
-}
+static const struct program_option options[] = {
+    {"json", NULL, "print it as one object, with the texts of the file's metadata", 'j'},
+    {NULL, NULL, NULL, 0},
+};
+
+static const struct program program = {
+    .name = "bnnep-info",
+    .usage = "[--json] FILE",
+    .about =
+        "Prints the network that a file of bnnep-train holds, of each connection its shape, the share of weights that\n"
+        "are +1, and the ranges of its scaling factors and biases; of a checkpoint, where its run stands.",
+    .options = options,
+};
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {NULL, 0, NULL, 0}};
     bool as_json = false;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o != 'j')
-            return usage();
+    while (program_next(&program, argc, argv) != -1)
         as_json = true;
-    }
-    return argc - optind == 1 ? tell(argv[optind], as_json) : usage();
+    if (argc - optind != 1)
+        program_usage(&program);
+    return tell(argv[optind], as_json);
 }

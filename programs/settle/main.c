@@ -11,15 +11,16 @@
  *
  * T is the network's number of free steps unless it is given. The images are normalised as bnnep-classify does it.
  */
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <bnnep/bnnep.h>
 
 #include "common/normalisation.h"
+#include "common/program.h"
 
 enum { MOST_LAYERS = 64 };
 
@@ -33,16 +34,6 @@ struct settling {
     int32_t steps;
     size_t batch;
 };
-
-static int complain(const char *path, const char *what) {
-    fprintf(stderr, "bnnep-settle: %s: %s\n", path, what);
-    return 1;
-}
-
-static int failed(void) {
-    fprintf(stderr, "bnnep-settle: %s\n", bnnep_last_error());
-    return 1;
-}
 
 static int open_settling(struct settling *s) {
     size_t most = 0;
@@ -94,7 +85,7 @@ static int settle(struct settling *s, const float *inputs, size_t images) {
         for (size_t k = 0; fine && k < L; k++)
             fine = count_changes(s, k, images, &s->changed[t * L + k]);
     }
-    return fine ? 0 : failed();
+    return fine ? 0 : complain_library();
 }
 
 static void print(const struct settling *s, uint64_t images) {
@@ -112,7 +103,7 @@ static int settle_file(struct settling *s, const char *path, const struct normal
     bnnep_dataset *data;
     bnnep_dataset_info about = BNNEP_DATASET_INFO_INIT;
     if (bnnep_dataset_from_idx(path, NULL, 0, &data) != BNNEP_OK)
-        return failed();
+        return complain_library();
     bnnep_dataset_get_info(data, &about);
     const size_t values = (size_t)s->info.inputs;
     const uint64_t images = about.count < count ? about.count : count;
@@ -123,7 +114,7 @@ static int settle_file(struct settling *s, const char *path, const struct normal
     for (uint64_t first = 0; status == 0 && first < images; first += s->batch) {
         const size_t now = images - first < s->batch ? (size_t)(images - first) : s->batch;
         if (bnnep_dataset_read(data, first, now, inputs, NULL) != BNNEP_OK)
-            status = failed();
+            status = complain_library();
         else {
             normalisation_apply(n, inputs, now, values / (size_t)s->info.input_channels);
             status = settle(s, inputs, now);
@@ -138,40 +129,41 @@ static int settle_file(struct settling *s, const char *path, const struct normal
     return status;
 }
 
-static int usage(void) {
-    fputs("usage: bnnep-settle [--count N] [--steps T] [--backend NAME] NETWORK IMAGES\n", stderr);
-    return 2;
-}
+static const struct program_option options[] = {
+    {"count", "N", "the first N images [256]", 'n'},
+    {"steps", "T", "time steps [those of the network's free phase]", 't'},
+    {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", 'b'},
+    {NULL, NULL, NULL, 0},
+};
 
-/* A number from 1 on, or 0. */
-static int32_t read_count(const char *text) {
-    char *end;
-    const long number = strtol(text, &end, 10);
-    return *end == '\0' && number >= 1 && number <= 1000000 ? (int32_t)number : 0;
-}
+static const struct program program = {
+    .name = "bnnep-settle",
+    .usage = "[OPTION...] NETWORK IMAGES",
+    .about = "Relaxes images of an IDX file freely and prints after each step the share of each layer's neurons whose\n"
+             "state changed in it, the first hidden layer first: step=1 changed=0.983,0.412",
+    .options = options,
+};
+
+enum { MOST_COUNT = 1000000 };
 
 int main(int argc, char **argv) {
-    static const struct option options[] = {{"count", required_argument, NULL, 'n'},
-                                            {"steps", required_argument, NULL, 't'},
-                                            {"backend", required_argument, NULL, 'b'},
-                                            {NULL, 0, NULL, 0}};
     struct settling s = {.info = BNNEP_NETWORK_INFO_INIT};
     struct normalisation normalisation = {.mean = NULL};
     bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
-    int32_t count = 256;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o == 'b')
+    int count = 256;
+    for (int key; (key = program_next(&program, argc, argv)) != -1;) {
+        if (key == 'n')
+            count = program_count("count", optarg, MOST_COUNT);
+        else if (key == 't')
+            s.steps = program_count("steps", optarg, MOST_COUNT);
+        else
             like.backend = optarg;
-        else if (o != 'n' && o != 't')
-            return usage();
-        else if ((*(o == 'n' ? &count : &s.steps) = read_count(optarg)) == 0)
-            return usage();
     }
     if (argc - optind != 2)
-        return usage();
+        program_usage(&program);
     const char *path = argv[optind];
     if (bnnep_network_load(path, &like, &s.network) != BNNEP_OK)
-        return failed();
+        return complain_library();
     int status = open_settling(&s);
     const char *wrong = status ? NULL : normalisation_read(path, s.info.input_channels, &normalisation);
     if (wrong)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/program.h"
 #include "common/sample.h"
 #include "folder.h"
 #include "train.h"
@@ -195,6 +196,7 @@ int main(int argc, char **argv) {
     struct options options;
     struct folder folder = {.open = false};
     char **words = NULL, *data = NULL;
+    program_name = "bnnep-train";
     int status = options_read(&options, argc, argv);
     if (status < 0 && options.resume)
         status = read_resumed(&options, &folder, argc, argv, &words);

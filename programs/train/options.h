@@ -1,73 +1,56 @@
 /* SPDX-License-Identifier: MIT */
-/* The options of the paper's program as it spells them, and a few of our own: the command line of bnnep-train, and what
- * other programs make networks from. */
+/* The command line of bnnep-train: the options of the paper's program as it spells them, and a few of our own. */
 #ifndef BNNEP_TRAIN_OPTIONS_H
 #define BNNEP_TRAIN_OPTIONS_H
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-enum { MOST_VALUES = 64 };
+#include "common/options.h"
 
-/* What messages begin with: "bnnep-train", if a program does not say otherwise. */
-extern const char *program_name;
+/* --- options.c: the table ------------------------------------------------------------------------------------- */
 
-/* Several numbers, in the order of the command line. */
-struct list {
-    double value[MOST_VALUES];
-    size_t count;
+/* What an option's value is, and PRESET to VERSION: what it does. */
+enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, COUNTS, FLAG, PRESET, LIST_PRESETS, HELP, VERSION };
+
+/* When an option matters to a run, and is written down with it. */
+enum matters { ALWAYS, CONNECTED, CONVOLUTIONAL, REAL, BINARY, NUDGED, LEARNT_ALPHA, NO_BACKEND, NEVER };
+
+/* All that there is to say about an option. --help, docs/options.md and the manual page are made of it. */
+struct known {
+    const char *name;            /* without its dashes */
+    const char *argument, *unit; /* NULL: none */
+    enum kind kind;
+    size_t at;                  /* offset in struct options */
+    double min, max;            /* of INTEGER, LONG, NUMBER, LIST and COUNTS */
+    const char *const *choices; /* of TEXT, up to NULL; NULL: anything */
+    enum matters matters;
+    const char *standard; /* what it is if nobody says: a number or a choice; else words for what nothing, or 0,
+                           * comes to; NULL: no words */
+    const char *help;     /* its line of --help */
+    const char *text; /* what the pages say, in Markdown with `code` and [links](page.md); NULL: `help` as a sentence */
 };
 
-struct options {
-    /* the paper's; "output first" where it lists them so */
-    const char *dataset, *optim, *archi, *binary_settings, *activation;
-    struct list layers, conv;                        /* input first; output first */
-    struct list gamma, threshold, lr_bias, lr_alpha; /* output first */
-    struct list conv_gamma, conv_threshold;          /* output first */
-    double classi_gamma, classi_threshold;
-    int padding, kernel, pool;
-    int T, Kmax, expand_output, batch_size, test_batch_size, epochs, device;
-    int random_beta, learn_alpha;
-    double beta, gamma_neur, rho_threshold;
-    double decay_lr_alpha;
-    int epoch_decay_lr_alpha;
-    /* ours */
-    const char *data, *backend, *out, *resume;
-    double checkpoint_minutes;       /* 0: after each epoch only */
-    int64_t train_limit, test_limit; /* 0: all */
-    int64_t seed;
-    int threads; /* 0: as the backend likes */
-    bool no_shuffle, momentum_noise, no_save, compare_gradients;
-    double settle;
-    int grid; /* 0: none */
-};
+enum { MOST_KNOWN = 64 };
+extern const struct known known[];
+extern const size_t known_count;
 
-/* Reads the command line. Returns -1 to go on, or the exit status: 0 after --help and the like, 2 after an error,
- * which was printed. */
-int options_read(struct options *options, int argc, char **argv);
-/* Reads more options over those that are there; -1, or the exit status as above. */
+/* --- parse.c: from the command line --------------------------------------------------------------------------- */
+
+/* Reads more options over those that are there; -1, or the exit status as options_read() does. */
 int options_add(struct options *options, int argc, char **argv);
+/* The words that options_write() wrote, in one block to be freed with free(), after "bnnep-train"; their number, or -1
+ * if out of memory. */
+int options_split(const char *text, char ***argv);
+
+/* --- print.c: as text ----------------------------------------------------------------------------------------- */
+
 /* Writes the options that apply, one a line, for people. */
 void options_print(const struct options *options, FILE *file);
 /* The same as a command line in ASCII, whatever the words hold; free with free(). NULL if out of memory. */
 char *options_write(const struct options *options);
-/* The words of such a text, in one block to be freed with free(), after "bnnep-train"; their number, or -1 if out of
- * memory. */
-int options_split(const char *text, char ***argv);
-
-/* --- presets.c ------------------------------------------------------------------------------------------------ */
-
-struct preset {
-    const char *name, *base, *command; /* the command of `base`, if there is one, with `command` after it */
-};
-
-extern const struct preset presets[];
-extern const size_t preset_count;
-const struct preset *preset_find(const char *name);
-
-/* The name in names[] that is nearest to `name` by edit distance. */
-const char *nearest(const char *name, const char *const *names, size_t count);
+/* What --help prints. */
+void options_help(FILE *file);
 
 #endif

@@ -6,7 +6,7 @@
 
 #include "train.h"
 
-enum { WIDTH = 30 };
+enum { WIDTH = 16, MOST = 160 }; /* the line fits 80 columns */
 
 double progress_now(void) {
     struct timespec now;
@@ -19,6 +19,15 @@ void progress_open(struct progress *progress, const char *what) {
     progress->visible = isatty(STDERR_FILENO) != 0;
     progress->started = progress_now();
     progress->drawn = 0.0;
+    progress->length = 0;
+}
+
+/* Writes a line over the one before, with spaces where that was longer: no escape sequences, which some terminals do
+ * not know and some people turn off. */
+static void write_over(struct progress *progress, const char *line) {
+    fprintf(stderr, "\r%-*s%s", progress->length, line, *line ? "" : "\r");
+    fflush(stderr);
+    progress->length = (int)strlen(line);
 }
 
 void progress_draw(struct progress *progress, const bnnep_progress *event) {
@@ -26,7 +35,7 @@ void progress_draw(struct progress *progress, const bnnep_progress *event) {
     if (!progress->visible || now - progress->drawn < 0.1 || event->batches == 0 || elapsed <= 0.0)
         return;
     progress->drawn = now;
-    char bar[WIDTH + 1];
+    char bar[WIDTH + 1], line[MOST];
     const double done = (double)event->batch / (double)event->batches;
     const int filled = (int)(done * WIDTH);
     memset(bar, '-', WIDTH);
@@ -34,15 +43,13 @@ void progress_draw(struct progress *progress, const bnnep_progress *event) {
     bar[WIDTH] = '\0';
     const long left = (long)(elapsed * (1.0 - done) / done + 0.5);
     const bnnep_report *so_far = event->so_far;
-    fprintf(stderr, "\r\033[K%s [%s] %3.0f %%  %.0f images/s  %02ld:%02ld left  error %.2f %%", progress->what, bar,
-            100.0 * done, (double)event->samples / elapsed, left / 60, left % 60,
-            100.0 * (double)so_far->errors / (double)so_far->samples);
-    fflush(stderr);
+    snprintf(line, sizeof line, "%s [%s] %3.0f %%  %.0f images/s  %02ld:%02ld left  error %.2f %%", progress->what, bar,
+             100.0 * done, (double)event->samples / elapsed, left / 60, left % 60,
+             100.0 * (double)so_far->errors / (double)so_far->samples);
+    write_over(progress, line);
 }
 
 void progress_clear(struct progress *progress) {
-    if (progress->visible && progress->drawn > 0.0) {
-        fputs("\r\033[K", stderr);
-        fflush(stderr);
-    }
+    if (progress->length > 0)
+        write_over(progress, "");
 }

@@ -15,7 +15,11 @@ for source in tests/bindings/test_cpp.cpp bindings/cpp/quickstart.cpp; do
         -o "$work/$(basename "$source" .cpp)" -L"$folder" -lbnnep
 done
 "$work/test_cpp" "$sample"
-"$work/quickstart" "$sample" 100 1 "$work/network.safetensors"
+"$work/quickstart" "$sample" 100 1 "$work/network.safetensors" 2>"$work/said"
+if [ -s "$work/said" ]; then
+    echo "FAILED: it draws progress where no terminal is"
+    exit 1
+fi
 test -s "$work/network.safetensors"
 if "$work/quickstart" /nowhere 2>"$work/refused"; then
     echo "FAILED: a folder that is not there was taken"

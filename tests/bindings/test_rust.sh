@@ -15,7 +15,11 @@ export LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 "$rustc" --edition 2021 -L "$folder" --test test_rust.rs -o "$work/test"
 "$rustc" --edition 2021 -O -L "$folder" ../../bindings/rust/quickstart.rs -o "$work/quickstart"
 "$work/test"
-"$work/quickstart" "$BNNEP_SAMPLE" 100 1
+"$work/quickstart" "$BNNEP_SAMPLE" 100 1 2>"$work/said"
+if [ -s "$work/said" ]; then
+    echo "FAILED: it draws progress where no terminal is"
+    exit 1
+fi
 if "$work/quickstart" /nowhere 2>"$work/refused"; then
     echo "FAILED: a folder that is not there was taken"
     exit 1

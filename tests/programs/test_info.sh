@@ -25,11 +25,36 @@ says out '^learning    equilibrium propagation, 2 nudged steps, beta 0.3 of rand
 says out '^ +threshold 1e-08, 1e-08, 1e-08$'
 says out '^position    2 epochs, 4 batches$'
 says out '^best error  [0-9.]+ %$'
-says out '^note        best='
-says out '^            --archi conv$'
+says out '^note$'
+says out '^    best=[0-9.]+ data=[0-9a-f]{8},[0-9a-f]{8}$'
+says out '^    --archi conv$'
 info 0 "$folder/network.safetensors"
 says out '^file        bnnep-network, '
 if grep -Eq '^(learning|position)' "$work/out"; then wrong "a network file has no run"; else ok; fi
+
+# numbers as people write them, words of the note as they were given
+cp -r "$sample" "$work/it's 50%"
+run 0 --preset mnist-fc1 --layersList 784 20 10 --gamma 1.2345678e-5 0.1 --data "it's 50%" --train-limit 100 --test-limit 999 \
+    --epochs 1 --out odd
+odd=$(find "$work/odd" -name checkpoint.safetensors)
+info 0 "$odd"
+says out '^            gamma 0\.1, 1\.2345678e-05$'
+says out "^    --data '.*/it'\\\\''s 50%'\$"
+says out '^    --gamma 1\.2345678e-05 0\.1$'
+sed -n 's/^    best=\([^ ]*\) .*/\1/p' "$work/out" >"$work/best"
+if [ -x /usr/bin/python3 ]; then
+    /usr/bin/python3 - "$work/best" "$odd" >"$work/said" 2>"$work/err" <<'EOF'
+import re, sys
+
+shown = open(sys.argv[1]).read().strip()
+kept = re.search(rb'"note":"best=(\S+) ', open(sys.argv[2], "rb").read())[1]
+assert float(shown) == float(kept) and len(shown) <= len(repr(float(kept))), (shown, kept)
+EOF
+    status=$?
+    if [ $status -eq 0 ]; then ok; else wrong "the lowest error"; fi
+fi
+info 0 --json "$odd"
+says out '^    "beta": 0\.3,$'
 
 # the same as JSON, the parameters as the file has them
 info 0 --json "$folder/checkpoint.safetensors"

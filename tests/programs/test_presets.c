@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/presets.h"
+#include "common/text.h"
 #include "support.h"
 #include "train/options.h"
 
@@ -135,6 +137,22 @@ static void written(void **state) {
     free(words);
 }
 
+/* What the table says that options are if nobody says: numbers and choices are set, words are for people. */
+static void standards(void **state) {
+    (void)state;
+    char line[] = "--layersList 784 10";
+    const struct options o = parse_line(line);
+    assert_string_equal(o.dataset, "mnist");
+    assert_string_equal(o.binary_settings, "bin_W");
+    assert_int_equal(o.T, 50);
+    assert_int_equal(o.test_batch_size, 512);
+    assert_int_equal(o.device, -1);
+    assert_int_equal(o.epoch_decay_lr_alpha, 1000);
+    assert_true(o.beta == 0.3 && o.decay_lr_alpha == 1.0 && o.settle == 0.0 && o.checkpoint_minutes == 0.0);
+    assert_true(o.random_beta == 1 && o.learn_alpha == 0 && o.threads == 0 && o.grid == 0 && o.train_limit == 0);
+    assert_true(!o.backend && !o.data && !o.out && !o.activation);
+}
+
 static void nearest_name(void **state) {
     (void)state;
     const char *const names[] = {"gamma", "gamma_neur", "beta", "epochs"};
@@ -146,6 +164,7 @@ static void nearest_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(presets_are_commands), cmocka_unit_test(overriding),
-                                       cmocka_unit_test(nearest_name), cmocka_unit_test(written)};
+                                       cmocka_unit_test(nearest_name), cmocka_unit_test(standards),
+                                       cmocka_unit_test(written)};
     return cmocka_run_group_tests_name("presets", tests, NULL, NULL);
 }

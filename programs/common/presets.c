@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The commands of the paper. */
-#include "options.h"
+#include "presets.h"
 
 #include <string.h>
 
@@ -60,38 +60,4 @@ const struct preset *preset_find(const char *name) {
         if (strcmp(presets[i].name, name) == 0)
             return &presets[i];
     return NULL;
-}
-
-/* Levenshtein's distance; longer words than the row count as far. */
-static size_t distance(const char *a, const char *b) {
-    size_t row[64];
-    const size_t length = strlen(b);
-    if (length + 1 > sizeof row / sizeof row[0])
-        return SIZE_MAX;
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            const size_t change = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            row[j] = change < row[j] ? change : row[j];
-        }
-    }
-    return row[length];
-}
-
-const char *nearest(const char *name, const char *const *names, size_t count) {
-    const char *best = NULL;
-    size_t least = SIZE_MAX;
-    for (size_t i = 0; i < count; i++) {
-        const size_t far = distance(name, names[i]);
-        if (!best || far < least) {
-            best = names[i];
-            least = far;
-        }
-    }
-    return best;
 }

@@ -5,8 +5,10 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "common/sample.h"
-#include "train.h"
+#include "program.h"
+#include "sample.h"
+#include "setup.h"
+#include "text.h"
 
 int setup_failed(bnnep_status status) {
     fprintf(stderr, "%s: %s\n", program_name, bnnep_last_error());
@@ -65,17 +67,10 @@ static bnnep_status take_digest(const bnnep_dataset *data, uLong *digest) {
     return status;
 }
 
-/* Each as the shortest text that is read as the same number. */
 static void print_floats(FILE *to, const char *name, const float *values, int32_t count) {
-    for (int32_t c = 0; values && c < count; c++) {
-        char text[32];
-        for (int digits = 6; digits <= 9; digits++) {
-            snprintf(text, sizeof text, "%.*g", digits, (double)values[c]);
-            if (strtof(text, NULL) == values[c])
-                break;
-        }
-        fprintf(to, "%s%s", c ? "," : name, text);
-    }
+    char text[NUMBER_ROOM];
+    for (int32_t c = 0; values && c < count; c++)
+        fprintf(to, "%s%s", c ? "," : name, float_text(values[c], text));
 }
 
 char *setup_describe_data(const struct setup *setup) {

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+#include "program.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bnnep/bnnep.h>
+
+/* FIRST: from here on, values of getopt_long() are places in the table. */
+enum { MOST_OPTIONS = 16, FIRST = 256 };
+
+const char *program_name = "bnnep";
+
+int complain(const char *path, const char *what) {
+    fprintf(stderr, "%s: %s: %s\n", program_name, path, what);
+    return 1;
+}
+
+int complain_library(void) {
+    fprintf(stderr, "%s: %s\n", program_name, bnnep_last_error());
+    return 1;
+}
+
+_Noreturn void program_usage(const struct program *program) {
+    fprintf(stderr, "usage: %s %s\n", program->name, program->usage);
+    exit(2);
+}
+
+int program_count(const char *name, const char *text, int most) {
+    char *end;
+    errno = 0;
+    const long number = strtol(text, &end, 10);
+    if (end != text && !*end && !errno && number >= 1 && number <= most)
+        return (int)number;
+    fprintf(stderr, "%s: --%s: '%s' is not a whole number from 1 to %d\n", program_name, name, text, most);
+    exit(2);
+}
+
+static void print_option(const struct program_option *option) {
+    char left[64];
+    snprintf(left, sizeof left, "--%s %s", option->name, option->argument ? option->argument : "");
+    printf("  %-17s %s\n", left, option->help);
+}
+
+static _Noreturn void help(const struct program *program) {
+    printf("usage: %s %s\n\n%s\n\n", program->name, program->usage, program->about);
+    for (const struct program_option *option = program->options; option->name; option++)
+        print_option(option);
+    puts("  --help            print this and exit\n"
+         "  --version         print the version and exit\n");
+    if (program->end)
+        printf("%s\n\n", program->end);
+    puts("Exit status: 0; 1 failed; 2 wrong usage.");
+    exit(fflush(stdout) == 0 ? 0 : complain("standard output", "cannot be written"));
+}
+
+static _Noreturn void version(const struct program *program) {
+    printf("%s %s\n", program->name, bnnep_version_string());
+    exit(fflush(stdout) == 0 ? 0 : complain("standard output", "cannot be written"));
+}
+
+/* What getopt_long() does not take: `found` is '?' or ':'. */
+static _Noreturn void refuse(int found, const char *given) {
+    const char letter[] = {'-', (char)optopt, '\0'};
+    const char *said = found == ':' || optopt == 0 || optopt >= FIRST ? given : letter;
+    fprintf(stderr, "%s: %s '%s'; see %s --help\n", program_name,
+            found == ':'      ? "a value is missing after"
+            : optopt >= FIRST ? "no value goes with"
+                              : "unknown option",
+            said, program_name);
+    exit(2);
+}
+
+int program_next(const struct program *program, int argc, char **argv) {
+    struct option longs[MOST_OPTIONS + 3] = {{NULL, 0, NULL, 0}};
+    int count = 0;
+    char letters[16];
+    program_name = program->name;
+    for (const struct program_option *o = program->options; o->name && count < MOST_OPTIONS; o++, count++)
+        longs[count] = (struct option){o->name, o->argument ? required_argument : no_argument, NULL, FIRST + count};
+    longs[count] = (struct option){"help", no_argument, NULL, FIRST + count};
+    longs[count + 1] = (struct option){"version", no_argument, NULL, FIRST + count + 1};
+    snprintf(letters, sizeof letters, ":%s", program->letters ? program->letters : "");
+    opterr = 0;
+    const int found = getopt_long(argc, argv, letters, longs, NULL);
+    if (found == '?' || found == ':')
+        refuse(found, argv[optind - 1]);
+    if (found == FIRST + count)
+        help(program);
+    if (found == FIRST + count + 1)
+        version(program);
+    return found >= FIRST ? program->options[found - FIRST].key : found;
+}

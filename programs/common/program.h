@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* What programs do alike: --help, --version, and words about wrong usage. */
+#ifndef BNNEP_PROGRAMS_PROGRAM_H
+#define BNNEP_PROGRAMS_PROGRAM_H
+
+/* What messages begin with; set by program_next(), or by main(). */
+extern const char *program_name;
+
+struct program_option {
+    const char *name, *argument, *help; /* without its dashes; NULL: it takes no value */
+    int key;                            /* what program_next() returns for it */
+};
+
+struct program {
+    const char *name;
+    const char *usage;                    /* what stands behind the name */
+    const char *about, *end;              /* of --help, above and below the options; the latter may be NULL */
+    const struct program_option *options; /* up to one without a name; --help and --version come by themselves */
+    const char *letters; /* of keys that are options of a letter too, as getopt() takes them, or NULL */
+};
+
+/* As getopt_long(): the next option's key, its value in optarg; -1 when there are no more. --help and --version print
+ * and exit with 0; what is no option exits with 2, after a line that says so. */
+int program_next(const struct program *program, int argc, char **argv);
+/* Prints how the program is called, to standard error, and exits with 2. */
+_Noreturn void program_usage(const struct program *program);
+/* The value of option `name`, a whole number from 1 to `most`; else says so and exits with 2. */
+int program_count(const char *name, const char *text, int most);
+
+/* "program: path: what" on standard error; returns 1, the exit status. */
+int complain(const char *path, const char *what);
+/* The same with the library's last error. */
+int complain_library(void);
+
+#endif

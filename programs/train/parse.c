@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line of bnnep-train, read by the table. */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <bnnep/bnnep.h>
+
+#include "common/presets.h"
+#include "common/program.h"
+#include "common/text.h"
+
+enum { FIRST = 256 }; /* from here on, values of getopt_long() are places in the table */
+
+static int refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int refuse(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "%s: ", program_name);
+    vfprintf(stderr, format, arguments);
+    fprintf(stderr, "\nTry '%s --help'.\n", program_name);
+    va_end(arguments);
+    return 2;
+}
+
+static int list_presets(void) {
+    for (size_t i = 0; i < preset_count; i++)
+        puts(presets[i].name);
+    return 0;
+}
+
+static int unknown(const char *given) {
+    const char *names[MOST_KNOWN];
+    for (size_t i = 0; i < known_count; i++)
+        names[i] = known[i].name;
+    const char *dashes = given + strspn(given, "-");
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(dashes, "="), dashes);
+    return refuse("unknown option '%s'; did you mean '--%s'?", given, nearest(name, names, known_count));
+}
+
+/* A number within the option's limits. Returns 0 or complains. */
+static int read_number(const struct known *option, const char *text, double *value) {
+    char *end;
+    errno = 0;
+    *value = strtod(text, &end);
+    if (end == text || *end || !isfinite(*value) || errno == ERANGE)
+        return refuse("--%s: '%s' is not a number", option->name, text);
+    if (*value < option->min || *value > option->max)
+        return refuse("--%s is %s; it must be from %g to %g", option->name, text, option->min, option->max);
+    if ((option->kind == INTEGER || option->kind == LONG || option->kind == COUNTS) && *value != floor(*value))
+        return refuse("--%s: '%s' is not a whole number", option->name, text);
+    return 0;
+}
+
+static int read_text(const struct known *option, const char *text, const char **value) {
+    size_t count = 0;
+    for (; option->choices && option->choices[count]; count++)
+        if (strcmp(option->choices[count], text) == 0)
+            break;
+    if (option->choices && !option->choices[count])
+        return refuse("--%s: unknown value '%s'; did you mean '%s'?", option->name, text,
+                      nearest(text, option->choices, count));
+    *value = option->choices ? option->choices[count] : text;
+    return 0;
+}
+
+static int add_value(const struct known *option, struct list *list, const char *text) {
+    if (list->count == MOST_VALUES)
+        return refuse("--%s has more than %d values", option->name, MOST_VALUES);
+    return read_number(option, text, &list->value[list->count++]);
+}
+
+/* Stores the (first) value of an option. Returns 0 or complains. */
+static int store(struct options *options, const struct known *option, const char *text) {
+    void *field = (char *)options + option->at;
+    double number = 0.0;
+    int status = 0;
+    switch (option->kind) {
+    case TEXT:
+        return read_text(option, text, field);
+    case LIST:
+    case COUNTS:
+        ((struct list *)field)->count = 0;
+        return add_value(option, field, text);
+    case FLAG:
+        *(bool *)field = true;
+        return 0;
+    case NUMBER:
+        status = read_number(option, text, &number);
+        *(double *)field = number;
+        break;
+    case LONG:
+        status = read_number(option, text, &number);
+        *(int64_t *)field = (int64_t)number;
+        break;
+    default:
+        status = read_number(option, text, &number);
+        *(int *)field = (int)number;
+        break;
+    }
+    return status;
+}
+
+static int parse(struct options *options, int argc, char **argv);
+
+/* Reads the command of a preset as if it stood in the command line. */
+static int use_preset(struct options *options, const char *name) {
+    const struct preset *preset = preset_find(name);
+    if (!preset) {
+        const char *names[64];
+        for (size_t i = 0; i < preset_count; i++)
+            names[i] = presets[i].name;
+        return refuse("unknown preset '%s'; did you mean '%s'?", name, nearest(name, names, preset_count));
+    }
+    if (preset->base) {
+        const int status = use_preset(options, preset->base);
+        if (status >= 0)
+            return status;
+    }
+    char copy[1024], *words[128], *rest = NULL;
+    int count = 1;
+    words[0] = copy;
+    snprintf(copy, sizeof copy, "%s", preset->command);
+    for (char *word = strtok_r(copy, " ", &rest); word && count < 127; word = strtok_r(NULL, " ", &rest))
+        words[count++] = word;
+    words[count] = NULL;
+    const int at = optind;
+    optind = 0;
+    const int status = parse(options, count, words);
+    optind = at;
+    return status;
+}
+
+static int act(struct options *options, const struct known *option, const char *text) {
+    switch (option->kind) {
+    case HELP:
+        options_help(stdout);
+        return 0;
+    case VERSION:
+        printf("bnnep-train %s\n", bnnep_version_string());
+        return 0;
+    case LIST_PRESETS:
+        return list_presets();
+    case PRESET:
+        return use_preset(options, text);
+    default: {
+        const int status = store(options, option, text);
+        return status ? status : -1;
+    }
+    }
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse(struct options *options, int argc, char **argv) {
+    struct option longs[MOST_KNOWN + 1] = {{NULL, 0, NULL, 0}};
+    for (int i = 0; i < (int)known_count; i++)
+        longs[i] = (struct option){known[i].name, known[i].argument ? required_argument : no_argument, NULL, FIRST + i};
+    const struct known *several = NULL; /* takes further values */
+    opterr = 0;
+    /* "-": words that are no option come in their place, as option 1; ":" tells a missing argument apart. */
+    for (int c; (c = getopt_long(argc, argv, "-:", longs, NULL)) != -1;) {
+        if (c == ':')
+            return refuse("%s needs a value", argv[optind - 1]);
+        if (c == '?' && optopt >= FIRST)
+            return refuse("--%s takes no value", known[optopt - FIRST].name);
+        if (c == '?')
+            return unknown(optopt ? (const char[]){'-', (char)optopt, '\0'} : argv[optind - 1]);
+        if (c == 1) {
+            if (!several)
+                return refuse("'%s' does not belong to any option", optarg);
+            const int status = add_value(several, (struct list *)(void *)((char *)options + several->at), optarg);
+            if (status)
+                return status;
+            continue;
+        }
+        const struct known *option = &known[c - FIRST];
+        several = option->kind == LIST || option->kind == COUNTS ? option : NULL;
+        const int status = act(options, option, optarg);
+        if (status >= 0)
+            return status;
+    }
+    if (optind < argc)
+        return refuse("'%s' does not belong to any option", argv[optind]);
+    return -1;
+}
+
+/* What options are if nobody says. */
+static void set_standards(struct options *options) {
+    *options = (struct options){.dataset = NULL};
+    for (size_t i = 0; i < known_count; i++) {
+        const struct known *option = &known[i];
+        char *end = NULL;
+        if (option->standard && option->kind != TEXT)
+            strtod(option->standard, &end);
+        if (option->standard && (option->choices || (end && *end == '\0')))
+            store(options, option, option->standard);
+    }
+}
+
+int options_add(struct options *options, int argc, char **argv) {
+    optind = 0; /* glibc: start anew, also when called again */
+    return parse(options, argc, argv);
+}
+
+int options_read(struct options *options, int argc, char **argv) {
+    set_standards(options);
+    const int status = options_add(options, argc, argv);
+    if (status >= 0)
+        return status;
+    if (options->layers.count == 0 && !options->resume)
+        return refuse("say which network: --preset NAME, or --layersList and the options that go with it");
+    return -1;
+}
+
+int options_split(const char *text, char ***argv) {
+    /* one block: the words' addresses, then the words */
+    const size_t most = strlen(text) / 2 + 3;
+    char **words = malloc(most * sizeof *words + strlen(text) + sizeof "bnnep-train" + 1);
+    if (!words)
+        return -1;
+    char *copy = strcpy((char *)(words + most), "bnnep-train"), *rest = NULL;
+    int count = 0;
+    words[count++] = copy;
+    copy = strcpy(copy + sizeof "bnnep-train", text);
+    for (char *word = strtok_r(copy, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+        words[count++] = word;
+        char *to = word;
+        for (const char *from = word; *from; from++) {
+            const char code[] = {from[0] == '%' ? from[1] : '\0', from[0] == '%' && from[1] ? from[2] : '\0', '\0'};
+            *to++ = code[1] ? (char)strtol(code, NULL, 16) : *from;
+            from += code[1] ? 2 : 0;
+        }
+        *to = '\0';
+    }
+    words[count] = NULL;
+    *argv = words;
+    return count;
+}
