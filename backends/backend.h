@@ -7,7 +7,7 @@
  *   network    parameters (signs, scaling factors, biases); read-only but for put and learn, so that several
  *              workspaces may relax on it at once
  *   workspace  one staged batch, its drive and the states of both phases; used by one thread at a time
- *   learner    momenta
+ *   optimizer    momenta
  * Everything is allocated when they are made, nothing in the batch loop.
  *
  * The library has checked all arguments: sizes fit, indices exist, numbers are finite. A function that can still
@@ -67,10 +67,10 @@ struct bnnep_parameters_out {
     float *scale, *bias;
 };
 
-enum bnnep_slot { BNNEP_SLOT_FREE = 0, BNNEP_SLOT_NUDGED = 1, BNNEP_SLOTS = 2 };
+enum bnnep_phase { BNNEP_PHASE_FREE = 0, BNNEP_PHASE_NUDGED = 1, BNNEP_PHASES = 2 };
 
 struct bnnep_relaxation {
-    enum bnnep_slot from, to;
+    enum bnnep_phase from, to;
     int32_t steps;
     float beta;      /* 0: free */
     float tolerance; /* a sample whose states change by no more in a step is settled; negative: never */
@@ -90,16 +90,17 @@ struct bnnep_rule {
 
 /* How the neurons of layer k + 1, to which connection k leads, move; beta 0: free. */
 static inline struct bnnep_neuron bnnep_neuron_of(const struct bnnep_model *model, size_t k, float beta) {
-    struct bnnep_neuron neuron = {0};
-    neuron.binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
-    neuron.output = k + 1 == model->connections;
-    neuron.clamp_nudged = !model->convolutional;
-    neuron.fixed_prediction = model->convolutional;
-    neuron.theta = model->theta;
-    neuron.keep = (float)(1.0 - (double)model->gamma_neur);
-    neuron.gain = model->gamma_neur;
-    neuron.beta = beta;
-    neuron.grid = model->grid;
+    const struct bnnep_neuron neuron = {
+        .binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS,
+        .output = k + 1 == model->connections,
+        .clamp_nudged = !model->convolutional,
+        .fixed_prediction = model->convolutional,
+        .theta = model->theta,
+        .keep = (float)(1.0 - (double)model->gamma_neur),
+        .gain = model->gamma_neur,
+        .beta = beta,
+        .grid = model->grid,
+    };
     return neuron;
 }
 
@@ -122,10 +123,10 @@ struct bnnep_backend {
     /* Can `device` (what follows the colon in the resource string, or "") be used here? */
     bnnep_status (*probe)(const char *device, char *why);
 
-    /* Bytes that a network, a workspace and a learner would take. */
+    /* Bytes that a network, a workspace and an optimizer would take. */
     uint64_t (*network_bytes)(const struct bnnep_model *model);
     uint64_t (*workspace_bytes)(const struct bnnep_model *model, const char *device, size_t max_batch);
-    uint64_t (*learner_bytes)(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+    uint64_t (*optimizer_bytes)(const struct bnnep_model *model, size_t max_batch, int32_t tape);
 
     bnnep_status (*network_create)(const struct bnnep_model *model, const char *device, void **network, char *why);
     void (*network_destroy)(void *network);
@@ -141,21 +142,21 @@ struct bnnep_backend {
     /* BNNEP_CANCELLED if `cancelled` said so. */
     bnnep_status (*relax)(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
     /* States of layer 1 ... L of the staged samples, [count][units]. */
-    bnnep_status (*put_state)(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why);
-    bnnep_status (*get_state)(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why);
+    bnnep_status (*put_state)(void *workspace, enum bnnep_phase phase, size_t layer, const float *state, char *why);
+    bnnep_status (*get_state)(const void *workspace, enum bnnep_phase phase, size_t layer, float *state, char *why);
 
     /* tape: 0 for equilibrium propagation; for back-propagation through time, the steps it remembers. */
-    bnnep_status (*learner_create)(void *network, size_t max_batch, int32_t tape, void **learner, char *why);
-    void (*learner_destroy)(void *learner);
-    bnnep_status (*put_momentum)(void *learner, size_t connection, const float *momentum, char *why);
-    bnnep_status (*get_momentum)(const void *learner, size_t connection, float *momentum, char *why);
+    bnnep_status (*optimizer_create)(void *network, size_t max_batch, int32_t tape, void **optimizer, char *why);
+    void (*optimizer_destroy)(void *optimizer);
+    bnnep_status (*put_momentum)(void *optimizer, size_t connection, const float *momentum, char *why);
+    bnnep_status (*get_momentum)(const void *optimizer, size_t connection, float *momentum, char *why);
     /* Goes on for `steps` (at most tape) free steps from the free states, which end up there, and back-propagates the
      * gradient of 1/2 |s_L - target|^2 through them, states before them constant. Real activations only. */
-    bnnep_status (*backpropagate)(void *learner, void *workspace, int32_t steps, char *why);
-    /* Contrast of the two slots, or with a tape the gradient of the last backpropagate; then momentum, flips, biases
+    bnnep_status (*backpropagate)(void *optimizer, void *workspace, int32_t steps, char *why);
+    /* Contrast of the two phases, or with a tape the gradient of the last backpropagate; then momentum, flips, biases
      * and, if learn_scale, scaling factors. rules and flips are [connections]. All gradients are taken with the
      * weights before the update. */
-    bnnep_status (*learn)(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+    bnnep_status (*learn)(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                           uint64_t *flips, char *why);
 };
 

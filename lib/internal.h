@@ -75,21 +75,21 @@ struct bnnep_workspace {
     bool owns_reference; /* false: the network's own workspace */
     void *device;        /* the backend's workspace */
     size_t max_batch;
-    size_t count;              /* samples staged, 0 before */
-    uint64_t staging;          /* counts the batches staged */
-    uint64_t revision;         /* of the network, when the batch was staged */
-    bool targeted;             /* staged with targets */
-    bool reached[BNNEP_SLOTS]; /* which phases hold states of the staged samples */
-    float *inputs;             /* [max_batch][inputs]: room for a batch from a data set */
-    float *targets;            /* [max_batch][outputs] */
-    float *outputs;            /* [max_batch][outputs]: states of the output layer */
-    int32_t *labels;           /* [max_batch] */
-    uint64_t *indices;         /* [max_batch] */
+    size_t count;               /* samples staged, 0 before */
+    uint64_t staging;           /* counts the batches staged */
+    uint64_t revision;          /* of the network, when the batch was staged */
+    bool targeted;              /* staged with targets */
+    bool reached[BNNEP_PHASES]; /* which phases hold states of the staged samples */
+    float *inputs;              /* [max_batch][inputs]: room for a batch from a data set */
+    float *targets;             /* [max_batch][outputs] */
+    float *outputs;             /* [max_batch][outputs]: states of the output layer */
+    int32_t *labels;            /* [max_batch] */
+    uint64_t *indices;          /* [max_batch] */
 };
 
 struct bnnep_optimizer {
     bnnep_network *network;
-    void *device;                                   /* the backend's learner */
+    void *device;                                   /* the backend's optimizer */
     bnnep_optimizer_options options;                /* the four arrays: those below */
     double *gamma, *threshold, *lr_bias, *lr_alpha; /* one allocation; lr_alpha NULL if not learnt */
     double *first_lr_alpha;                         /* those it was made with; NULL likewise */
@@ -131,7 +131,7 @@ struct bnnep_watch {
     void *user;
     bnnep_progress event;
 };
-bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_slot from, enum bnnep_slot to, int32_t steps,
+bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_phase from, enum bnnep_phase to, int32_t steps,
                                  float beta, struct bnnep_watch *watch, bnnep_relaxed *done);
 
 /* readout.c: scores, classes, loss */

@@ -278,7 +278,7 @@ bnnep_status bnnep_network_memory(const bnnep_network_options *theirs, int32_t t
     const size_t L = model.connections;
     *bytes = choice.backend->network_bytes(&model) +
              choice.backend->workspace_bytes(&model, choice.device, (size_t)o.max_batch) +
-             (trained ? choice.backend->learner_bytes(&model, (size_t)o.max_batch, 0) : 0) + L * sizeof *links +
+             (trained ? choice.backend->optimizer_bytes(&model, (size_t)o.max_batch, 0) : 0) + L * sizeof *links +
              bnnep_workspace_host_bytes(&o, links[0].in, links[L - 1].out) + sizeof(bnnep_network);
     free(links);
     return BNNEP_OK;

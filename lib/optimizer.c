@@ -140,9 +140,9 @@ bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_op
     if (status == BNNEP_OK) {
         char why[BNNEP_WHY] = "";
         const size_t batch = net->workspace->max_batch;
-        status = net->backend->learner_create(net->device, batch, opt->tape, &opt->device, why);
+        status = net->backend->optimizer_create(net->device, batch, opt->tape, &opt->device, why);
         if (status == BNNEP_ERROR_MEMORY)
-            bnnep_fail_memory("the momenta", net->backend->learner_bytes(&net->model, batch, opt->tape));
+            bnnep_fail_memory("the momenta", net->backend->optimizer_bytes(&net->model, batch, opt->tape));
         else if (status != BNNEP_OK)
             bnnep_fail(status, "backend %s: %s", net->backend->name, why);
     }
@@ -161,7 +161,7 @@ void bnnep_optimizer_free(bnnep_optimizer *opt) {
         return;
     bnnep_network *net = opt->network;
     if (opt->device)
-        net->backend->learner_destroy(opt->device);
+        net->backend->optimizer_destroy(opt->device);
     free(opt->gamma);
     free(opt->rules);
     free(opt->flips);
@@ -243,7 +243,7 @@ static bnnep_status check_learn(const bnnep_optimizer *opt, const bnnep_workspac
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the batch staged in this workspace was not back-propagated");
     if (opt->tape > 0)
         return BNNEP_OK;
-    if (ws->count == 0 || !ws->reached[BNNEP_SLOT_NUDGED])
+    if (ws->count == 0 || !ws->reached[BNNEP_PHASE_NUDGED])
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no nudged phase to learn from in this workspace");
     return check_beta(beta);
 }

@@ -15,7 +15,7 @@ static bnnep_status read_outputs(bnnep_workspace *ws) {
 static bnnep_status run_free_steps(bnnep_workspace *ws, int32_t steps, struct bnnep_watch *watch,
                                    bnnep_report *report) {
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    const bnnep_status status = bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_FREE, steps, 0.0f, watch, &done);
+    const bnnep_status status = bnnep_relax_watched(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, steps, 0.0f, watch, &done);
     report->steps_free += (double)done.sample_steps;
     if (done.most_steps > report->steps_free_max)
         report->steps_free_max = done.most_steps;
@@ -45,8 +45,8 @@ static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, bnnep_workspace 
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
     bnnep_status status = run_free_phase(ws, watch, report);
     if (status == BNNEP_OK)
-        status =
-            bnnep_relax_watched(ws, BNNEP_SLOT_FREE, BNNEP_SLOT_NUDGED, opt->options.nudged_steps, beta, watch, &done);
+        status = bnnep_relax_watched(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, opt->options.nudged_steps, beta, watch,
+                                     &done);
     report->steps_nudged += (double)done.sample_steps;
     if (done.most_steps > report->steps_nudged_max)
         report->steps_nudged_max = done.most_steps;

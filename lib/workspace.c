@@ -109,8 +109,8 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
     ws->staging++;
     ws->revision = net->revision;
     ws->targeted = targets != NULL;
-    ws->reached[BNNEP_SLOT_FREE] = true;
-    ws->reached[BNNEP_SLOT_NUDGED] = false;
+    ws->reached[BNNEP_PHASE_FREE] = true;
+    ws->reached[BNNEP_PHASE_NUDGED] = false;
     return BNNEP_OK;
 }
 
@@ -120,7 +120,7 @@ static int32_t ask(void *user) {
     return watch->progress(watch->user, &watch->event);
 }
 
-bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_slot from, enum bnnep_slot to, int32_t steps,
+bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_phase from, enum bnnep_phase to, int32_t steps,
                                  float beta, struct bnnep_watch *watch, bnnep_relaxed *done) {
     const bnnep_network *net = ws->network;
     const bool watched = watch && watch->progress;
@@ -177,7 +177,7 @@ bnnep_status bnnep_relax(bnnep_workspace *ws, int32_t from, int32_t to, int32_t 
     if (beta != 0.0f && !ws->targeted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g, but the batch was staged without targets", (double)beta);
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    status = bnnep_relax_watched(ws, (enum bnnep_slot)from, (enum bnnep_slot)to, steps, beta, NULL, &done);
+    status = bnnep_relax_watched(ws, (enum bnnep_phase)from, (enum bnnep_phase)to, steps, beta, NULL, &done);
     if (status == BNNEP_OK && relaxed)
         status = bnnep_give_struct(relaxed, &done, sizeof done, "bnnep_relaxed");
     return status;
@@ -208,7 +208,7 @@ bnnep_status bnnep_workspace_get_state(const bnnep_workspace *ws, int32_t phase,
         return status;
     char why[BNNEP_WHY] = "";
     const struct bnnep_backend *backend = ws->network->backend;
-    status = backend->get_state(ws->device, (enum bnnep_slot)phase, layer, state, why);
+    status = backend->get_state(ws->device, (enum bnnep_phase)phase, layer, state, why);
     return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", backend->name, why);
 }
 
@@ -236,6 +236,6 @@ bnnep_status bnnep_workspace_set_state(bnnep_workspace *ws, int32_t phase, size_
         return status;
     char why[BNNEP_WHY] = "";
     const struct bnnep_backend *backend = ws->network->backend;
-    status = backend->put_state(ws->device, (enum bnnep_slot)phase, layer, state, why);
+    status = backend->put_state(ws->device, (enum bnnep_phase)phase, layer, state, why);
     return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", backend->name, why);
 }

@@ -4,7 +4,7 @@
 
 #include "backends/cpu/cpu.h"
 
-/* A workspace or a learner. */
+/* A workspace or an optimizer. */
 struct handle {
     const struct cpu_engine *engine;
     void *own;
@@ -77,63 +77,63 @@ static bnnep_status relax(void *workspace, const struct bnnep_relaxation *how, b
     return ws->engine->relax(ws->own, how, done);
 }
 
-static bnnep_status put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
+static bnnep_status put_state(void *workspace, enum bnnep_phase phase, size_t layer, const float *state, char *why) {
     const struct handle *ws = workspace;
     (void)why;
-    ws->engine->put_state(ws->own, slot, layer, state);
+    ws->engine->put_state(ws->own, phase, layer, state);
     return BNNEP_OK;
 }
 
-static bnnep_status get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state, char *why) {
+static bnnep_status get_state(const void *workspace, enum bnnep_phase phase, size_t layer, float *state, char *why) {
     const struct handle *ws = workspace;
     (void)why;
-    ws->engine->get_state(ws->own, slot, layer, state);
+    ws->engine->get_state(ws->own, phase, layer, state);
     return BNNEP_OK;
 }
 
-static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
-    return sizeof(struct handle) + engine_of(model)->learner_bytes(model, max_batch, tape);
+static uint64_t optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
+    return sizeof(struct handle) + engine_of(model)->optimizer_bytes(model, max_batch, tape);
 }
 
-static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
+static bnnep_status optimizer_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
     struct cpu_network *net = network;
     struct handle *handle = handle_make(net->engine, why);
     if (!handle)
         return BNNEP_ERROR_MEMORY;
-    return handle_finish(handle, net->engine->learner_create(net, max_batch, tape, &handle->own, why), out);
+    return handle_finish(handle, net->engine->optimizer_create(net, max_batch, tape, &handle->own, why), out);
 }
 
-static void learner_destroy(void *learner) {
-    struct handle *handle = learner;
+static void optimizer_destroy(void *optimizer) {
+    struct handle *handle = optimizer;
     if (handle)
-        handle->engine->learner_destroy(handle->own);
+        handle->engine->optimizer_destroy(handle->own);
     free(handle);
 }
 
-static bnnep_status put_momentum(void *learner, size_t k, const float *momentum, char *why) {
-    const struct handle *l = learner;
+static bnnep_status put_momentum(void *optimizer, size_t k, const float *momentum, char *why) {
+    const struct handle *l = optimizer;
     (void)why;
     l->engine->put_momentum(l->own, k, momentum);
     return BNNEP_OK;
 }
 
-static bnnep_status get_momentum(const void *learner, size_t k, float *momentum, char *why) {
-    const struct handle *l = learner;
+static bnnep_status get_momentum(const void *optimizer, size_t k, float *momentum, char *why) {
+    const struct handle *l = optimizer;
     (void)why;
     l->engine->get_momentum(l->own, k, momentum);
     return BNNEP_OK;
 }
 
-static bnnep_status backpropagate(void *learner, void *workspace, int32_t steps, char *why) {
-    const struct handle *l = learner, *ws = workspace;
+static bnnep_status backpropagate(void *optimizer, void *workspace, int32_t steps, char *why) {
+    const struct handle *l = optimizer, *ws = workspace;
     (void)why;
     l->engine->backpropagate(l->own, ws->own, steps);
     return BNNEP_OK;
 }
 
-static bnnep_status learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+static bnnep_status learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                           uint64_t *flips, char *why) {
-    const struct handle *l = learner, *ws = workspace;
+    const struct handle *l = optimizer, *ws = workspace;
     (void)why;
     l->engine->learn(l->own, ws->own, rules, learn_scale, flips);
     return BNNEP_OK;
@@ -146,7 +146,7 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .probe = probe,
     .network_bytes = bnnep_cpu_network_bytes,
     .workspace_bytes = workspace_bytes,
-    .learner_bytes = learner_bytes,
+    .optimizer_bytes = optimizer_bytes,
     .network_create = network_create,
     .network_destroy = free,
     .put = bnnep_cpu_put,
@@ -157,8 +157,8 @@ const struct bnnep_backend bnnep_backend_cpu = {
     .relax = relax,
     .put_state = put_state,
     .get_state = get_state,
-    .learner_create = learner_create,
-    .learner_destroy = learner_destroy,
+    .optimizer_create = optimizer_create,
+    .optimizer_destroy = optimizer_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
     .backpropagate = backpropagate,

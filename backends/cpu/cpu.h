@@ -37,7 +37,7 @@ struct cpu_network {
     struct cpu_connection *connection;
 };
 
-/* What differs between real and binary activations. Workspaces and learners are the engine's own objects; functions
+/* What differs between real and binary activations. Workspaces and optimizers are the engine's own objects; functions
  * are as in struct bnnep_backend. */
 struct cpu_engine {
     uint64_t (*workspace_bytes)(const struct bnnep_model *model, size_t max_batch, unsigned threads);
@@ -46,15 +46,15 @@ struct cpu_engine {
     void (*workspace_destroy)(void *workspace);
     void (*stage)(void *workspace, const float *x, const float *target, size_t count);
     bnnep_status (*relax)(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done);
-    void (*put_state)(void *workspace, enum bnnep_slot slot, size_t layer, const float *state);
-    void (*get_state)(const void *workspace, enum bnnep_slot slot, size_t layer, float *state);
-    uint64_t (*learner_bytes)(const struct bnnep_model *model, size_t max_batch, int32_t tape);
-    bnnep_status (*learner_create)(struct cpu_network *net, size_t max_batch, int32_t tape, void **out, char *why);
-    void (*learner_destroy)(void *learner);
-    void (*put_momentum)(void *learner, size_t k, const float *momentum);
-    void (*get_momentum)(const void *learner, size_t k, float *momentum);
-    void (*backpropagate)(void *learner, void *workspace, int32_t steps);
-    void (*learn)(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips);
+    void (*put_state)(void *workspace, enum bnnep_phase phase, size_t layer, const float *state);
+    void (*get_state)(const void *workspace, enum bnnep_phase phase, size_t layer, float *state);
+    uint64_t (*optimizer_bytes)(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+    bnnep_status (*optimizer_create)(struct cpu_network *net, size_t max_batch, int32_t tape, void **out, char *why);
+    void (*optimizer_destroy)(void *optimizer);
+    void (*put_momentum)(void *optimizer, size_t k, const float *momentum);
+    void (*get_momentum)(const void *optimizer, size_t k, float *momentum);
+    void (*backpropagate)(void *optimizer, void *workspace, int32_t steps);
+    void (*learn)(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips);
 };
 
 /* real/engine.c, binary/engine.c */

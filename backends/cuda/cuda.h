@@ -43,9 +43,9 @@ struct shape {
 struct synapses {
     uint32_t *bits; /* [rows][words] */
     int words;
-    float *real;            /* real activations: [rows][columns], +1 or -1 */
-    double *fine;           /* on a grid: the same */
-    int8_t *whole, *turned; /* binary ones: [padded rows][padded columns], and transposed */
+    float *f32;              /* real activations: [rows][columns], +1 or -1 */
+    double *f64;             /* on a grid: the same */
+    int8_t *i8, *transposed; /* binary ones: [padded rows][padded columns], and transposed */
     float *alpha, *bias;
 };
 
@@ -73,7 +73,7 @@ struct network {
 };
 
 /* What a phase is told and what it tells; on the device, so that a captured graph serves every beta. */
-struct phase {
+struct phase_control {
     float beta, tolerance;
     int running; /* samples that have not settled */
 };
@@ -94,7 +94,7 @@ struct workspace {
         return net.connections[static_cast<size_t>(k)];
     }
     /* Activations of layer index k from sample `first` on, as products take them, and how far apart samples lie. */
-    const void *activations(bnnep_slot slot, int k, size_t first) const;
+    const void *activations(bnnep_phase phase, int k, size_t first) const;
     template <typename Function> void for_tiles(Function function) const {
         for (size_t first = 0; first < count; first += tile_size)
             function(tile{first, static_cast<int>(count - first < tile_size ? count - first : tile_size)});
@@ -105,15 +105,15 @@ struct workspace {
     memory held;
     size_t count = 0, tile_size, room; /* samples staged; of a tile; of all tiles */
     float *x, *target;
-    std::vector<float *> state[BNNEP_SLOTS];    /* [layer] */
-    std::vector<uint16_t *> place[BNNEP_SLOTS]; /* argmax of the last step; NULL unless a convolution leads there */
-    std::vector<int8_t *> active;               /* binary activations of the phase under way */
-    std::vector<float *> forward, feedback;     /* fwd_k, fb_{k+1}; forward[0], the input's drive, stays */
-    void *patches, *sums;                       /* operand and result of a product, one tile */
-    float *scratch;                             /* [room][units of the largest layer] */
-    float *largest;                             /* [connection]: bnnep_largest of its alpha, on a grid */
-    double *dots;                               /* [sample][scales of any connection]: their gradient's terms */
-    phase *control;
+    std::vector<float *> state[BNNEP_PHASES];     /* [layer] */
+    std::vector<uint16_t *> argmax[BNNEP_PHASES]; /* argmax of the last step; NULL unless a convolution leads there */
+    std::vector<int8_t *> active;                 /* binary activations of the phase under way */
+    std::vector<float *> forward, feedback;       /* fwd_k, fb_{k+1}; forward[0], the input's drive, stays */
+    void *patches, *sums;                         /* operand and result of a product, one tile */
+    float *scratch;                               /* [room][units of the largest layer] */
+    float *largest;                               /* [connection]: bnnep_largest of its alpha, on a grid */
+    double *dots;                                 /* [sample][scales of any connection]: their gradient's terms */
+    phase_control *control;
     uint8_t *running, *moved; /* [sample]: has not settled; changed by more than the tolerance in this step */
     uint32_t *steps;          /* [sample]: done in this phase */
     std::vector<uint32_t> host_steps;
@@ -127,19 +127,19 @@ struct tape {
     int room, steps = 0;
     /* [step][layer]: states before the step, pre-activations, argmax and dLoss/dpre */
     std::vector<std::vector<float *>> state, pre, delta;
-    std::vector<std::vector<uint16_t *>> place;
+    std::vector<std::vector<uint16_t *>> argmax;
     std::vector<float *> gradient; /* [layer]: dLoss/dstate */
 };
 
 /* One product of a gradient: weight * above (x) below, summed over samples. */
 struct term {
     const float *above, *below;
-    const uint16_t *place;
+    const uint16_t *argmax;
     float weight;
 };
 
-struct learner {
-    learner(network &net, size_t max_batch, int32_t tape, purpose p);
+struct optimizer {
+    optimizer(network &net, size_t max_batch, int32_t tape, purpose p);
     network &net;
     memory held;
     std::vector<float *> momentum; /* [connection][rows][columns] */
@@ -171,14 +171,14 @@ void multiply_back(workspace &ws, int k, const void *above);
 /* W below + b, pooled; without `biased`, W below. A sample that is not `running` keeps value and place (NULL: all run).
  * place may be NULL. */
 void forward(workspace &ws, int k, const void *below, int samples, bool biased, const uint8_t *running, float *value,
-             uint16_t *place);
+             uint16_t *argmax);
 /* Before the first feedback of a batch: what the channels' shares are of. */
 void find_shares(workspace &ws);
-void feedback(workspace &ws, int k, const void *above, const uint16_t *place, int samples, float *value);
+void feedback(workspace &ws, int k, const void *above, const uint16_t *argmax, int samples, float *value);
 /* Like fwd_k without bias, read at given places. */
-void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *place, int samples, float *value);
-/* All fwd_k but the drive, and all fb_k, from the states of a slot. */
-void sum_all(workspace &ws, bnnep_slot slot, const uint8_t *running);
+void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *argmax, int samples, float *value);
+/* All fwd_k but the drive, and all fb_k, from the states of a phase. */
+void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running);
 
 /* --- relax.cu --------------------------------------------------------------------------------------------------------
  */
@@ -187,17 +187,17 @@ void stage(workspace &ws, const float *x, const float *target, size_t count);
 void make_graphs(workspace &ws);
 void free_graphs(workspace &ws);
 bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done);
-void copy_slot(workspace &ws, bnnep_slot from, bnnep_slot to);
-/* ws.active of layer index k from the states of a slot. */
-void activate(workspace &ws, bnnep_slot slot, int k);
+void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to);
+/* ws.active of layer index k from the states of a phase. */
+void activate(workspace &ws, bnnep_phase phase, int k);
 
 /* --- learn.cu, tape.cu
  * ------------------------------------------------------------------------------------------------ */
 
-void learn(learner &learner, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips);
+void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips);
 /* The terms of connection k's gradient; those whose sum over `above` is that of the bias come first. */
-std::vector<term> tape_terms(const learner &learner, const workspace &ws, int k, size_t &biased);
-void backpropagate(learner &learner, workspace &ws, int32_t steps);
+std::vector<term> tape_terms(const optimizer &optimizer, const workspace &ws, int k, size_t &biased);
+void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps);
 
 } // namespace bnnep_cuda
 

@@ -27,7 +27,7 @@ static __global__ void widen(const float *values, double *wide, size_t count) {
 /* value = alpha * sum + bias (NULL: none), the first maximum of each window. */
 template <typename Sum>
 static __global__ void pool(shape l, const Sum *sums, const float *alpha, const float *bias, const uint8_t *running,
-                            float *value, uint16_t *place, int samples) {
+                            float *value, uint16_t *argmax, int samples) {
     const size_t at = thread_index(), n = at / l.out;
     if (n >= static_cast<size_t>(samples) || (running && !running[n]))
         return;
@@ -45,18 +45,18 @@ static __global__ void pool(shape l, const Sum *sums, const float *alpha, const 
         }
     }
     value[at] = best;
-    if (place)
-        place[at] = static_cast<uint16_t>(where);
+    if (argmax)
+        argmax[at] = static_cast<uint16_t>(where);
 }
 
 /* value = alpha * sum, read at given places. */
-static __global__ void read_at(shape l, const float *sums, const float *alpha, const uint16_t *place, float *value,
+static __global__ void read_at(shape l, const float *sums, const float *alpha, const uint16_t *argmax, float *value,
                                int samples) {
     const size_t at = thread_index(), n = at / l.out;
     if (n >= static_cast<size_t>(samples))
         return;
     const int j = static_cast<int>(at % l.out) / l.units, u = static_cast<int>(at % l.out) % l.units;
-    const size_t p = (n * l.units + u) * l.window + (l.convolution ? place[at] : 0);
+    const size_t p = (n * l.units + u) * l.window + (l.convolution ? argmax[at] : 0);
     value[at] = alpha[l.scales == 1 ? 0 : j] * sums[p * l.padded_rows + j];
 }
 
@@ -78,7 +78,7 @@ static __global__ void find_largest(const float *alpha, size_t count, float *lar
  * channels send their shares of it. */
 template <typename Sign, typename Value, typename Sum>
 static __global__ void pull(shape l, bnnep_grid grid, const Sign *sign, size_t line, const float *alpha,
-                            const float *largest, const Value *above, size_t stride, const uint16_t *place,
+                            const float *largest, const Value *above, size_t stride, const uint16_t *argmax,
                             float *value, int samples) {
     const size_t at = thread_index(), n = at / l.in;
     if (n >= static_cast<size_t>(samples))
@@ -94,7 +94,7 @@ static __global__ void pull(shape l, bnnep_grid grid, const Sign *sign, size_t l
         Sum pulled = 0;
         for (int uy = first_y; uy <= last_y; uy++)
             for (int ux = first_x; ux <= last_x; ux++) {
-                const int unit = j * l.units + uy * l.to_width + ux, q = place[n * l.out + unit];
+                const int unit = j * l.units + uy * l.to_width + ux, q = argmax[n * l.out + unit];
                 const bnnep_position from = bnnep_place_of(uy * l.to_width + ux, q, l.to_width, l.pool);
                 const int dy = y - static_cast<int>(from.y), dx = x - static_cast<int>(from.x);
                 if (dy < 0 || dx < 0 || dy >= l.kernel || dx >= l.kernel)
@@ -132,22 +132,22 @@ static void multiply_seen(workspace &ws, int k, const void *below, int samples) 
 
 template <typename Sum>
 static void pool_sums(workspace &ws, int k, int samples, bool biased, const uint8_t *running, float *value,
-                      uint16_t *place) {
+                      uint16_t *argmax) {
     const shape &l = ws.at(k).s;
     const synapses &w = ws.at(k).w;
     launch(ws.work, static_cast<size_t>(samples) * l.out, pool<Sum>, l, static_cast<const Sum *>(ws.sums), w.alpha,
-           biased ? w.bias : nullptr, running, value, place, samples);
+           biased ? w.bias : nullptr, running, value, argmax, samples);
 }
 
 void forward(workspace &ws, int k, const void *below, int samples, bool biased, const uint8_t *running, float *value,
-             uint16_t *place) {
+             uint16_t *argmax) {
     multiply_seen(ws, k, below, samples);
     if (ws.net.on_grid())
-        pool_sums<double>(ws, k, samples, biased, running, value, place);
+        pool_sums<double>(ws, k, samples, biased, running, value, argmax);
     else if (ws.net.binary() && k > 0)
-        pool_sums<int32_t>(ws, k, samples, biased, running, value, place);
+        pool_sums<int32_t>(ws, k, samples, biased, running, value, argmax);
     else
-        pool_sums<float>(ws, k, samples, biased, running, value, place);
+        pool_sums<float>(ws, k, samples, biased, running, value, argmax);
 }
 
 static void feedback_matrix(workspace &ws, int k, const void *above, int samples, float *value) {
@@ -170,26 +170,26 @@ static void feedback_matrix(workspace &ws, int k, const void *above, int samples
 
 template <typename Sign, typename Value, typename Sum>
 static void feedback_maps(workspace &ws, int k, const Sign *sign, int line, const void *above, size_t stride,
-                          const uint16_t *place, int samples, float *value) {
+                          const uint16_t *argmax, int samples, float *value) {
     const shape &l = ws.at(k).s;
     float *largest = ws.net.on_grid() ? ws.largest + k : nullptr;
     launch(ws.work, static_cast<size_t>(samples) * l.in, pull<Sign, Value, Sum>, l, ws.net.model->grid, sign,
-           static_cast<size_t>(line), ws.at(k).w.alpha, largest, static_cast<const Value *>(above), stride, place,
+           static_cast<size_t>(line), ws.at(k).w.alpha, largest, static_cast<const Value *>(above), stride, argmax,
            value, samples);
 }
 
-void feedback(workspace &ws, int k, const void *above, const uint16_t *place, int samples, float *value) {
+void feedback(workspace &ws, int k, const void *above, const uint16_t *argmax, int samples, float *value) {
     const shape &l = ws.at(k).s;
     const synapses &w = ws.at(k).w;
     if (!l.convolution)
         feedback_matrix(ws, k, above, samples, value);
     else if (ws.net.binary())
-        feedback_maps<int8_t, int8_t, double>(ws, k, w.whole, l.padded_columns, above, padded(l.out), place, samples,
+        feedback_maps<int8_t, int8_t, double>(ws, k, w.i8, l.padded_columns, above, padded(l.out), argmax, samples,
                                               value);
     else if (ws.net.on_grid())
-        feedback_maps<double, float, double>(ws, k, w.fine, l.columns, above, l.out, place, samples, value);
+        feedback_maps<double, float, double>(ws, k, w.f64, l.columns, above, l.out, argmax, samples, value);
     else
-        feedback_maps<float, float, float>(ws, k, w.real, l.columns, above, l.out, place, samples, value);
+        feedback_maps<float, float, float>(ws, k, w.f32, l.columns, above, l.out, argmax, samples, value);
 }
 
 void find_shares(workspace &ws) {
@@ -199,21 +199,21 @@ void find_shares(workspace &ws) {
                           ws.largest + k);
 }
 
-void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *place, int samples, float *value) {
+void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *argmax, int samples, float *value) {
     const shape &l = ws.at(k).s;
     multiply_seen(ws, k, below, samples);
     launch(ws.work, static_cast<size_t>(samples) * l.out, read_at, l, static_cast<const float *>(ws.sums),
-           ws.at(k).w.alpha, place, value, samples);
+           ws.at(k).w.alpha, argmax, value, samples);
 }
 
-void sum_all(workspace &ws, bnnep_slot slot, const uint8_t *running) {
+void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running) {
     ws.for_tiles([&](tile t) {
         for (int k = 1; k <= ws.net.top(); k++) {
             const shape &l = ws.at(k).s;
-            uint16_t *place = ws.place[slot][k] ? ws.place[slot][k] + t.first * l.out : nullptr;
-            forward(ws, k, ws.activations(slot, k - 1, t.first), t.samples, true, running ? running + t.first : nullptr,
-                    ws.forward[k] + t.first * l.out, place);
-            feedback(ws, k, ws.activations(slot, k, t.first), place, t.samples, ws.feedback[k - 1] + t.first * l.in);
+            uint16_t *argmax = ws.argmax[phase][k] ? ws.argmax[phase][k] + t.first * l.out : nullptr;
+            forward(ws, k, ws.activations(phase, k - 1, t.first), t.samples, true,
+                    running ? running + t.first : nullptr, ws.forward[k] + t.first * l.out, argmax);
+            feedback(ws, k, ws.activations(phase, k, t.first), argmax, t.samples, ws.feedback[k - 1] + t.first * l.in);
         }
     });
 }

@@ -23,7 +23,7 @@ static reading reading_of(const network &net, bool input) {
 }
 
 /* What a synapse's gradient does to it. */
-struct turning {
+struct updating {
     bnnep_rule rule;
     float *momentum;
     unsigned long long *flips;
@@ -32,18 +32,18 @@ struct turning {
 static __device__ void flip(const shape &l, const synapses &w, int j, int i) {
     atomicXor(&w.bits[static_cast<size_t>(j) * w.words + i / 32], 1u << (i % 32));
     const size_t at = static_cast<size_t>(j) * l.columns + i;
-    if (w.real)
-        w.real[at] = -w.real[at];
-    else if (w.fine)
-        w.fine[at] = -w.fine[at];
+    if (w.f32)
+        w.f32[at] = -w.f32[at];
+    else if (w.f64)
+        w.f64[at] = -w.f64[at];
     else {
-        int8_t *sign = &w.whole[static_cast<size_t>(j) * l.padded_columns + i];
+        int8_t *sign = &w.i8[static_cast<size_t>(j) * l.padded_columns + i];
         *sign = static_cast<int8_t>(-*sign);
-        w.turned[static_cast<size_t>(i) * l.padded_rows + j] = *sign;
+        w.transposed[static_cast<size_t>(i) * l.padded_rows + j] = *sign;
     }
 }
 
-static __device__ void turn(const shape &l, const synapses &w, const turning &t, int j, int i, float gradient) {
+static __device__ void turn(const shape &l, const synapses &w, const updating &t, int j, int i, float gradient) {
     const size_t at = static_cast<size_t>(j) * l.columns + i;
     const float m = bnnep_momentum(t.momentum[at], t.rule.decay, t.rule.gain, gradient);
     const float sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
@@ -58,8 +58,8 @@ constexpr int side = 16;
 
 /* Fully connected: a block takes side x side synapses, and the samples through shared memory, side at a time. */
 template <typename Sum>
-static __global__ void turn_matrix(shape l, synapses w, turning t, const term *terms, int count, reading above,
-                                   reading below, int samples) {
+static __global__ void update_matrix(shape l, synapses w, updating t, const term *terms, int count, reading above,
+                                     reading below, int samples) {
     __shared__ Sum high[side][side + 1], low[side][side + 1];
     const int across = (l.columns + side - 1) / side, tx = threadIdx.x, ty = threadIdx.y;
     const int j0 = static_cast<int>(blockIdx.x) / across * side, i0 = static_cast<int>(blockIdx.x) % across * side;
@@ -84,8 +84,8 @@ static __global__ void turn_matrix(shape l, synapses w, turning t, const term *t
 
 /* A convolution: one synapse a thread; each pooled unit of its output channel contributes what it saw from the place of
  * its maximum. */
-static __global__ void turn_kernels(shape l, synapses w, turning t, const term *terms, int count, reading above,
-                                    reading below, int samples) {
+static __global__ void update_kernels(shape l, synapses w, updating t, const term *terms, int count, reading above,
+                                      reading below, int samples) {
     const size_t at = thread_index();
     if (at >= static_cast<size_t>(l.rows) * l.columns)
         return;
@@ -96,7 +96,7 @@ static __global__ void turn_kernels(shape l, synapses w, turning t, const term *
             for (int u = 0; u < l.units; u++) {
                 const size_t unit = n * l.out + static_cast<size_t>(j) * l.units + u;
                 const float a = activation(above, terms[c].above[unit]);
-                const int seen = a != 0.0f ? seen_by(l, i, u, terms[c].place[unit]) : -1;
+                const int seen = a != 0.0f ? seen_by(l, i, u, terms[c].argmax[unit]) : -1;
                 if (seen >= 0)
                     sum += static_cast<double>(terms[c].weight * a) *
                            static_cast<double>(activation(below, terms[c].below[n * l.in + seen]));
@@ -150,65 +150,65 @@ static void contrast_scales(workspace &ws, int k) {
     const shape &l = ws.at(k).s;
     const size_t dots = ws.count * l.scales;
     check(cudaMemsetAsync(ws.dots, 0, dots * sizeof(double), ws.work), "clearing");
-    for (bnnep_slot slot : {BNNEP_SLOT_NUDGED, BNNEP_SLOT_FREE}) {
+    for (bnnep_phase phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE}) {
         if (k > 0 && ws.net.binary())
-            activate(ws, slot, k - 1);
+            activate(ws, phase, k - 1);
         ws.for_tiles([&](tile t) {
-            const void *below = k == 0 ? ws.x + t.first * l.in : ws.activations(slot, k - 1, t.first);
+            const void *below = k == 0 ? ws.x + t.first * l.in : ws.activations(phase, k - 1, t.first);
             forward(ws, k, below, t.samples, l.convolution, nullptr, ws.scratch + t.first * l.out, nullptr);
         });
-        launch_blocks(ws.work, dots, dim3(threads_in_block), dot_samples, l, ws.state[slot][k], ws.scratch,
-                      reading_of(ws.net, false), slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0, ws.dots);
+        launch_blocks(ws.work, dots, dim3(threads_in_block), dot_samples, l, ws.state[phase][k], ws.scratch,
+                      reading_of(ws.net, false), phase == BNNEP_PHASE_NUDGED ? 1.0 : -1.0, ws.dots);
     }
 }
 
 /* The nudged phase minus the free one, each with the argmax of its last step. */
 static std::vector<term> contrast_terms(const workspace &ws, int k, size_t &biased) {
     std::vector<term> terms;
-    for (bnnep_slot slot : {BNNEP_SLOT_NUDGED, BNNEP_SLOT_FREE})
-        terms.push_back(term{ws.state[slot][k], k == 0 ? ws.x : ws.state[slot][k - 1], ws.place[slot][k],
-                             slot == BNNEP_SLOT_NUDGED ? 1.0f : -1.0f});
+    for (bnnep_phase phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE})
+        terms.push_back(term{ws.state[phase][k], k == 0 ? ws.x : ws.state[phase][k - 1], ws.argmax[phase][k],
+                             phase == BNNEP_PHASE_NUDGED ? 1.0f : -1.0f});
     biased = terms.size();
     return terms;
 }
 
-static void turn_all(learner &learner, workspace &ws, int k, const bnnep_rule &rule, int terms) {
+static void update_all(optimizer &optimizer, workspace &ws, int k, const bnnep_rule &rule, int terms) {
     const connection &c = ws.at(k);
-    const turning t = {rule, learner.momentum[k], learner.flips + k};
+    const updating t = {rule, optimizer.momentum[k], optimizer.flips + k};
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
     const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;
     /* binary activations are multiplied as integers, with the network's input exactly in double */
-    const auto matrix = !ws.net.binary() ? turn_matrix<float> : k == 0 ? turn_matrix<double> : turn_matrix<int>;
+    const auto matrix = !ws.net.binary() ? update_matrix<float> : k == 0 ? update_matrix<double> : update_matrix<int>;
     if (c.s.convolution)
-        launch(ws.work, static_cast<size_t>(c.s.rows) * c.s.columns, turn_kernels, c.s, c.w, t, learner.terms, terms,
-               above, below, samples);
+        launch(ws.work, static_cast<size_t>(c.s.rows) * c.s.columns, update_kernels, c.s, c.w, t, optimizer.terms,
+               terms, above, below, samples);
     else
-        launch_blocks(ws.work, across * down, dim3(side, side), matrix, c.s, c.w, t, learner.terms, terms, above, below,
-                      samples);
+        launch_blocks(ws.work, across * down, dim3(side, side), matrix, c.s, c.w, t, optimizer.terms, terms, above,
+                      below, samples);
 }
 
-void learn(learner &learner, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips) {
+void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips) {
     const size_t L = ws.net.connections.size();
     const int samples = static_cast<int>(ws.count);
     std::vector<unsigned long long> counted(L);
     std::vector<std::vector<term>> terms(L);
     const until_idle end(ws.work); /* which copies from and to them */
-    check(cudaMemsetAsync(learner.flips, 0, L * sizeof *learner.flips, ws.work), "clearing");
+    check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, ws.work), "clearing");
     for (int k = 0; k <= ws.net.top(); k++) {
         const connection &c = ws.at(k);
         size_t biased = 0;
-        terms[k] = learner.remembered.room > 0 ? tape_terms(learner, ws, k, biased) : contrast_terms(ws, k, biased);
-        copy<term>(learner.terms, terms[k].data(), terms[k].size(), cudaMemcpyHostToDevice, ws.work);
+        terms[k] = optimizer.remembered.room > 0 ? tape_terms(optimizer, ws, k, biased) : contrast_terms(ws, k, biased);
+        copy<term>(optimizer.terms, terms[k].data(), terms[k].size(), cudaMemcpyHostToDevice, ws.work);
         if (learn_scale)
             contrast_scales(ws, k);
-        turn_all(learner, ws, k, rules[k], static_cast<int>(terms[k].size()));
+        update_all(optimizer, ws, k, rules[k], static_cast<int>(terms[k].size()));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s, c.w.bias, rules[k].bias_gain,
-                      learner.terms, static_cast<int>(biased), reading_of(ws.net, false), samples);
+                      optimizer.terms, static_cast<int>(biased), reading_of(ws.net, false), samples);
         if (learn_scale)
             launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, ws.dots, samples);
     }
-    copy<unsigned long long>(counted.data(), learner.flips, L, cudaMemcpyDeviceToHost, ws.work);
+    copy<unsigned long long>(counted.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, ws.work);
     ws.work.wait();
     for (size_t k = 0; k < L; k++)
         flips[k] = counted[k];

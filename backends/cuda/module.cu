@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The CUDA backend's place in the table of backends: its functions with C's types, failures turned into statuses. */
+/* The CUDA backend's place in the table of backends: its functions with C's types, failures transposed into statuses.
+ */
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -65,10 +66,10 @@ static uint64_t workspace_bytes(const bnnep_model *model, const char *, size_t m
     });
 }
 
-static uint64_t learner_bytes(const bnnep_model *model, size_t max_batch, int32_t tape) {
+static uint64_t optimizer_bytes(const bnnep_model *model, size_t max_batch, int32_t tape) {
     return counted([&] {
         network net(model, 0, purpose::count);
-        return learner(net, max_batch, tape, purpose::count).held.bytes();
+        return optimizer(net, max_batch, tape, purpose::count).held.bytes();
     });
 }
 
@@ -83,8 +84,8 @@ static workspace &workspace_of(const void *handle) {
     return *static_cast<workspace *>(const_cast<void *>(handle));
 }
 
-static learner &learner_of(const void *handle) {
-    return *static_cast<learner *>(const_cast<void *>(handle));
+static optimizer &optimizer_of(const void *handle) {
+    return *static_cast<optimizer *>(const_cast<void *>(handle));
 }
 
 /* Runs a function on the network's device. */
@@ -183,37 +184,37 @@ static bnnep_status relax_batch(void *handle, const bnnep_relaxation *how, bnnep
     return on(ws.net, ws.work, why, [&] { return relax(ws, *how, *done); });
 }
 
-static bnnep_status put_state(void *handle, bnnep_slot slot, size_t layer, const float *state, char *why) {
+static bnnep_status put_state(void *handle, bnnep_phase phase, size_t layer, const float *state, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] {
         const size_t values = ws.count * ws.net.model->links[layer - 1].out;
-        copy(ws.state[slot][layer - 1], state, values, cudaMemcpyHostToDevice, ws.work);
+        copy(ws.state[phase][layer - 1], state, values, cudaMemcpyHostToDevice, ws.work);
         ws.work.wait();
         return BNNEP_OK;
     });
 }
 
-static bnnep_status get_state(const void *handle, bnnep_slot slot, size_t layer, float *state, char *why) {
+static bnnep_status get_state(const void *handle, bnnep_phase phase, size_t layer, float *state, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] {
         const size_t values = ws.count * ws.net.model->links[layer - 1].out;
-        copy<float>(state, ws.state[slot][layer - 1], values, cudaMemcpyDeviceToHost, ws.work);
+        copy<float>(state, ws.state[phase][layer - 1], values, cudaMemcpyDeviceToHost, ws.work);
         ws.work.wait();
         return BNNEP_OK;
     });
 }
 
-/* --- learners
+/* --- optimizers
  * ----------------------------------------------------------------------------------------------------------- */
 
-static bnnep_status learner_create(void *net, size_t max_batch, int32_t tape, void **out, char *why) {
+static bnnep_status optimizer_create(void *net, size_t max_batch, int32_t tape, void **out, char *why) {
     return make(network_of(net), out, why,
-                [&] { return std::make_unique<learner>(network_of(net), max_batch, tape, purpose::use); });
+                [&] { return std::make_unique<optimizer>(network_of(net), max_batch, tape, purpose::use); });
 }
 
-static void learner_destroy(void *handle) {
+static void optimizer_destroy(void *handle) {
     if (handle)
-        destroy(learner_of(handle).net, &learner_of(handle));
+        destroy(optimizer_of(handle).net, &optimizer_of(handle));
 }
 
 static size_t weights(const network &net, size_t k) {
@@ -221,7 +222,7 @@ static size_t weights(const network &net, size_t k) {
 }
 
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
-    learner &l = learner_of(handle);
+    optimizer &l = optimizer_of(handle);
     return on(l.net, l.net.work, why, [&] {
         copy(l.momentum[k], momentum, weights(l.net, k), cudaMemcpyHostToDevice, l.net.work);
         l.net.work.wait();
@@ -230,7 +231,7 @@ static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, 
 }
 
 static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
-    learner &l = learner_of(handle);
+    optimizer &l = optimizer_of(handle);
     return on(l.net, l.net.work, why, [&] {
         copy<float>(momentum, l.momentum[k], weights(l.net, k), cudaMemcpyDeviceToHost, l.net.work);
         l.net.work.wait();
@@ -239,7 +240,7 @@ static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, 
 }
 
 static bnnep_status backpropagate_batch(void *handle, void *ws, int32_t steps, char *why) {
-    learner &l = learner_of(handle);
+    optimizer &l = optimizer_of(handle);
     return on(l.net, workspace_of(ws).work, why, [&] {
         backpropagate(l, workspace_of(ws), steps);
         return BNNEP_OK;
@@ -248,7 +249,7 @@ static bnnep_status backpropagate_batch(void *handle, void *ws, int32_t steps, c
 
 static bnnep_status learn_batch(void *handle, void *ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips,
                                 char *why) {
-    learner &l = learner_of(handle);
+    optimizer &l = optimizer_of(handle);
     return on(l.net, workspace_of(ws).work, why, [&] {
         learn(l, workspace_of(ws), rules, learn_scale, flips);
         return BNNEP_OK;
@@ -264,7 +265,7 @@ const bnnep_backend bnnep_backend_cuda = {
     .probe = probe,
     .network_bytes = network_bytes,
     .workspace_bytes = workspace_bytes,
-    .learner_bytes = learner_bytes,
+    .optimizer_bytes = optimizer_bytes,
     .network_create = network_create,
     .network_destroy = network_destroy,
     .put = put_parameters,
@@ -275,8 +276,8 @@ const bnnep_backend bnnep_backend_cuda = {
     .relax = relax_batch,
     .put_state = put_state,
     .get_state = get_state,
-    .learner_create = learner_create,
-    .learner_destroy = learner_destroy,
+    .optimizer_create = optimizer_create,
+    .optimizer_destroy = optimizer_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
     .backpropagate = backpropagate_batch,

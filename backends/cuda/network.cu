@@ -35,12 +35,12 @@ network::network(const bnnep_model *model, int device, purpose p)
         c.w.words = static_cast<int>((columns + 31) / 32);
         c.w.bits = held.take<uint32_t>(rows * static_cast<size_t>(c.w.words));
         if (binary()) {
-            c.w.whole = held.take<int8_t>(padded(rows) * padded(columns));
-            c.w.turned = held.take<int8_t>(padded(rows) * padded(columns));
+            c.w.i8 = held.take<int8_t>(padded(rows) * padded(columns));
+            c.w.transposed = held.take<int8_t>(padded(rows) * padded(columns));
         } else if (on_grid())
-            c.w.fine = held.take<double>(rows * columns);
+            c.w.f64 = held.take<double>(rows * columns);
         else
-            c.w.real = held.take<float>(rows * columns);
+            c.w.f32 = held.take<float>(rows * columns);
         c.w.alpha = held.take<float>(model->links[k].scales);
         c.w.bias = held.take<float>(rows);
         connections.push_back(c);
@@ -56,13 +56,13 @@ static __global__ void expand_bits(shape l, synapses w) {
         return;
     const int j = static_cast<int>(at / l.columns), i = static_cast<int>(at % l.columns);
     const int sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1 : -1;
-    if (w.real)
-        w.real[at] = static_cast<float>(sign);
-    else if (w.fine)
-        w.fine[at] = static_cast<double>(sign);
+    if (w.f32)
+        w.f32[at] = static_cast<float>(sign);
+    else if (w.f64)
+        w.f64[at] = static_cast<double>(sign);
     else {
-        w.whole[static_cast<size_t>(j) * l.padded_columns + i] = static_cast<int8_t>(sign);
-        w.turned[static_cast<size_t>(i) * l.padded_rows + j] = static_cast<int8_t>(sign);
+        w.i8[static_cast<size_t>(j) * l.padded_columns + i] = static_cast<int8_t>(sign);
+        w.transposed[static_cast<size_t>(i) * l.padded_rows + j] = static_cast<int8_t>(sign);
     }
 }
 

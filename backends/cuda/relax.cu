@@ -24,15 +24,15 @@ static __global__ void threshold_states(const float *state, int8_t *active, floa
     active[n * padded(units) + at % units] = static_cast<int8_t>(bnnep_activation(true, theta, state[at]));
 }
 
-void activate(workspace &ws, bnnep_slot slot, int k) {
+void activate(workspace &ws, bnnep_phase phase, int k) {
     const int units = ws.at(k).s.out;
     const size_t values = ws.count * static_cast<size_t>(units);
-    launch(ws.work, values, threshold_states, ws.state[slot][k], ws.active[k], ws.net.model->theta, units, values);
+    launch(ws.work, values, threshold_states, ws.state[phase][k], ws.active[k], ws.net.model->theta, units, values);
 }
 
 /* s(t) -> s(t+1) of a layer, of the samples that still run. feedback is NULL for the output layer; target and
  * prediction count for it alone; active is NULL for real activations. */
-static __global__ void move(bnnep_neuron neuron, int units, const phase *control, const float *forward,
+static __global__ void move(bnnep_neuron neuron, int units, const phase_control *control, const float *forward,
                             const float *feedback, const float *target, const float *prediction, const uint8_t *running,
                             float *state, int8_t *active, uint8_t *moved, size_t count) {
     const size_t at = thread_index(), n = at / units;
@@ -49,11 +49,11 @@ static __global__ void move(bnnep_neuron neuron, int units, const phase *control
         moved[n] = 1; /* by all threads alike */
 }
 
-static __global__ void begin(phase *control, float beta, float tolerance, uint8_t *running, uint8_t *moved,
+static __global__ void begin(phase_control *control, float beta, float tolerance, uint8_t *running, uint8_t *moved,
                              uint32_t *steps, int samples) {
     const int n = static_cast<int>(thread_index());
     if (n == 0)
-        *control = phase{beta, tolerance, samples};
+        *control = phase_control{beta, tolerance, samples};
     if (n >= samples)
         return;
     running[n] = 1;
@@ -62,7 +62,7 @@ static __global__ void begin(phase *control, float beta, float tolerance, uint8_
 }
 
 /* A sample of which nothing changed by more than the tolerance rests from here on; none does if that is negative. */
-static __global__ void settle(phase *control, uint8_t *running, uint8_t *moved, uint32_t *steps, int samples) {
+static __global__ void settle(phase_control *control, uint8_t *running, uint8_t *moved, uint32_t *steps, int samples) {
     const int n = static_cast<int>(thread_index());
     if (n >= samples || !running[n])
         return;
@@ -75,13 +75,13 @@ static __global__ void settle(phase *control, uint8_t *running, uint8_t *moved, 
 }
 
 /* One time step: all layers move at once, from the states of time t. */
-static void step(workspace &ws, bnnep_slot slot) {
-    sum_all(ws, slot, ws.running); /* beta, which a captured step does not know, is in ws.control */
+static void step(workspace &ws, bnnep_phase phase) {
+    sum_all(ws, phase, ws.running); /* beta, which a captured step does not know, is in ws.control */
     for (int k = 0; k <= ws.net.top(); k++) {
         const bnnep_neuron neuron = bnnep_neuron_of(ws.net.model, static_cast<size_t>(k), 0.0f);
         const size_t values = ws.count * ws.at(k).s.out;
         launch(ws.work, values, move, neuron, ws.at(k).s.out, ws.control, ws.forward[k], ws.feedback[k], ws.target,
-               ws.state[BNNEP_SLOT_FREE][k], ws.running, ws.state[slot][k], ws.active[k], ws.moved, values);
+               ws.state[BNNEP_PHASE_FREE][k], ws.running, ws.state[phase][k], ws.active[k], ws.moved, values);
     }
     launch(ws.work, ws.count, settle, ws.control, ws.running, ws.moved, ws.steps, static_cast<int>(ws.count));
 }
@@ -128,13 +128,13 @@ class graphs {
     graphs &operator=(const graphs &) = delete;
 
     /* All graphs that so many steps need, before any of them changes a state. */
-    void prepare(workspace &ws, bnnep_slot slot, int32_t steps) {
+    void prepare(workspace &ws, bnnep_phase phase, int32_t steps) {
         if (samples != ws.count)
             clear();
         samples = ws.count;
         for (const int32_t some : {std::min(steps, steps_in_graph), steps % steps_in_graph})
-            if (some > 0 && !made[slot][some])
-                made[slot][some] = capture(ws, slot, some);
+            if (some > 0 && !made[phase][some])
+                made[phase][some] = capture(ws, phase, some);
     }
     /* False if it was cancelled. Who may cancel is asked as the phase goes on, not while it is queued. */
     bool run(const workspace &ws, const bnnep_relaxation &how) {
@@ -153,14 +153,14 @@ class graphs {
     }
 
   private:
-    static cudaGraphExec_t capture(workspace &ws, bnnep_slot slot, int32_t steps) {
+    static cudaGraphExec_t capture(workspace &ws, bnnep_phase phase, int32_t steps) {
         const std::lock_guard<std::mutex> lock(making());
         cudaGraph_t graph = nullptr;
         cudaGraphExec_t made = nullptr;
         check(cudaStreamBeginCapture(ws.work, cudaStreamCaptureModeThreadLocal), "capturing steps");
         try {
             for (int32_t i = 0; i < steps; i++)
-                step(ws, slot);
+                step(ws, phase);
         } catch (...) {
             cudaStreamEndCapture(ws.work, &graph);
             cudaGraphDestroy(graph);
@@ -174,15 +174,15 @@ class graphs {
         return made;
     }
     void clear() {
-        for (auto &slot : made)
-            for (cudaGraphExec_t &graph : slot) {
+        for (auto &phase : made)
+            for (cudaGraphExec_t &graph : phase) {
                 if (graph)
                     cudaGraphExecDestroy(graph);
                 graph = nullptr;
             }
     }
     size_t samples = 0;
-    cudaGraphExec_t made[BNNEP_SLOTS][steps_in_graph + 1] = {};
+    cudaGraphExec_t made[BNNEP_PHASES][steps_in_graph + 1] = {};
     report reports[2];
 };
 
@@ -191,7 +191,7 @@ class graphs {
 void make_graphs(workspace &ws) {
     ws.captured = new graphs;
     ws.count = 1;
-    step(ws, BNNEP_SLOT_FREE);
+    step(ws, BNNEP_PHASE_FREE);
     ws.work.wait();
     ws.count = 0;
 }
@@ -214,7 +214,7 @@ static void count_steps(workspace &ws, bnnep_relaxed &done) {
 bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done) {
     ws.captured->prepare(ws, how.to, how.steps);
     if (how.from != how.to)
-        copy_slot(ws, how.from, how.to);
+        copy_phase(ws, how.from, how.to);
     for (int k = 0; ws.net.binary() && k <= ws.net.top(); k++)
         activate(ws, how.to, k);
     launch(ws.work, ws.count, begin, ws.control, how.beta, how.tolerance, ws.running, ws.moved, ws.steps,

@@ -7,7 +7,7 @@
 
 namespace bnnep_cuda {
 
-learner::learner(bnnep_cuda::network &net, size_t max_batch, int32_t tape, purpose p)
+optimizer::optimizer(bnnep_cuda::network &net, size_t max_batch, int32_t tape, purpose p)
     : net(net), held(p, net.work), remembered(net, max_batch, tape, held) {
     for (const connection &c : net.connections)
         momentum.push_back(held.take<float>(static_cast<size_t>(c.s.rows) * c.s.columns));
@@ -24,13 +24,13 @@ tape::tape(const network &net, size_t max_batch, int steps, memory &held) : room
         state.emplace_back();
         pre.emplace_back();
         delta.emplace_back();
-        place.emplace_back();
+        argmax.emplace_back();
         for (const connection &c : net.connections) {
             const size_t values = samples * c.s.out;
             state[t].push_back(held.take<float>(values));
             pre[t].push_back(held.take<float>(values));
             delta[t].push_back(held.take<float>(values));
-            place[t].push_back(c.s.convolution ? held.take<uint16_t>(values) : nullptr);
+            argmax[t].push_back(c.s.convolution ? held.take<uint16_t>(values) : nullptr);
         }
     }
     for (size_t k = 0; steps > 0 && k < net.connections.size(); k++)
@@ -71,13 +71,13 @@ static __global__ void add(const float *above, const float *below, float *gradie
 
 static void record_steps(tape &tape, workspace &ws) {
     for (int t = 0; t < tape.steps; t++) {
-        sum_all(ws, BNNEP_SLOT_FREE, nullptr);
+        sum_all(ws, BNNEP_PHASE_FREE, nullptr);
         for (int k = 0; k <= ws.net.top(); k++) {
             const size_t values = ws.count * ws.at(k).s.out;
-            launch(ws.work, values, record, ws.forward[k], ws.feedback[k], ws.state[BNNEP_SLOT_FREE][k],
+            launch(ws.work, values, record, ws.forward[k], ws.feedback[k], ws.state[BNNEP_PHASE_FREE][k],
                    tape.state[t][k], tape.pre[t][k], values);
-            if (tape.place[t][k])
-                copy<uint16_t>(tape.place[t][k], ws.place[BNNEP_SLOT_FREE][k], values, cudaMemcpyDeviceToDevice,
+            if (tape.argmax[t][k])
+                copy<uint16_t>(tape.argmax[t][k], ws.argmax[BNNEP_PHASE_FREE][k], values, cudaMemcpyDeviceToDevice,
                                ws.work);
         }
     }
@@ -93,11 +93,11 @@ static void through_weights(tape &tape, workspace &ws, int t) {
             const auto from = [&](auto *values, size_t units) { return values ? values + first * units : nullptr; };
             if (above) {
                 const size_t units = ws.at(k + 1).s.out;
-                feedback(ws, k + 1, from(tape.delta[t][k + 1], units), from(tape.place[t][k + 1], units), tile.samples,
+                feedback(ws, k + 1, from(tape.delta[t][k + 1], units), from(tape.argmax[t][k + 1], units), tile.samples,
                          from(ws.feedback[k], out));
             }
             if (below)
-                feedback_adjoint(ws, k, from(tape.delta[t][k - 1], ws.at(k).s.in), from(tape.place[t][k], out),
+                feedback_adjoint(ws, k, from(tape.delta[t][k - 1], ws.at(k).s.in), from(tape.argmax[t][k], out),
                                  tile.samples, from(ws.scratch, out));
         });
         launch(ws.work, values, add, above ? ws.feedback[k] : nullptr, below ? ws.scratch : nullptr, tape.gradient[k],
@@ -105,15 +105,15 @@ static void through_weights(tape &tape, workspace &ws, int t) {
     }
 }
 
-void backpropagate(learner &learner, workspace &ws, int32_t steps) {
-    tape &tape = learner.remembered;
+void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps) {
+    tape &tape = optimizer.remembered;
     const int top = ws.net.top();
     tape.steps = steps;
     record_steps(tape, ws);
     for (int k = 0; k < top; k++)
         check(cudaMemsetAsync(tape.gradient[k], 0, ws.count * ws.at(k).s.out * sizeof(float), ws.work), "clearing");
     const size_t outputs = ws.count * ws.at(top).s.out;
-    launch(ws.work, outputs, error_of, ws.state[BNNEP_SLOT_FREE][top], ws.target, tape.gradient[top], outputs);
+    launch(ws.work, outputs, error_of, ws.state[BNNEP_PHASE_FREE][top], ws.target, tape.gradient[top], outputs);
     for (int t = steps - 1; t >= 0; t--) {
         for (int k = 0; k <= top; k++) {
             const size_t values = ws.count * ws.at(k).s.out;
@@ -125,14 +125,14 @@ void backpropagate(learner &learner, workspace &ws, int32_t steps) {
     ws.work.wait();
 }
 
-std::vector<term> tape_terms(const learner &learner, const workspace &ws, int k, size_t &biased) {
-    const tape &tape = learner.remembered;
+std::vector<term> tape_terms(const optimizer &optimizer, const workspace &ws, int k, size_t &biased) {
+    const tape &tape = optimizer.remembered;
     std::vector<term> terms;
     for (int t = 0; t < tape.steps; t++)
-        terms.push_back(term{tape.delta[t][k], k == 0 ? ws.x : tape.state[t][k - 1], tape.place[t][k], 1.0f});
+        terms.push_back(term{tape.delta[t][k], k == 0 ? ws.x : tape.state[t][k - 1], tape.argmax[t][k], 1.0f});
     biased = terms.size();
     for (int t = 0; k > 0 && t < tape.steps; t++)
-        terms.push_back(term{tape.state[t][k], tape.delta[t][k - 1], tape.place[t][k], 1.0f});
+        terms.push_back(term{tape.state[t][k], tape.delta[t][k - 1], tape.argmax[t][k], 1.0f});
     return terms;
 }
 

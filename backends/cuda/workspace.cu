@@ -44,9 +44,9 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
     target = held.take<float>(room * model.links[L - 1].out);
     for (size_t k = 0; k < L; k++) {
         const size_t out = model.links[k].out;
-        for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-            state[slot].push_back(held.take<float>(room * out));
-            place[slot].push_back(net.connections[k].s.convolution ? held.take<uint16_t>(room * out) : nullptr);
+        for (int phase = 0; phase < BNNEP_PHASES; phase++) {
+            state[phase].push_back(held.take<float>(room * out));
+            argmax[phase].push_back(net.connections[k].s.convolution ? held.take<uint16_t>(room * out) : nullptr);
         }
         active.push_back(net.binary() ? held.take<int8_t>(room * padded(out)) : nullptr);
         forward.push_back(held.take<float>(room * out));
@@ -62,7 +62,7 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
     scratch = held.take<float>(room * most_units);
     largest = held.take<float>(L);
     dots = held.take<double>(max_batch * most_scales);
-    control = held.take<phase>(1);
+    control = held.take<phase_control>(1);
     running = held.take<uint8_t>(max_batch);
     moved = held.take<uint8_t>(max_batch);
     steps = held.take<uint32_t>(max_batch);
@@ -77,10 +77,10 @@ workspace::~workspace() {
     free_products(*this);
 }
 
-const void *workspace::activations(bnnep_slot slot, int k, size_t first) const {
+const void *workspace::activations(bnnep_phase phase, int k, size_t first) const {
     const size_t out = at(k).s.out;
     return net.binary() ? static_cast<const void *>(active[k] + first * padded(out))
-                        : static_cast<const void *>(state[slot][k] + first * out);
+                        : static_cast<const void *>(state[phase][k] + first * out);
 }
 
 static __global__ void to_grid(bnnep_grid grid, float *values, size_t count) {
@@ -107,14 +107,15 @@ static void take_batch(workspace &ws, const float *x, const float *target) {
     if (target)
         copy(ws.target, target, count * ws.at(ws.net.top()).s.out, cudaMemcpyHostToDevice, ws.work);
     ws.for_tiles([&](tile t) {
-        uint16_t *place = first.convolution ? ws.place[BNNEP_SLOT_FREE][0] + t.first * first.out : nullptr;
-        forward(ws, 0, ws.x + t.first * first.in, t.samples, true, nullptr, ws.forward[0] + t.first * first.out, place);
+        uint16_t *argmax = first.convolution ? ws.argmax[BNNEP_PHASE_FREE][0] + t.first * first.out : nullptr;
+        forward(ws, 0, ws.x + t.first * first.in, t.samples, true, nullptr, ws.forward[0] + t.first * first.out,
+                argmax);
     });
     for (int k = 0; k <= ws.net.top(); k++) {
         const size_t values = count * ws.at(k).s.out;
-        launch(ws.work, values, fill, ws.state[BNNEP_SLOT_FREE][k], start, values);
-        if (k > 0 && ws.place[BNNEP_SLOT_FREE][k])
-            check(cudaMemsetAsync(ws.place[BNNEP_SLOT_FREE][k], 0, values * sizeof(uint16_t), ws.work), "clearing");
+        launch(ws.work, values, fill, ws.state[BNNEP_PHASE_FREE][k], start, values);
+        if (k > 0 && ws.argmax[BNNEP_PHASE_FREE][k])
+            check(cudaMemsetAsync(ws.argmax[BNNEP_PHASE_FREE][k], 0, values * sizeof(uint16_t), ws.work), "clearing");
     }
     ws.work.wait();
 }
@@ -131,12 +132,12 @@ void stage(workspace &ws, const float *x, const float *target, size_t count) {
     }
 }
 
-void copy_slot(workspace &ws, bnnep_slot from, bnnep_slot to) {
+void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to) {
     for (int k = 0; k <= ws.net.top(); k++) {
         const size_t values = ws.count * ws.at(k).s.out;
         copy<float>(ws.state[to][k], ws.state[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
-        if (ws.place[to][k])
-            copy<uint16_t>(ws.place[to][k], ws.place[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
+        if (ws.argmax[to][k])
+            copy<uint16_t>(ws.argmax[to][k], ws.argmax[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
     }
 }
 

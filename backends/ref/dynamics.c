@@ -148,26 +148,26 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
         memcpy(ws->target, target, count * last->out * sizeof(float));
     for (size_t n = 0; n < count; n++)
         bnnep_ref_forward(ws->network, 0, ws->x + n * first->in, ws->drive + n * first->out,
-                          ws->argmax[BNNEP_SLOT_FREE][0] + n * first->out);
+                          ws->argmax[BNNEP_PHASE_FREE][0] + n * first->out);
     for (size_t k = 0; k < model->connections; k++)
         for (size_t v = 0; v < count * model->links[k].out; v++) {
-            ws->state[BNNEP_SLOT_FREE][k][v] = start;
+            ws->state[BNNEP_PHASE_FREE][k][v] = start;
             if (k > 0)
-                ws->argmax[BNNEP_SLOT_FREE][k][v] = 0;
+                ws->argmax[BNNEP_PHASE_FREE][k][v] = 0;
         }
     return BNNEP_OK;
 }
 
-void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n) {
+void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_phase phase, size_t n) {
     const struct ref_network *net = ws->network;
     const struct bnnep_model *model = net->model;
     const bool binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
     const size_t L = model->connections;
     for (size_t k = 0; k < L; k++)
         for (size_t j = 0, units = model->links[k].out; j < units; j++)
-            ws->active[k][j] = bnnep_activation(binary, model->theta, ws->state[slot][k][n * units + j]);
+            ws->active[k][j] = bnnep_activation(binary, model->theta, ws->state[phase][k][n * units + j]);
     memcpy(ws->forward[0], ws->drive + n * model->links[0].out, model->links[0].out * sizeof(float));
-    memcpy(ws->pooled[0], ws->argmax[slot][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
+    memcpy(ws->pooled[0], ws->argmax[phase][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
     for (size_t k = 1; k < L; k++) {
         bnnep_ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
         bnnep_ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
@@ -189,7 +189,7 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
         for (size_t j = 0; j < units; j++) {
             float *s = &ws->state[how->to][k][n * units + j];
             const float target = neuron.output ? ws->target[n * units + j] : 0.0f;
-            const float prediction = ws->state[BNNEP_SLOT_FREE][k][n * units + j];
+            const float prediction = ws->state[BNNEP_PHASE_FREE][k][n * units + j];
             const float next = bnnep_next_state(&neuron, *s, ws->pre[k][j], target, prediction);
             change = fmaxf(change, fabsf(next - *s));
             *s = next;

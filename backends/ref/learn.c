@@ -8,9 +8,9 @@
 /* --- back-propagation through time ------------------------------------------------------------------------------- */
 
 /* State of layer index k of sample n before step t of the tape, into `to`. */
-static const float *state_before(const struct ref_learner *learner, int32_t t, size_t k, size_t n, float *to) {
-    const size_t units = learner->network->model->links[k].out;
-    const struct ref_tape *tape = &learner->tape;
+static const float *state_before(const struct ref_optimizer *optimizer, int32_t t, size_t k, size_t n, float *to) {
+    const size_t units = optimizer->network->model->links[k].out;
+    const struct ref_tape *tape = &optimizer->tape;
     for (size_t j = 0; j < units; j++)
         to[j] = t == 0 ? tape->start[k][n * units + j] : bnnep_rho(tape->pre[t - 1][k][n * units + j]);
     return to;
@@ -20,17 +20,17 @@ static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
     const struct bnnep_model *model = ws->network->model;
     for (size_t k = 0; k < model->connections; k++) {
         const size_t units = model->links[k].out;
-        memcpy(tape->start[k] + n * units, ws->state[BNNEP_SLOT_FREE][k] + n * units, units * sizeof(float));
+        memcpy(tape->start[k] + n * units, ws->state[BNNEP_PHASE_FREE][k] + n * units, units * sizeof(float));
     }
     for (int32_t t = 0; t < tape->steps; t++) {
-        bnnep_ref_sums(ws, BNNEP_SLOT_FREE, n);
+        bnnep_ref_sums(ws, BNNEP_PHASE_FREE, n);
         for (size_t k = 0; k < model->connections; k++) {
             const size_t units = model->links[k].out;
             memcpy(tape->pre[t][k] + n * units, ws->pre[k], units * sizeof(float));
             memcpy(tape->argmax[t][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
-            memcpy(ws->argmax[BNNEP_SLOT_FREE][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+            memcpy(ws->argmax[BNNEP_PHASE_FREE][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
             for (size_t j = 0; j < units; j++)
-                ws->state[BNNEP_SLOT_FREE][k][n * units + j] = bnnep_rho(ws->pre[k][j]);
+                ws->state[BNNEP_PHASE_FREE][k][n * units + j] = bnnep_rho(ws->pre[k][j]);
         }
     }
 }
@@ -68,11 +68,11 @@ static void through_weights(struct ref_tape *tape, struct ref_workspace *ws, int
 
 bnnep_status bnnep_ref_backpropagate(void *handle, void *workspace, int32_t steps, char *why) {
     (void)why;
-    struct ref_learner *learner = handle;
+    struct ref_optimizer *optimizer = handle;
     struct ref_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
     const size_t top = model->connections - 1, out = model->links[top].out;
-    struct ref_tape *tape = &learner->tape;
+    struct ref_tape *tape = &optimizer->tape;
     tape->steps = steps;
     for (size_t n = 0; n < ws->count; n++) {
         record(tape, ws, n);
@@ -80,7 +80,7 @@ bnnep_status bnnep_ref_backpropagate(void *handle, void *workspace, int32_t step
         for (size_t k = 0; k < top; k++)
             memset(g[k], 0, model->links[k].out * sizeof(float));
         for (size_t j = 0; j < out; j++)
-            g[top][j] = ws->state[BNNEP_SLOT_FREE][top][n * out + j] - ws->target[n * out + j];
+            g[top][j] = ws->state[BNNEP_PHASE_FREE][top][n * out + j] - ws->target[n * out + j];
         for (int32_t t = steps - 1; t >= 0; t--) {
             through_activation(tape, model, t, n, g);
             if (t > 0)
@@ -91,19 +91,20 @@ bnnep_status bnnep_ref_backpropagate(void *handle, void *workspace, int32_t step
 }
 
 /* Row j: gradient of the loss, summed over the batch and the steps. Returns that of the bias. */
-static double row_gradient(struct ref_learner *learner, struct ref_workspace *ws, size_t k, size_t j, double *G) {
+static double row_gradient(struct ref_optimizer *optimizer, struct ref_workspace *ws, size_t k, size_t j, double *G) {
     const struct bnnep_model *model = ws->network->model;
     const struct bnnep_link *link = &model->links[k];
-    const struct ref_tape *tape = &learner->tape;
+    const struct ref_tape *tape = &optimizer->tape;
     double bias = 0.0;
     for (int32_t t = 0; t < tape->steps; t++)
         for (size_t n = 0; n < ws->count; n++) {
             const float *delta = tape->delta[t][k] + n * link->out;
             const uint16_t *argmax = tape->argmax[t][k] + n * link->out;
-            const float *below = k == 0 ? ws->x + n * link->in : state_before(learner, t, k - 1, n, ws->active[k - 1]);
+            const float *below =
+                k == 0 ? ws->x + n * link->in : state_before(optimizer, t, k - 1, n, ws->active[k - 1]);
             bnnep_ref_outer(ws->network, k, j, 1.0, delta, below, argmax, G);
             if (k > 0)
-                bnnep_ref_outer(ws->network, k, j, 1.0, state_before(learner, t, k, n, ws->active[k]),
+                bnnep_ref_outer(ws->network, k, j, 1.0, state_before(optimizer, t, k, n, ws->active[k]),
                                 tape->delta[t][k - 1] + n * link->in, argmax, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += (double)delta[j * units + u];
@@ -115,14 +116,14 @@ static double row_gradient(struct ref_learner *learner, struct ref_workspace *ws
  */
 
 /* Activations of layer k, the input for k = 0, of sample n after a phase. */
-static const float *activations(struct ref_workspace *ws, enum bnnep_slot slot, size_t k, size_t n) {
+static const float *activations(struct ref_workspace *ws, enum bnnep_phase phase, size_t k, size_t n) {
     const struct bnnep_model *model = ws->network->model;
     if (k == 0)
         return ws->x + n * model->links[0].in;
     const size_t units = model->links[k - 1].out;
     const bool binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
     for (size_t j = 0; j < units; j++)
-        ws->active[k - 1][j] = bnnep_activation(binary, model->theta, ws->state[slot][k - 1][n * units + j]);
+        ws->active[k - 1][j] = bnnep_activation(binary, model->theta, ws->state[phase][k - 1][n * units + j]);
     return ws->active[k - 1];
 }
 
@@ -132,10 +133,10 @@ static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double 
     const struct bnnep_link *link = &ws->network->model->links[k];
     double bias = 0.0;
     for (size_t n = 0; n < ws->count; n++)
-        for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
-            const double weight = slot == BNNEP_SLOT_NUDGED ? 1.0 : -1.0;
-            const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
-            bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->argmax[slot][k] + n * link->out, G);
+        for (unsigned phase = 0; phase < BNNEP_PHASES; phase++) {
+            const double weight = phase == BNNEP_PHASE_NUDGED ? 1.0 : -1.0;
+            const float *below = activations(ws, phase, k, n), *above = activations(ws, phase, k + 1, n);
+            bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->argmax[phase][k] + n * link->out, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += weight * above[j * units + u];
         }
@@ -150,8 +151,8 @@ static void scale_contrast(struct ref_workspace *ws, size_t k) {
     double *contrast = ws->scale[k], *free = contrast + link->scales; /* free: of one sample */
     memset(contrast, 0, link->scales * sizeof *contrast);
     for (size_t n = 0; n < ws->count; n++)
-        for (unsigned slot = 0; slot < BNNEP_SLOTS; slot++) {
-            const float *below = activations(ws, slot, k, n), *above = activations(ws, slot, k + 1, n);
+        for (unsigned phase = 0; phase < BNNEP_PHASES; phase++) {
+            const float *below = activations(ws, phase, k, n), *above = activations(ws, phase, k + 1, n);
             if (bnnep_is_convolution(link))
                 bnnep_ref_forward(ws->network, k, below, ws->forward[k], ws->pooled[k]);
             else
@@ -160,7 +161,7 @@ static void scale_contrast(struct ref_workspace *ws, size_t k) {
                 double sum = 0.0;
                 for (size_t u = i * units; u < (i + 1) * units; u++)
                     sum += (double)above[u] * (double)ws->forward[k][u];
-                if (slot == BNNEP_SLOT_FREE)
+                if (phase == BNNEP_PHASE_FREE)
                     free[i] = sum;
                 else
                     contrast[i] += sum - free[i];
@@ -172,12 +173,12 @@ static void scale_contrast(struct ref_workspace *ws, size_t k) {
  */
 
 /* Momentum and flips of row j. Returns the number of flips. */
-static uint64_t turn_row(struct ref_learner *learner, size_t k, size_t j, const struct bnnep_rule *rule, float alpha,
-                         const double *G) {
-    const struct bnnep_model *model = learner->network->model;
+static uint64_t update_row(struct ref_optimizer *optimizer, size_t k, size_t j, const struct bnnep_rule *rule,
+                           float alpha, const double *G) {
+    const struct bnnep_model *model = optimizer->network->model;
     const size_t columns = model->links[k].columns;
-    float *m = learner->momentum[k] + j * columns;
-    int8_t *sign = learner->network->connection[k].sign + j * columns;
+    float *m = optimizer->momentum[k] + j * columns;
+    int8_t *sign = optimizer->network->connection[k].sign + j * columns;
     uint64_t flips = 0;
     for (size_t i = 0; i < columns; i++) {
         m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, (float)G[i]);
@@ -192,20 +193,21 @@ static uint64_t turn_row(struct ref_learner *learner, size_t k, size_t j, const 
 bnnep_status bnnep_ref_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                              uint64_t *flips, char *why) {
     (void)why;
-    struct ref_learner *learner = handle;
+    struct ref_optimizer *optimizer = handle;
     struct ref_workspace *ws = workspace;
-    const struct bnnep_model *model = learner->network->model;
+    const struct bnnep_model *model = optimizer->network->model;
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = &model->links[k];
-        struct ref_connection *c = &learner->network->connection[k];
+        struct ref_connection *c = &optimizer->network->connection[k];
         if (learn_scale)
             scale_contrast(ws, k);
         flips[k] = 0;
         for (size_t j = 0; j < link->rows; j++) {
             double *G = ws->sum[k];
             memset(G, 0, link->columns * sizeof *G);
-            const double bias = learner->tape.room > 0 ? row_gradient(learner, ws, k, j, G) : row_contrast(ws, k, j, G);
-            flips[k] += turn_row(learner, k, j, &rules[k], c->alpha[link->scales == 1 ? 0 : j], G);
+            const double bias =
+                optimizer->tape.room > 0 ? row_gradient(optimizer, ws, k, j, G) : row_contrast(ws, k, j, G);
+            flips[k] += update_row(optimizer, k, j, &rules[k], c->alpha[link->scales == 1 ? 0 : j], G);
             c->bias[j] += rules[k].bias_gain * (float)bias;
         }
         for (size_t i = 0; learn_scale && i < link->scales; i++)

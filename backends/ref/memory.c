@@ -145,9 +145,9 @@ static struct ref_workspace *divide_workspace(struct bnnep_arena *arena, const s
     seed.x = bnnep_arena_take(arena, max_batch * model->links[0].in, sizeof(float));
     seed.target = bnnep_arena_take(arena, max_batch * model->links[model->connections - 1].out, sizeof(float));
     seed.drive = bnnep_arena_take(arena, max_batch * model->links[0].out, sizeof(float));
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        seed.state[slot] = take_layers(arena, model, max_batch);
-        seed.argmax[slot] = take_places(arena, model, max_batch);
+    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
+        seed.state[phase] = take_layers(arena, model, max_batch);
+        seed.argmax[phase] = take_places(arena, model, max_batch);
     }
     seed.active = take_layers(arena, model, 1);
     seed.forward = take_layers(arena, model, 1);
@@ -181,23 +181,24 @@ static bnnep_status workspace_create(const void *network, size_t max_batch, int3
     return BNNEP_OK;
 }
 
-static bnnep_status put_state(void *handle, enum bnnep_slot slot, size_t layer, const float *state, char *why) {
+static bnnep_status put_state(void *handle, enum bnnep_phase phase, size_t layer, const float *state, char *why) {
     (void)why;
     struct ref_workspace *ws = handle;
     const size_t units = ws->network->model->links[layer - 1].out;
-    memcpy(ws->state[slot][layer - 1], state, ws->count * units * sizeof(float));
+    memcpy(ws->state[phase][layer - 1], state, ws->count * units * sizeof(float));
     return BNNEP_OK;
 }
 
-static bnnep_status get_state(const void *handle, enum bnnep_slot slot, size_t layer, float *state, char *why) {
+static bnnep_status get_state(const void *handle, enum bnnep_phase phase, size_t layer, float *state, char *why) {
     (void)why;
     const struct ref_workspace *ws = handle;
     const size_t units = ws->network->model->links[layer - 1].out;
-    memcpy(state, ws->state[slot][layer - 1], ws->count * units * sizeof(float));
+    memcpy(state, ws->state[phase][layer - 1], ws->count * units * sizeof(float));
     return BNNEP_OK;
 }
 
-/* --- learner ----------------------------------------------------------------------------------------------------- */
+/* --- optimizer -----------------------------------------------------------------------------------------------------
+ */
 
 static struct ref_tape take_tape(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
                                  size_t steps) {
@@ -220,46 +221,46 @@ static struct ref_tape take_tape(struct bnnep_arena *arena, const struct bnnep_m
     return tape;
 }
 
-static struct ref_learner *divide_learner(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
-                                          int32_t tape) {
-    struct ref_learner *learner = bnnep_arena_take(arena, 1, sizeof *learner);
+static struct ref_optimizer *divide_optimizer(struct bnnep_arena *arena, const struct bnnep_model *model,
+                                              size_t max_batch, int32_t tape) {
+    struct ref_optimizer *optimizer = bnnep_arena_take(arena, 1, sizeof *optimizer);
     float **momentum = take_each(arena, model, weights_of, 1, sizeof(float));
     const struct ref_tape remembered = take_tape(arena, model, max_batch, (size_t)tape);
-    if (learner)
-        *learner = (struct ref_learner){.momentum = momentum, .tape = remembered};
-    return learner;
+    if (optimizer)
+        *optimizer = (struct ref_optimizer){.momentum = momentum, .tape = remembered};
+    return optimizer;
 }
 
-static uint64_t learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
+static uint64_t optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
     struct bnnep_arena arena = {0};
-    divide_learner(&arena, model, max_batch, tape);
+    divide_optimizer(&arena, model, max_batch, tape);
     return arena.used;
 }
 
-static bnnep_status learner_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
+static bnnep_status optimizer_create(void *network, size_t max_batch, int32_t tape, void **out, char *why) {
     struct ref_network *net = network;
-    struct bnnep_arena arena = {.used = (size_t)learner_bytes(net->model, max_batch, tape)};
+    struct bnnep_arena arena = {.used = (size_t)optimizer_bytes(net->model, max_batch, tape)};
     if (!bnnep_arena_open(&arena))
         return no_memory(why);
-    struct ref_learner *learner = divide_learner(&arena, net->model, max_batch, tape);
-    learner->network = net;
-    *out = learner;
+    struct ref_optimizer *optimizer = divide_optimizer(&arena, net->model, max_batch, tape);
+    optimizer->network = net;
+    *out = optimizer;
     return BNNEP_OK;
 }
 
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
     (void)why;
-    struct ref_learner *learner = handle;
-    const struct bnnep_link *link = &learner->network->model->links[k];
-    memcpy(learner->momentum[k], momentum, link->rows * link->columns * sizeof(float));
+    struct ref_optimizer *optimizer = handle;
+    const struct bnnep_link *link = &optimizer->network->model->links[k];
+    memcpy(optimizer->momentum[k], momentum, link->rows * link->columns * sizeof(float));
     return BNNEP_OK;
 }
 
 static bnnep_status get_momentum(const void *handle, size_t k, float *momentum, char *why) {
     (void)why;
-    const struct ref_learner *learner = handle;
-    const struct bnnep_link *link = &learner->network->model->links[k];
-    memcpy(momentum, learner->momentum[k], link->rows * link->columns * sizeof(float));
+    const struct ref_optimizer *optimizer = handle;
+    const struct bnnep_link *link = &optimizer->network->model->links[k];
+    memcpy(momentum, optimizer->momentum[k], link->rows * link->columns * sizeof(float));
     return BNNEP_OK;
 }
 
@@ -270,7 +271,7 @@ const struct bnnep_backend bnnep_backend_ref = {
     .probe = probe,
     .network_bytes = network_bytes,
     .workspace_bytes = workspace_bytes,
-    .learner_bytes = learner_bytes,
+    .optimizer_bytes = optimizer_bytes,
     .network_create = network_create,
     .network_destroy = free,
     .put = put,
@@ -281,8 +282,8 @@ const struct bnnep_backend bnnep_backend_ref = {
     .relax = bnnep_ref_relax,
     .put_state = put_state,
     .get_state = get_state,
-    .learner_create = learner_create,
-    .learner_destroy = free,
+    .optimizer_create = optimizer_create,
+    .optimizer_destroy = free,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
     .backpropagate = bnnep_ref_backpropagate,

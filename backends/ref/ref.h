@@ -28,11 +28,11 @@ typedef uint16_t **ref_places;
 
 struct ref_workspace {
     const struct ref_network *network;
-    size_t max_batch, count;        /* samples staged */
-    float *x, *target;              /* [count][in], [count][out] */
-    float *drive;                   /* [count][units of layer 1]: fwd_0(x), the same in every step */
-    ref_layers state[BNNEP_SLOTS];  /* [layer][count][units] */
-    ref_places argmax[BNNEP_SLOTS]; /* the same, of the last step */
+    size_t max_batch, count;         /* samples staged */
+    float *x, *target;               /* [count][in], [count][out] */
+    float *drive;                    /* [count][units of layer 1]: fwd_0(x), the same in every step */
+    ref_layers state[BNNEP_PHASES];  /* [layer][count][units] */
+    ref_places argmax[BNNEP_PHASES]; /* the same, of the last step */
     /* one sample: activations, fwd_k, fb_{k+1}, pre-activations and argmax of this step */
     ref_layers active, forward, feedback, pre;
     ref_places pooled;
@@ -50,7 +50,7 @@ struct ref_tape {
     ref_layers *delta;  /* [step]: dLoss/dpre, summed, not averaged, over the batch */
 };
 
-struct ref_learner {
+struct ref_optimizer {
     struct ref_network *network;
     float **momentum; /* [connection][rows][columns] */
     struct ref_tape tape;
@@ -69,16 +69,16 @@ void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const f
 /* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
 void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
                      const float *below, const uint16_t *argmax, double *G);
-/* Moves sample n of `slot` by one step: sums, argmax and pre-activations are left in the workspace. */
-void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_slot slot, size_t n);
+/* Moves sample n of `phase` by one step: sums, argmax and pre-activations are left in the workspace. */
+void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_phase phase, size_t n);
 
 bnnep_status bnnep_ref_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
 bnnep_status bnnep_ref_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-bnnep_status bnnep_ref_backpropagate(void *learner, void *workspace, int32_t steps, char *why);
-bnnep_status bnnep_ref_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+bnnep_status bnnep_ref_backpropagate(void *optimizer, void *workspace, int32_t steps, char *why);
+bnnep_status bnnep_ref_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                              uint64_t *flips, char *why);
 
 #endif

@@ -90,11 +90,11 @@ struct binary_scratch {
     void *tables;
     struct binary_places places;
     /* one row of synapses */
-    int32_t *counts;               /* [PANEL]: zeros between uses */
-    float *contrast;               /* [columns, at least PANEL] */
-    double *exact;                 /* the same */
-    uint64_t *active[BNNEP_SLOTS]; /* [64 rows][word of samples]: where a row's unit is active */
-    struct binary_events samples;  /* those that count for a row */
+    int32_t *counts;                /* [PANEL]: zeros between uses */
+    float *contrast;                /* [columns, at least PANEL] */
+    double *exact;                  /* the same */
+    uint64_t *active[BNNEP_PHASES]; /* [64 rows][word of samples]: where a row's unit is active */
+    struct binary_events samples;   /* those that count for a row */
 };
 
 /* Output channels of a convolution by their scaling factor: those that share one are counted together. */
@@ -118,10 +118,10 @@ struct binary_workspace {
     uint16_t *drive_argmax;         /* the same */
     uint64_t *packed;               /* [word of columns][rows]: signs of a first convolution */
     char *start;                    /* the record that every free phase starts from */
-    char *record[BNNEP_SLOTS];      /* [sample] */
-    uint64_t *active[BNNEP_SLOTS];  /* [sample][layer offset + unit]: bits of the activations after the phases */
+    char *record[BNNEP_PHASES];     /* [sample] */
+    uint64_t *active[BNNEP_PHASES]; /* [sample][layer offset + unit]: bits of the activations after the phases */
     uint64_t *differs;              /* [panel of a layer][word of samples]: the phases differ there */
-    uint64_t *maps;                 /* [slot][sample][pixel, padded][panel]: bits of the layer below a convolution */
+    uint64_t *maps;                 /* [phase][sample][pixel, padded][panel]: bits of the layer below a convolution */
     double *dot;                    /* [scaling factor of all connections][sample]: its contrast */
     struct binary_scratch *scratch; /* [threads] */
 };
@@ -135,8 +135,8 @@ static inline void *bnnep_binary_part(const char *record, size_t offset) {
     return (char *)(uintptr_t)record + offset;
 }
 
-static inline char *bnnep_binary_record(const struct binary_workspace *ws, enum bnnep_slot slot, size_t sample) {
-    return ws->record[slot] + sample * ws->layout.bytes;
+static inline char *bnnep_binary_record(const struct binary_workspace *ws, enum bnnep_phase phase, size_t sample) {
+    return ws->record[phase] + sample * ws->layout.bytes;
 }
 
 /* Place q of the window of pooled unit u. */
@@ -157,7 +157,7 @@ struct binary_pending {
     uint64_t changes;
 };
 
-struct binary_learner {
+struct binary_optimizer {
     struct cpu_network *network;
     float **momentum;               /* [connection][rows][columns] */
     struct binary_pending *pending; /* [connection] */
@@ -170,8 +170,8 @@ uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, size_t ma
 bnnep_status bnnep_binary_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads,
                                            void **out, char *why);
 void bnnep_binary_workspace_destroy(void *workspace);
-void bnnep_binary_put_state(void *workspace, enum bnnep_slot slot, size_t layer, const float *state);
-void bnnep_binary_get_state(const void *workspace, enum bnnep_slot slot, size_t layer, float *state);
+void bnnep_binary_put_state(void *workspace, enum bnnep_phase phase, size_t layer, const float *state);
+void bnnep_binary_get_state(const void *workspace, enum bnnep_phase phase, size_t layer, float *state);
 
 /* --- drive.c ------------------------------------------------------------------------------------------------------ */
 
@@ -220,20 +220,21 @@ void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct 
 /* --- momenta.c ------------------------------------------------------------------------------------------------------
  */
 
-uint64_t bnnep_binary_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
-bnnep_status bnnep_binary_learner_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
-                                         char *why);
-void bnnep_binary_put_momentum(void *learner, size_t k, const float *momentum);
-void bnnep_binary_get_momentum(const void *learner, size_t k, float *momentum);
+uint64_t bnnep_binary_optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+bnnep_status bnnep_binary_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
+                                           char *why);
+void bnnep_binary_put_momentum(void *optimizer, size_t k, const float *momentum);
+void bnnep_binary_get_momentum(const void *optimizer, size_t k, float *momentum);
 /* Can momenta without contrast go without their decay in an update by this rule? Afterwards it is remembered. */
-bool bnnep_binary_may_wait(const struct binary_learner *learner, size_t k, const struct bnnep_rule *rule);
-void bnnep_binary_remember(struct binary_learner *learner, size_t k, const struct bnnep_rule *rule);
+bool bnnep_binary_may_wait(const struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule);
+void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule);
 /* Makes up for the pending decays of a panel of momenta, unless they can wait longer; then false. */
-bool bnnep_binary_flush(const struct binary_learner *learner, size_t k, const struct cpu_weights *panel, bool can_wait);
+bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, const struct cpu_weights *panel,
+                        bool can_wait);
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-void bnnep_binary_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+void bnnep_binary_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                         uint64_t *flips);
 
 #endif

@@ -167,7 +167,7 @@ static void stage_lanes(void *arg, size_t task, unsigned worker) {
     else
         drive_layer(ws, first, present, &ws->scratch[worker]);
     for (size_t n = first; n < first + present; n++) {
-        char *record = bnnep_binary_record(ws, BNNEP_SLOT_FREE, n);
+        char *record = bnnep_binary_record(ws, BNNEP_PHASE_FREE, n);
         memcpy(record, ws->start, ws->layout.bytes);
         if (bnnep_is_convolution(link)) /* its argmax stays as it is: the input is clamped */
             memcpy(bnnep_binary_part(record, ws->layer[0].argmax), ws->drive_argmax + n * link->out,

@@ -5,8 +5,8 @@
 #include "backends/cpu/binary/binary.h"
 
 /* The library asks for it with real activations alone. */
-static void backpropagate(void *learner, void *workspace, int32_t steps) {
-    (void)learner, (void)workspace, (void)steps;
+static void backpropagate(void *optimizer, void *workspace, int32_t steps) {
+    (void)optimizer, (void)workspace, (void)steps;
 }
 
 const struct cpu_engine bnnep_binary_engine = {
@@ -17,9 +17,9 @@ const struct cpu_engine bnnep_binary_engine = {
     .relax = bnnep_binary_relax,
     .put_state = bnnep_binary_put_state,
     .get_state = bnnep_binary_get_state,
-    .learner_bytes = bnnep_binary_learner_bytes,
-    .learner_create = bnnep_binary_learner_create,
-    .learner_destroy = free,
+    .optimizer_bytes = bnnep_binary_optimizer_bytes,
+    .optimizer_create = bnnep_binary_optimizer_create,
+    .optimizer_destroy = free,
     .put_momentum = bnnep_binary_put_momentum,
     .get_momentum = bnnep_binary_get_momentum,
     .backpropagate = backpropagate,

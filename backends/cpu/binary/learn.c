@@ -17,7 +17,7 @@
 #define TASK_ROWS ((size_t)64)
 
 struct update {
-    struct binary_learner *learner;
+    struct binary_optimizer *optimizer;
     struct binary_workspace *ws;
     size_t k; /* connection */
     struct bnnep_rule rule;
@@ -35,8 +35,8 @@ static const struct cpu_connection *connection_of(const struct update *update) {
 }
 
 /* Bits of layer index k of a sample after a phase. */
-static const uint64_t *active_of(const struct binary_workspace *ws, int slot, size_t sample, size_t k) {
-    return ws->active[slot] + (sample * ws->layout.units + ws->layer[k].offset) / 64;
+static const uint64_t *active_of(const struct binary_workspace *ws, int phase, size_t sample, size_t k) {
+    return ws->active[phase] + (sample * ws->layout.units + ws->layer[k].offset) / 64;
 }
 
 /* --- after the phases ----------------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ static const uint64_t *active_of(const struct binary_workspace *ws, int slot, si
 
 /* a_{k+1} . W_k a_k of one phase, with the scaling factors' own sums: without bias if fully connected, fwd_k(a_k) of a
  * convolution. Added to or taken from the sample's place in ws->dot. */
-static void add_dots(struct update *update, int slot, struct binary_passage *p, struct binary_scratch *scratch) {
+static void add_dots(struct update *update, int phase, struct binary_passage *p, struct binary_scratch *scratch) {
     struct binary_workspace *ws = update->ws;
     const struct bnnep_model *model = ws->network->model;
     double *dots = ws->dot + p->sample;
@@ -53,7 +53,7 @@ static void add_dots(struct update *update, int slot, struct binary_passage *p, 
         const bool convolution = bnnep_is_convolution(link);
         const float *drive = ws->drive + p->sample * model->links[0].out, alpha = ws->network->connection[k].alpha[0];
         const int32_t *sums = bnnep_binary_part(p->record, ws->layer[k].forward);
-        const uint64_t *active = active_of(ws, slot, p->sample, k);
+        const uint64_t *active = active_of(ws, phase, p->sample, k);
         float *value = p->forward;
         if (convolution && k > 0)
             bnnep_binary_pool(ws, k, p, value, scratch->places.argmax);
@@ -65,7 +65,7 @@ static void add_dots(struct update *update, int slot, struct binary_passage *p, 
             for (size_t v = i; v < link->out; v += link->scales)
                 if (active[v / 64] >> v % 64 & 1)
                     dot += (double)value[v];
-            *dots = slot == BNNEP_SLOT_FREE ? dot : dot - *dots;
+            *dots = phase == BNNEP_PHASE_FREE ? dot : dot - *dots;
         }
     }
 }
@@ -77,14 +77,14 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
     struct binary_scratch *scratch = &ws->scratch[worker];
     struct binary_passage *p = &scratch->passage[0];
     const size_t words = ws->layout.units / 64;
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
+    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
         p->sample = sample;
-        p->record = bnnep_binary_record(ws, (enum bnnep_slot)slot, sample);
+        p->record = bnnep_binary_record(ws, (enum bnnep_phase)phase, sample);
         bnnep_binary_begin(ws, p);
-        memcpy(ws->active[slot] + sample * words, p->active, words * sizeof *p->active);
+        memcpy(ws->active[phase] + sample * words, p->active, words * sizeof *p->active);
         if (update->learn_scale) {
             bnnep_binary_apply(ws, &p, 1, scratch);
-            add_dots(update, slot, p, scratch);
+            add_dots(update, phase, p, scratch);
         }
     }
 }
@@ -92,22 +92,22 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
 /* --- contrasts -----------------------------------------------------------------------------------------------------
  */
 
-/* Row j of the task, and all samples: bit n of word n / 64 of active[slot]. */
-static uint64_t *active_in_row(const struct update *update, const struct binary_scratch *scratch, int slot, size_t j) {
+/* Row j of the task, and all samples: bit n of word n / 64 of active[phase]. */
+static uint64_t *active_in_row(const struct update *update, const struct binary_scratch *scratch, int phase, size_t j) {
     const size_t words = (update->ws->max_batch + 63) / 64;
-    return scratch->active[slot] + j * words;
+    return scratch->active[phase] + j * words;
 }
 
 static void find_active(const struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
+    for (int phase = 0; phase < BNNEP_PHASES; phase++)
         for (size_t first = 0; first < ws->count; first += 64) {
             uint64_t words[64] = {0};
             for (size_t n = first; n < first + 64 && n < ws->count; n++)
-                words[n - first] = active_of(ws, slot, n, update->k)[row / 64];
+                words[n - first] = active_of(ws, phase, n, update->k)[row / 64];
             bnnep_cpu_transpose(words);
             for (size_t j = 0; j < TASK_ROWS; j++)
-                active_in_row(update, scratch, slot, j)[first / 64] = words[j];
+                active_in_row(update, scratch, phase, j)[first / 64] = words[j];
         }
 }
 
@@ -115,8 +115,8 @@ static void find_active(const struct update *update, size_t row, struct binary_s
 static int64_t bias_contrast(const struct update *update, const struct binary_scratch *scratch, size_t j) {
     int64_t sum = 0;
     for (size_t w = 0; w < (update->ws->count + 63) / 64; w++)
-        sum += __builtin_popcountll(active_in_row(update, scratch, BNNEP_SLOT_NUDGED, j)[w]) -
-               __builtin_popcountll(active_in_row(update, scratch, BNNEP_SLOT_FREE, j)[w]);
+        sum += __builtin_popcountll(active_in_row(update, scratch, BNNEP_PHASE_NUDGED, j)[w]) -
+               __builtin_popcountll(active_in_row(update, scratch, BNNEP_PHASE_FREE, j)[w]);
     return sum;
 }
 
@@ -127,12 +127,12 @@ static struct cpu_weights panel_of(const struct update *update, size_t row, size
 }
 
 static bool flush(const struct update *update, const struct cpu_weights *panel, bool contrast) {
-    return bnnep_binary_flush(update->learner, update->k, panel, update->may_wait && !contrast);
+    return bnnep_binary_flush(update->optimizer, update->k, panel, update->may_wait && !contrast);
 }
 
 static uint64_t update_weights(struct update *update, const struct cpu_weights *which, const float *contrast) {
     return bnnep_cpu_update(update->ws->network, update->k, which, &update->rule, contrast,
-                            update->learner->momentum[update->k]);
+                            update->optimizer->momentum[update->k]);
 }
 
 /* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and updates a panel of weights by them. */
@@ -169,8 +169,8 @@ static void find_differences(struct update *update) {
     const size_t words = (ws->max_batch + 63) / 64;
     memset(ws->differs, 0, connection_of(update)->up_panels * words * sizeof *ws->differs);
     for (size_t n = 0; n < ws->count; n++) {
-        const uint64_t *free = active_of(ws, BNNEP_SLOT_FREE, n, update->k - 1);
-        const uint64_t *nudged = active_of(ws, BNNEP_SLOT_NUDGED, n, update->k - 1);
+        const uint64_t *free = active_of(ws, BNNEP_PHASE_FREE, n, update->k - 1);
+        const uint64_t *nudged = active_of(ws, BNNEP_PHASE_NUDGED, n, update->k - 1);
         for (size_t i = 0; i < (link_of(update)->columns + 63) / 64; i++)
             if (free[i] != nudged[i])
                 ws->differs[i / PANEL_WORDS * words + n / 64] |= UINT64_C(1) << n % 64;
@@ -181,8 +181,8 @@ static void find_differences(struct update *update) {
 static void list_samples(const struct update *update, size_t j, size_t panel, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const size_t words = (ws->max_batch + 63) / 64, stride = ws->layout.units / PANEL;
-    const uint64_t *free = active_in_row(update, scratch, BNNEP_SLOT_FREE, j);
-    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_SLOT_NUDGED, j);
+    const uint64_t *free = active_in_row(update, scratch, BNNEP_PHASE_FREE, j);
+    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_PHASE_NUDGED, j);
     struct binary_events *list = &scratch->samples;
     list->ups = list->downs = 0;
     for (size_t w = 0; w < (ws->count + 63) / 64; w++) {
@@ -196,7 +196,7 @@ static void list_samples(const struct update *update, size_t j, size_t panel, st
 
 static uint64_t update_row(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
-    const uint64_t *below = active_of(ws, BNNEP_SLOT_FREE, 0, update->k - 1);
+    const uint64_t *below = active_of(ws, BNNEP_PHASE_FREE, 0, update->k - 1);
     uint64_t flips = 0;
     for (size_t panel = 0; panel < connection_of(update)->up_panels; panel++) {
         list_samples(update, row % TASK_ROWS, panel, scratch);
@@ -210,8 +210,8 @@ static uint64_t update_row(struct update *update, size_t row, struct binary_scra
 static uint64_t update_row_of_inputs(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const size_t in = link_of(update)->in;
-    const uint64_t *free = active_in_row(update, scratch, BNNEP_SLOT_FREE, row % TASK_ROWS);
-    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_SLOT_NUDGED, row % TASK_ROWS);
+    const uint64_t *free = active_in_row(update, scratch, BNNEP_PHASE_FREE, row % TASK_ROWS);
+    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_PHASE_NUDGED, row % TASK_ROWS);
     double *sum = scratch->exact;
     bool contrast = false;
     memset(sum, 0, in * sizeof *sum);
@@ -246,10 +246,10 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
  */
 
 /* The panel of part (0, 0) that a unit's patch begins with, among those of a sample's padded map. */
-static size_t patch_of(const struct update *update, int slot, size_t sample, size_t unit) {
+static size_t patch_of(const struct update *update, int phase, size_t sample, size_t unit) {
     const struct binary_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
-    const char *record = bnnep_binary_record(ws, (enum bnnep_slot)slot, sample);
+    const char *record = bnnep_binary_record(ws, (enum bnnep_phase)phase, sample);
     const uint16_t *argmax = bnnep_binary_part(record, ws->layer[update->k].argmax);
     const struct bnnep_position at = bnnep_binary_position(link, unit / link->rows, argmax[unit]);
     return at.y * (link->from.width + 2 * link->padding) + at.x;
@@ -264,9 +264,9 @@ static void pad_sample(void *arg, size_t sample, unsigned worker) {
     const size_t P = link->padding, W = link->from.width, C = link->from.channels;
     const size_t pixels = (link->from.height + 2 * P) * (W + 2 * P), words = pixels * c->up_panels * PANEL_WORDS;
     (void)worker;
-    for (size_t slot = 0; slot < BNNEP_SLOTS; slot++) {
-        const uint64_t *active = active_of(ws, (int)slot, sample, update->k - 1);
-        uint64_t *map = ws->maps + (slot * ws->max_batch + sample) * words;
+    for (size_t phase = 0; phase < BNNEP_PHASES; phase++) {
+        const uint64_t *active = active_of(ws, (int)phase, sample, update->k - 1);
+        uint64_t *map = ws->maps + (phase * ws->max_batch + sample) * words;
         memset(map, 0, words * sizeof *map);
         for (size_t i = 0; i < (link->in + 63) / 64; i++)
             for (uint64_t left = active[i]; left; left &= left - 1) {
@@ -286,17 +286,17 @@ static int64_t list_patches(const struct update *update, size_t o, struct binary
     const size_t pixels = (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding);
     struct binary_events *list = &scratch->samples;
     list->ups = list->downs = 0;
-    for (size_t slot = 0; slot < BNNEP_SLOTS; slot++) {
-        uint32_t *to = slot == BNNEP_SLOT_NUDGED ? list->up : list->down;
+    for (size_t phase = 0; phase < BNNEP_PHASES; phase++) {
+        uint32_t *to = phase == BNNEP_PHASE_NUDGED ? list->up : list->down;
         size_t count = 0;
         for (size_t n = 0; n < ws->count; n++) {
-            const uint64_t *active = active_of(ws, (int)slot, n, update->k);
-            const size_t map = (slot * ws->max_batch + n) * pixels;
+            const uint64_t *active = active_of(ws, (int)phase, n, update->k);
+            const size_t map = (phase * ws->max_batch + n) * pixels;
             for (size_t unit = o; unit < link->out; unit += link->rows)
                 if (active[unit / 64] >> unit % 64 & 1)
-                    to[count++] = (uint32_t)((map + patch_of(update, (int)slot, n, unit)) * panels);
+                    to[count++] = (uint32_t)((map + patch_of(update, (int)phase, n, unit)) * panels);
         }
-        *(slot == BNNEP_SLOT_NUDGED ? &list->ups : &list->downs) = count;
+        *(phase == BNNEP_PHASE_NUDGED ? &list->ups : &list->downs) = count;
     }
     return (int64_t)list->ups - (int64_t)list->downs;
 }
@@ -337,7 +337,7 @@ static uint64_t update_channel_of_inputs(struct update *update, size_t o, struct
     bool contrast = false;
     memset(sum, 0, c->columns * sizeof *sum);
     for (size_t n = 0; n < ws->count; n++) {
-        const uint64_t *free = active_of(ws, BNNEP_SLOT_FREE, n, 0), *nudged = active_of(ws, BNNEP_SLOT_NUDGED, n, 0);
+        const uint64_t *free = active_of(ws, BNNEP_PHASE_FREE, n, 0), *nudged = active_of(ws, BNNEP_PHASE_NUDGED, n, 0);
         for (size_t unit = o; unit < link->out; unit += link->rows) {
             const uint64_t differ = (free[unit / 64] ^ nudged[unit / 64]) >> unit % 64 & 1;
             const double weight = nudged[unit / 64] >> unit % 64 & 1 ? 1.0 : -1.0;
@@ -369,17 +369,17 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
 
 void bnnep_binary_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                         uint64_t *flips) {
-    struct binary_learner *learner = handle;
+    struct binary_optimizer *optimizer = handle;
     struct binary_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
     const double *dots = ws->dot;
     struct update phases = {.ws = ws, .learn_scale = learn_scale};
     bnnep_pool_run(ws->pool, ws->count, finish_sample, &phases);
     for (size_t k = 0; k < model->connections; k++) {
-        struct update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};
+        struct update update = {.optimizer = optimizer, .ws = ws, .k = k, .rule = rules[k]};
         const struct bnnep_link *link = &model->links[k];
-        struct cpu_connection *c = &learner->network->connection[k];
-        update.may_wait = bnnep_binary_may_wait(learner, k, &rules[k]);
+        struct cpu_connection *c = &optimizer->network->connection[k];
+        update.may_wait = bnnep_binary_may_wait(optimizer, k, &rules[k]);
         const bool convolution = bnnep_is_convolution(link);
         if (convolution && k > 0)
             bnnep_pool_run(ws->pool, ws->count, pad_sample, &update);
@@ -389,7 +389,7 @@ void bnnep_binary_learn(void *handle, void *workspace, const struct bnnep_rule *
                        &update);
         flips[k] = atomic_load(&update.flips);
         c->changes += flips[k];
-        bnnep_binary_remember(learner, k, &rules[k]);
+        bnnep_binary_remember(optimizer, k, &rules[k]);
         for (size_t i = 0; learn_scale && i < link->scales; i++, dots += ws->max_batch) {
             double contrast = 0.0;
             for (size_t n = 0; n < ws->count; n++)

@@ -18,8 +18,8 @@ static size_t panels_of(const struct bnnep_link *link) {
     return link->rows * parts * ((inner + PANEL - 1) / PANEL);
 }
 
-static struct binary_learner *divide(struct bnnep_arena *arena, const struct bnnep_model *model) {
-    struct binary_learner *learner = bnnep_arena_take(arena, 1, sizeof *learner), seed = {0};
+static struct binary_optimizer *divide(struct bnnep_arena *arena, const struct bnnep_model *model) {
+    struct binary_optimizer *optimizer = bnnep_arena_take(arena, 1, sizeof *optimizer), seed = {0};
     seed.momentum = bnnep_arena_take(arena, model->connections, sizeof *seed.momentum);
     seed.pending = bnnep_arena_take(arena, model->connections, sizeof *seed.pending);
     for (size_t k = 0; k < model->connections; k++) {
@@ -31,39 +31,39 @@ static struct binary_learner *divide(struct bnnep_arena *arena, const struct bnn
         seed.momentum[k] = momentum;
         seed.pending[k].decays = decays;
     }
-    if (learner)
-        *learner = seed;
-    return learner;
+    if (optimizer)
+        *optimizer = seed;
+    return optimizer;
 }
 
 /* There is no back-propagation through binary activations, hence no tape. */
-uint64_t bnnep_binary_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
+uint64_t bnnep_binary_optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
     struct bnnep_arena arena = {0};
     (void)max_batch, (void)tape;
     divide(&arena, model);
     return arena.used;
 }
 
-bnnep_status bnnep_binary_learner_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
-                                         char *why) {
-    struct bnnep_arena arena = {.used = (size_t)bnnep_binary_learner_bytes(net->model, max_batch, tape)};
+bnnep_status bnnep_binary_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
+                                           char *why) {
+    struct bnnep_arena arena = {.used = (size_t)bnnep_binary_optimizer_bytes(net->model, max_batch, tape)};
     if (!bnnep_arena_open(&arena))
         return bnnep_cpu_no_memory(why);
-    struct binary_learner *learner = divide(&arena, net->model);
-    learner->network = net;
-    *out = learner;
+    struct binary_optimizer *optimizer = divide(&arena, net->model);
+    optimizer->network = net;
+    *out = optimizer;
     return BNNEP_OK;
 }
 
 void bnnep_binary_put_momentum(void *handle, size_t k, const float *momentum) {
-    struct binary_learner *learner = handle;
-    const struct cpu_connection *c = &learner->network->connection[k];
-    struct binary_pending *pending = &learner->pending[k];
+    struct binary_optimizer *optimizer = handle;
+    const struct cpu_connection *c = &optimizer->network->connection[k];
+    struct binary_pending *pending = &optimizer->pending[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t i = 0; i < c->columns; i++)
-            learner->momentum[k][j * c->columns + bnnep_cpu_column(c, i)] = momentum[j * c->columns + i];
+            optimizer->momentum[k][j * c->columns + bnnep_cpu_column(c, i)] = momentum[j * c->columns + i];
     pending->known = false;
-    memset(pending->decays, 0, panels_of(&learner->network->model->links[k]));
+    memset(pending->decays, 0, panels_of(&optimizer->network->model->links[k]));
 }
 
 static uint8_t *decays_of(const struct cpu_connection *c, const struct binary_pending *pending, size_t row, size_t part,
@@ -73,10 +73,10 @@ static uint8_t *decays_of(const struct cpu_connection *c, const struct binary_pe
 
 /* With the decays that are pending, which stay so. */
 void bnnep_binary_get_momentum(const void *handle, size_t k, float *momentum) {
-    const struct binary_learner *learner = handle;
-    const struct cpu_connection *c = &learner->network->connection[k];
-    const struct binary_pending *pending = &learner->pending[k];
-    const float *from = learner->momentum[k];
+    const struct binary_optimizer *optimizer = handle;
+    const struct cpu_connection *c = &optimizer->network->connection[k];
+    const struct binary_pending *pending = &optimizer->pending[k];
+    const float *from = optimizer->momentum[k];
     for (size_t j = 0; j < c->rows; j++, from += c->columns, momentum += c->columns)
         for (size_t part = 0; part < c->parts; part++)
             for (size_t panel = 0; panel < c->up_panels; panel++) {
@@ -84,40 +84,40 @@ void bnnep_binary_get_momentum(const void *handle, size_t k, float *momentum) {
                 const size_t count = left < PANEL ? left : PANEL;
                 float some[PANEL];
                 memcpy(some, from + first, count * sizeof *some);
-                learner->network->kernels->momenta->decay(some, count, pending->decay,
-                                                          *decays_of(c, pending, j, part, panel));
+                optimizer->network->kernels->momenta->decay(some, count, pending->decay,
+                                                            *decays_of(c, pending, j, part, panel));
                 for (size_t i = 0; i < count; i++)
                     momentum[bnnep_cpu_canonical(c, first + i)] = some[i];
             }
 }
 
-bool bnnep_binary_may_wait(const struct binary_learner *learner, size_t k, const struct bnnep_rule *rule) {
-    const struct binary_pending *pending = &learner->pending[k];
-    return pending->known && pending->changes == learner->network->connection[k].changes &&
+bool bnnep_binary_may_wait(const struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule) {
+    const struct binary_pending *pending = &optimizer->pending[k];
+    return pending->known && pending->changes == optimizer->network->connection[k].changes &&
            pending->decay == rule->decay && rule->decay >= 0.0f && rule->decay <= 1.0f && rule->threshold > 0.0f &&
            rule->threshold >= pending->threshold;
 }
 
-void bnnep_binary_remember(struct binary_learner *learner, size_t k, const struct bnnep_rule *rule) {
-    struct binary_pending *pending = &learner->pending[k];
+void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule) {
+    struct binary_pending *pending = &optimizer->pending[k];
     pending->known = true;
     pending->decay = rule->decay;
     pending->threshold = rule->threshold;
-    pending->changes = learner->network->connection[k].changes;
+    pending->changes = optimizer->network->connection[k].changes;
 }
 
 /* Some 1 in 50 panels stop waiting at a time. */
-bool bnnep_binary_flush(const struct binary_learner *learner, size_t k, const struct cpu_weights *panel,
+bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, const struct cpu_weights *panel,
                         bool can_wait) {
-    const struct cpu_connection *c = &learner->network->connection[k];
-    const struct binary_pending *pending = &learner->pending[k];
+    const struct cpu_connection *c = &optimizer->network->connection[k];
+    const struct binary_pending *pending = &optimizer->pending[k];
     uint8_t *decays = decays_of(c, pending, panel->row, panel->part, panel->first / PANEL);
     if (can_wait && *decays < 32 + panel->row % 32) {
         ++*decays;
         return false;
     }
-    float *momentum = learner->momentum[k] + panel->row * c->columns + panel->part * c->inner + panel->first;
-    learner->network->kernels->momenta->decay(momentum, panel->count, pending->decay, *decays);
+    float *momentum = optimizer->momentum[k] + panel->row * c->columns + panel->part * c->inner + panel->first;
+    optimizer->network->kernels->momenta->decay(momentum, panel->count, pending->decay, *decays);
     *decays = 0;
     return true;
 }

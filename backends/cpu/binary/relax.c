@@ -21,7 +21,7 @@ struct relaxation {
 
 /* Samples that go through a phase together. */
 struct company {
-    struct relaxation *phase;
+    struct relaxation *run;
     unsigned worker; /* who takes them, if not all do */
     size_t first, count;
     struct binary_passage **passage; /* [count] */
@@ -29,14 +29,14 @@ struct company {
 
 /* Parts of each direction of a connection that threads share out. */
 static size_t shares_of(const struct company *c) {
-    return 2 * c->phase->ws->threads;
+    return 2 * c->run->ws->threads;
 }
 
 static void apply_share(void *arg, size_t task, unsigned worker) {
     const struct company *c = arg;
     const size_t shares = shares_of(c);
     (void)worker;
-    bnnep_binary_apply_connection(c->phase->ws, 1 + task / shares / 2, task / shares % 2,
+    bnnep_binary_apply_connection(c->run->ws, 1 + task / shares / 2, task / shares % 2,
                                   (struct binary_share){task % shares, shares}, c->passage, c->count);
 }
 
@@ -45,15 +45,15 @@ static void forget_and_move(void *arg, size_t i, unsigned worker) {
     struct binary_passage *p = c->passage[i];
     if (!p->moving)
         return;
-    bnnep_binary_forget_events(c->phase->ws, p);
-    bnnep_binary_move(c->phase->ws, c->phase->how, p, &c->phase->ws->scratch[worker]);
+    bnnep_binary_forget_events(c->run->ws, p);
+    bnnep_binary_move(c->run->ws, c->run->how, p, &c->run->ws->scratch[worker]);
 }
 
 /* One time step: all layers move at once. */
 static void step(struct company *c) {
-    const struct relaxation *phase = c->phase;
-    struct binary_workspace *ws = phase->ws;
-    if (phase->together) {
+    const struct relaxation *run = c->run;
+    struct binary_workspace *ws = run->ws;
+    if (run->together) {
         bnnep_pool_run(ws->pool, (ws->network->model->connections - 1) * 2 * shares_of(c), apply_share, c);
         bnnep_pool_run(ws->pool, c->count, forget_and_move, c);
         return;
@@ -61,14 +61,14 @@ static void step(struct company *c) {
     bnnep_binary_apply(ws, c->passage, c->count, &ws->scratch[c->worker]);
     for (size_t i = 0; i < c->count; i++)
         if (c->passage[i]->moving)
-            bnnep_binary_move(ws, phase->how, c->passage[i], &ws->scratch[c->worker]);
+            bnnep_binary_move(ws, run->how, c->passage[i], &ws->scratch[c->worker]);
 }
 
 /* --- a phase ------------------------------------------------------------------------------------------------------ */
 
-static void start_passage(const struct relaxation *phase, struct binary_passage *p, size_t sample) {
-    const struct binary_workspace *ws = phase->ws;
-    const struct bnnep_relaxation *how = phase->how;
+static void start_passage(const struct relaxation *run, struct binary_passage *p, size_t sample) {
+    const struct binary_workspace *ws = run->ws;
+    const struct bnnep_relaxation *how = run->how;
     const struct bnnep_link *first = &ws->network->model->links[0];
     const struct cpu_connection *below = &ws->network->connection[0];
     const float *drive = ws->drive + sample * first->out;
@@ -87,14 +87,14 @@ static void start_passage(const struct relaxation *phase, struct binary_passage 
 static void start(void *arg, size_t i, unsigned worker) {
     const struct company *c = arg;
     (void)worker;
-    start_passage(c->phase, c->passage[i], c->first + i);
+    start_passage(c->run, c->passage[i], c->first + i);
 }
 
 static void relax_company(struct company *c) {
-    struct relaxation *phase = c->phase;
-    const struct bnnep_relaxation *how = phase->how;
-    if (phase->together)
-        bnnep_pool_run(phase->ws->pool, c->count, start, c);
+    struct relaxation *run = c->run;
+    const struct bnnep_relaxation *how = run->how;
+    if (run->together)
+        bnnep_pool_run(run->ws->pool, c->count, start, c);
     else
         for (size_t i = 0; i < c->count; i++)
             start(c, i, c->worker);
@@ -102,8 +102,8 @@ static void relax_company(struct company *c) {
     uint32_t steps = 0;
     for (size_t moving = c->count; steps < (uint32_t)how->steps && moving > 0; steps++) {
         if (c->worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
-            atomic_store(&phase->cancelled, true);
-        if (atomic_load(&phase->cancelled))
+            atomic_store(&run->cancelled, true);
+        if (atomic_load(&run->cancelled))
             return;
         step(c);
         sample_steps += moving;
@@ -111,18 +111,18 @@ static void relax_company(struct company *c) {
         for (size_t i = 0; i < c->count; i++)
             moving += c->passage[i]->moving;
     }
-    atomic_fetch_add(&phase->sample_steps, sample_steps);
-    for (unsigned most = atomic_load(&phase->most_steps);
-         most < steps && !atomic_compare_exchange_weak(&phase->most_steps, &most, steps);)
+    atomic_fetch_add(&run->sample_steps, sample_steps);
+    for (unsigned most = atomic_load(&run->most_steps);
+         most < steps && !atomic_compare_exchange_weak(&run->most_steps, &most, steps);)
         continue;
 }
 
 /* Number `chunk` of the chunks of samples, in the passages of a thread, or of all. */
 static void relax_chunk(void *arg, size_t chunk, unsigned worker) {
-    struct relaxation *phase = arg;
-    struct binary_workspace *ws = phase->ws;
-    struct company c = {.phase = phase, .worker = worker, .first = chunk * phase->chunk};
-    c.count = ws->count - c.first < phase->chunk ? ws->count - c.first : phase->chunk;
+    struct relaxation *run = arg;
+    struct binary_workspace *ws = run->ws;
+    struct company c = {.run = run, .worker = worker, .first = chunk * run->chunk};
+    c.count = ws->count - c.first < run->chunk ? ws->count - c.first : run->chunk;
     c.passage = ws->scratch[worker].together;
     for (size_t i = 0; i < c.count; i++)
         c.passage[i] = &ws->scratch[worker + i / CHUNK].passage[i % CHUNK];
@@ -143,17 +143,17 @@ bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_relaxation *how
     const struct bnnep_model *model = ws->network->model;
     const bool small = streaming(model) <= SMALL_WEIGHTS;
     const size_t share = (ws->count + ws->threads - 1) / ws->threads, most = small ? SMALL_CHUNK : CHUNK;
-    struct relaxation phase = {.ws = ws, .how = how, .chunk = share < most ? share : most};
-    phase.together = !small && !model->convolutional && ws->threads > 1 && ws->count > 1;
-    if (phase.together) {
-        phase.chunk = CHUNK * ws->threads;
-        for (size_t chunk = 0; chunk * phase.chunk < ws->count && !atomic_load(&phase.cancelled); chunk++)
-            relax_chunk(&phase, chunk, 0);
+    struct relaxation run = {.ws = ws, .how = how, .chunk = share < most ? share : most};
+    run.together = !small && !model->convolutional && ws->threads > 1 && ws->count > 1;
+    if (run.together) {
+        run.chunk = CHUNK * ws->threads;
+        for (size_t chunk = 0; chunk * run.chunk < ws->count && !atomic_load(&run.cancelled); chunk++)
+            relax_chunk(&run, chunk, 0);
     } else
-        bnnep_pool_run(ws->pool, (ws->count + phase.chunk - 1) / phase.chunk, relax_chunk, &phase);
-    if (atomic_load(&phase.cancelled))
+        bnnep_pool_run(ws->pool, (ws->count + run.chunk - 1) / run.chunk, relax_chunk, &run);
+    if (atomic_load(&run.cancelled))
         return BNNEP_CANCELLED;
-    done->sample_steps = atomic_load(&phase.sample_steps);
-    done->most_steps = atomic_load(&phase.most_steps);
+    done->sample_steps = atomic_load(&run.sample_steps);
+    done->most_steps = atomic_load(&run.most_steps);
     return BNNEP_OK;
 }

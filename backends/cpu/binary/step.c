@@ -149,7 +149,7 @@ static float move_layer(const struct binary_workspace *ws, const struct bnnep_re
     const struct binary_layer *layer = &ws->layer[k];
     const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
     const float *target = ws->target + p->sample * bnnep_binary_padded(model->links[model->connections - 1].out);
-    const float *prediction = bnnep_binary_part(bnnep_binary_record(ws, BNNEP_SLOT_FREE, p->sample), layer->state);
+    const float *prediction = bnnep_binary_part(bnnep_binary_record(ws, BNNEP_PHASE_FREE, p->sample), layer->state);
     float *state = bnnep_binary_part(p->record, layer->state), change = 0.0f;
     for (size_t i = 0; i < layer->units; i += PANEL) {
         const size_t units = layer->units - i < PANEL ? layer->units - i : PANEL, at = layer->offset + i;

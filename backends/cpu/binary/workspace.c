@@ -118,8 +118,8 @@ static struct binary_scratch take_scratch(struct bnnep_arena *arena, const struc
     s.counts = bnnep_arena_take(arena, PANEL, sizeof(int32_t));
     s.contrast = bnnep_arena_take(arena, columns, sizeof(float));
     s.exact = bnnep_arena_take(arena, columns, sizeof(double));
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
-        s.active[slot] = bnnep_arena_take(arena, 64 * words_of(max_batch), sizeof(uint64_t));
+    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+        s.active[phase] = bnnep_arena_take(arena, 64 * words_of(max_batch), sizeof(uint64_t));
     s.samples.up = bnnep_arena_take(arena, windows * max_batch, sizeof(uint32_t));
     s.samples.down = bnnep_arena_take(arena, windows * max_batch, sizeof(uint32_t));
     return s;
@@ -137,11 +137,11 @@ static void take_learning(struct bnnep_arena *arena, struct binary_workspace *ws
     }
     /* One block: rows of both phases are counted together. */
     const size_t words = ws->max_batch * ws->layout.units / 64;
-    uint64_t *active = bnnep_arena_take(arena, BNNEP_SLOTS * words, sizeof(uint64_t));
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
-        ws->active[slot] = active ? active + (size_t)slot * words : NULL;
+    uint64_t *active = bnnep_arena_take(arena, BNNEP_PHASES * words, sizeof(uint64_t));
+    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+        ws->active[phase] = active ? active + (size_t)phase * words : NULL;
     ws->differs = bnnep_arena_take(arena, panels * words_of(ws->max_batch), sizeof(uint64_t));
-    ws->maps = bnnep_arena_take(arena, BNNEP_SLOTS * maps * ws->max_batch, PANEL / 8);
+    ws->maps = bnnep_arena_take(arena, BNNEP_PHASES * maps * ws->max_batch, PANEL / 8);
     ws->dot = bnnep_arena_take(arena, scales * ws->max_batch, sizeof(double));
 }
 
@@ -172,8 +172,8 @@ static struct binary_workspace *divide(struct bnnep_arena *arena, const struct b
     seed.drive_argmax = bnnep_arena_take(arena, convolution ? batch * first->out : 0, sizeof(uint16_t));
     seed.packed = bnnep_arena_take(arena, convolution ? words_of(first->columns) * first->rows : 0, sizeof(uint64_t));
     seed.start = bnnep_arena_take(arena, 1, seed.layout.bytes);
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
-        seed.record[slot] = bnnep_arena_take(arena, batch, seed.layout.bytes);
+    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+        seed.record[phase] = bnnep_arena_take(arena, batch, seed.layout.bytes);
     take_learning(arena, &seed, model);
     seed.scratch = bnnep_arena_take(arena, threads, sizeof *seed.scratch);
     for (unsigned i = 0; i < threads; i++) {
@@ -224,24 +224,24 @@ static size_t pixels_of(const struct bnnep_link *link) {
 }
 
 /* The sums stay as they are: the next step finds by itself which neurons differ from those that they were right for. */
-void bnnep_binary_put_state(void *handle, enum bnnep_slot slot, size_t layer, const float *state) {
+void bnnep_binary_put_state(void *handle, enum bnnep_phase phase, size_t layer, const float *state) {
     struct binary_workspace *ws = handle;
     const struct bnnep_link *link = &ws->network->model->links[layer - 1];
     const size_t pixels = pixels_of(link), channels = link->out / pixels;
     for (size_t n = 0; n < ws->count; n++, state += link->out) {
-        float *to = bnnep_binary_part(bnnep_binary_record(ws, slot, n), ws->layer[layer - 1].state);
+        float *to = bnnep_binary_part(bnnep_binary_record(ws, phase, n), ws->layer[layer - 1].state);
         for (size_t c = 0; c < channels; c++)
             for (size_t p = 0; p < pixels; p++)
                 to[p * channels + c] = state[c * pixels + p];
     }
 }
 
-void bnnep_binary_get_state(const void *handle, enum bnnep_slot slot, size_t layer, float *state) {
+void bnnep_binary_get_state(const void *handle, enum bnnep_phase phase, size_t layer, float *state) {
     const struct binary_workspace *ws = handle;
     const struct bnnep_link *link = &ws->network->model->links[layer - 1];
     const size_t pixels = pixels_of(link), channels = link->out / pixels;
     for (size_t n = 0; n < ws->count; n++, state += link->out) {
-        const float *from = bnnep_binary_part(bnnep_binary_record(ws, slot, n), ws->layer[layer - 1].state);
+        const float *from = bnnep_binary_part(bnnep_binary_record(ws, phase, n), ws->layer[layer - 1].state);
         for (size_t c = 0; c < channels; c++)
             for (size_t p = 0; p < pixels; p++)
                 state[c * pixels + p] = from[p * channels + c];

@@ -15,11 +15,11 @@ static void record(const struct recall *recall, size_t tile, struct real_scratch
     struct real_workspace *ws = recall->ws;
     const struct bnnep_model *model = ws->network->model;
     const size_t at = bnnep_real_at(ws, tile, 0), count = ws->units * LANES, first = model->links[0].out * LANES;
-    float *state = ws->state[BNNEP_SLOT_FREE] + at;
+    float *state = ws->state[BNNEP_PHASE_FREE] + at;
     for (int32_t t = 0; t < recall->tape->steps; t++) {
         float *pre = recall->tape->pre[t] + at;
         memcpy(recall->tape->state[t] + at, state, count * sizeof *state);
-        bnnep_real_sum_all(ws, BNNEP_SLOT_FREE, tile, scratch);
+        bnnep_real_sum_all(ws, BNNEP_PHASE_FREE, tile, scratch);
         memcpy(pre, ws->drive + tile * first, first * sizeof *pre);
         memcpy(pre + first, scratch->step.forward + first, (count - first) * sizeof *pre);
         for (size_t k = 1; k < model->connections; k++) {
@@ -30,7 +30,7 @@ static void record(const struct recall *recall, size_t tile, struct real_scratch
         for (size_t v = 0; v < count; v++)
             state[v] = bnnep_rho(pre[v]);
         if (model->convolutional) {
-            int32_t *free = ws->argmax[BNNEP_SLOT_FREE] + at;
+            int32_t *free = ws->argmax[BNNEP_PHASE_FREE] + at;
             memcpy(free + first, scratch->step.argmax + first, (count - first) * sizeof *free);
             memcpy(recall->tape->argmax[t] + at, free, count * sizeof *free);
         }
@@ -69,7 +69,7 @@ static void recall_tile(void *arg, size_t tile, unsigned worker) {
     const size_t at = bnnep_real_at(ws, tile, 0), count = ws->units * LANES, top = model->connections - 1;
     float *gradient = scratch->gradient.loss;
     record(recall, tile, scratch);
-    const float *output = bnnep_real_state(ws, BNNEP_SLOT_FREE, tile, top);
+    const float *output = bnnep_real_state(ws, BNNEP_PHASE_FREE, tile, top);
     const float *target = ws->target + tile * model->links[top].out * LANES;
     memset(gradient, 0, count * sizeof *gradient);
     for (size_t v = 0; v < model->links[top].out * LANES; v++)
@@ -86,8 +86,8 @@ static void recall_tile(void *arg, size_t tile, unsigned worker) {
 }
 
 void bnnep_real_backpropagate(void *handle, void *workspace, int32_t steps) {
-    struct real_learner *learner = handle;
+    struct real_optimizer *optimizer = handle;
     struct real_workspace *ws = workspace;
-    learner->tape.steps = steps;
-    bnnep_pool_run(ws->pool, ws->tiles, recall_tile, &(struct recall){&learner->tape, ws});
+    optimizer->tape.steps = steps;
+    bnnep_pool_run(ws->pool, ws->tiles, recall_tile, &(struct recall){&optimizer->tape, ws});
 }

@@ -42,15 +42,15 @@ void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const 
         value[v] *= net->connection[k].alpha[0];
 }
 
-void bnnep_real_sum_all(const struct real_workspace *ws, enum bnnep_slot slot, size_t tile,
+void bnnep_real_sum_all(const struct real_workspace *ws, enum bnnep_phase phase, size_t tile,
                         struct real_scratch *scratch) {
     const struct real_step *step = &scratch->step;
     for (size_t k = 1; k < ws->network->model->connections; k++) {
         const size_t below = ws->offset[k - 1] * LANES, here = ws->offset[k] * LANES;
         int32_t *argmax = step->argmax ? step->argmax + here : NULL;
-        bnnep_real_forward(ws->network, k, WHOLE, bnnep_real_state(ws, slot, tile, k - 1), step->forward + here, argmax,
-                           scratch);
-        bnnep_real_feedback(ws->network, k, WHOLE, bnnep_real_state(ws, slot, tile, k), argmax, step->feedback + below,
+        bnnep_real_forward(ws->network, k, WHOLE, bnnep_real_state(ws, phase, tile, k - 1), step->forward + here,
+                           argmax, scratch);
+        bnnep_real_feedback(ws->network, k, WHOLE, bnnep_real_state(ws, phase, tile, k), argmax, step->feedback + below,
                             scratch);
     }
 }

@@ -21,11 +21,11 @@ static void exchange(const struct real_lanes *lanes, const struct real_exchange 
     const struct bnnep_model *model = ws->network->model;
     const size_t first = model->links[0].out, last = model->links[model->connections - 1].out;
     const size_t a = e->sample / LANES * LANES, b = e->with / LANES * LANES, m = e->sample % LANES, n = e->with % LANES;
-    swap(ws->state[lanes->slot], ws->units, a * ws->units + m, b * ws->units + n);
+    swap(ws->state[lanes->phase], ws->units, a * ws->units + m, b * ws->units + n);
     swap(ws->drive, first, a * first + m, b * first + n);
     swap(ws->target, last, a * last + m, b * last + n);
-    if (ws->argmax[lanes->slot])
-        swap(ws->argmax[lanes->slot], ws->units, a * ws->units + m, b * ws->units + n);
+    if (ws->argmax[lanes->phase])
+        swap(ws->argmax[lanes->phase], ws->units, a * ws->units + m, b * ws->units + n);
 }
 
 static void trade(struct real_lanes *lanes, size_t sample, size_t with) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Momenta, flips, biases and scaling factors of networks of real activations; the learner's memory. */
+/* Momenta, flips, biases and scaling factors of networks of real activations; the optimizer's memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +12,8 @@
 static void change_of_tile(void *arg, size_t tile, unsigned worker) {
     struct real_workspace *ws = arg;
     (void)worker;
-    const float *free = bnnep_real_state(ws, BNNEP_SLOT_FREE, tile, 0),
-                *nudged = bnnep_real_state(ws, BNNEP_SLOT_NUDGED, tile, 0);
+    const float *free = bnnep_real_state(ws, BNNEP_PHASE_FREE, tile, 0),
+                *nudged = bnnep_real_state(ws, BNNEP_PHASE_NUDGED, tile, 0);
     float *change = ws->contrast.change + tile * ws->units * LANES;
     for (size_t v = 0; v < ws->units * LANES; v++)
         change[v] = nudged[v] - free[v];
@@ -26,12 +26,12 @@ static void change_of_tile(void *arg, size_t tile, unsigned worker) {
 /* --- scaling factors --------------------------------------------------------------------------------------- */
 
 /* W_k a_k without bias (fully connected), or fwd_k(a_k) (convolution), of a tile after a phase. */
-static const float *pull_of_tile(struct real_update *update, enum bnnep_slot slot, size_t tile,
+static const float *pull_of_tile(struct real_update *update, enum bnnep_phase phase, size_t tile,
                                  struct real_scratch *scratch) {
     struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
     const float *below =
-        update->k == 0 ? ws->input + tile * link->in * LANES : bnnep_real_state(ws, slot, tile, update->k - 1);
+        update->k == 0 ? ws->input + tile * link->in * LANES : bnnep_real_state(ws, phase, tile, update->k - 1);
     float *value = scratch->step.forward;
     if (bnnep_is_convolution(link))
         bnnep_real_forward(ws->network, update->k, WHOLE, below, value, scratch->step.argmax, scratch);
@@ -45,11 +45,11 @@ static void dots_of_tile(void *arg, size_t tile, unsigned worker) {
     struct real_update *update = arg;
     struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        const float *value = pull_of_tile(update, (enum bnnep_slot)slot, tile, &ws->scratch[worker]);
-        const float *above = bnnep_real_state(ws, (enum bnnep_slot)slot, tile, update->k);
+    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
+        const float *value = pull_of_tile(update, (enum bnnep_phase)phase, tile, &ws->scratch[worker]);
+        const float *above = bnnep_real_state(ws, (enum bnnep_phase)phase, tile, update->k);
         for (size_t i = 0; i < link->scales; i++) {
-            double *dot = ws->contrast.dot[slot] + (i * ws->tiles + tile) * LANES;
+            double *dot = ws->contrast.dot[phase] + (i * ws->tiles + tile) * LANES;
             memset(dot, 0, LANES * sizeof *dot);
             for (size_t j = i; j < link->out; j += link->scales) /* [position][channel] */
                 for (size_t l = 0; l < LANES; l++)
@@ -63,26 +63,27 @@ static void scale_contrast(struct real_update *update) {
     struct real_workspace *ws = update->ws;
     bnnep_pool_run(ws->pool, ws->tiles, dots_of_tile, update);
     for (size_t i = 0; i < bnnep_real_link(update)->scales; i++) {
-        double *free = ws->contrast.dot[BNNEP_SLOT_FREE] + i * ws->tiles * LANES, contrast = 0.0;
-        const double *nudged = ws->contrast.dot[BNNEP_SLOT_NUDGED] + i * ws->tiles * LANES;
+        double *free = ws->contrast.dot[BNNEP_PHASE_FREE] + i * ws->tiles * LANES, contrast = 0.0;
+        const double *nudged = ws->contrast.dot[BNNEP_PHASE_NUDGED] + i * ws->tiles * LANES;
         for (size_t n = 0; n < ws->count; n++)
             contrast += nudged[n] - free[n];
         free[0] = contrast;
     }
 }
 
-/* --- a learner ---------------------------------------------------------------------------------------------------- */
+/* --- an optimizer ----------------------------------------------------------------------------------------------------
+ */
 
 void bnnep_real_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                       uint64_t *flips) {
-    struct real_learner *learner = handle;
+    struct real_optimizer *optimizer = handle;
     struct real_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
-    if (learner->tape.room == 0)
+    if (optimizer->tape.room == 0)
         bnnep_pool_run(ws->pool, ws->tiles, change_of_tile, ws);
     for (size_t k = 0; k < model->connections; k++) {
-        struct real_update update = {.learner = learner, .ws = ws, .k = k, .rule = rules[k]};
-        struct cpu_connection *c = &learner->network->connection[k];
+        struct real_update update = {.optimizer = optimizer, .ws = ws, .k = k, .rule = rules[k]};
+        struct cpu_connection *c = &optimizer->network->connection[k];
         if (learn_scale)
             scale_contrast(&update);
         if (bnnep_is_convolution(&model->links[k]))
@@ -91,7 +92,7 @@ void bnnep_real_learn(void *handle, void *workspace, const struct bnnep_rule *ru
             bnnep_real_update_connected(&update);
         flips[k] = atomic_load(&update.flips);
         for (size_t i = 0; learn_scale && i < model->links[k].scales; i++)
-            c->alpha[i] += update.rule.scale_gain * (float)ws->contrast.dot[BNNEP_SLOT_FREE][i * ws->tiles * LANES];
+            c->alpha[i] += update.rule.scale_gain * (float)ws->contrast.dot[BNNEP_PHASE_FREE][i * ws->tiles * LANES];
     }
 }
 
@@ -118,9 +119,9 @@ static struct real_tape take_tape(struct bnnep_arena *arena, const struct bnnep_
     return tape;
 }
 
-static struct real_learner *divide(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
-                                   int32_t tape) {
-    struct real_learner *learner = bnnep_arena_take(arena, 1, sizeof *learner), seed = {0};
+static struct real_optimizer *divide(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
+                                     int32_t tape) {
+    struct real_optimizer *optimizer = bnnep_arena_take(arena, 1, sizeof *optimizer), seed = {0};
     seed.momentum = bnnep_arena_take(arena, model->connections, sizeof *seed.momentum);
     for (size_t k = 0; k < model->connections; k++) {
         float *momentum = bnnep_arena_take(arena, model->links[k].rows * model->links[k].columns, sizeof(float));
@@ -128,39 +129,40 @@ static struct real_learner *divide(struct bnnep_arena *arena, const struct bnnep
             seed.momentum[k] = momentum;
     }
     seed.tape = take_tape(arena, model, max_batch, (size_t)tape);
-    if (learner)
-        *learner = seed;
-    return learner;
+    if (optimizer)
+        *optimizer = seed;
+    return optimizer;
 }
 
-uint64_t bnnep_real_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
+uint64_t bnnep_real_optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape) {
     struct bnnep_arena arena = {0};
     divide(&arena, model, max_batch, tape);
     return arena.used;
 }
 
-bnnep_status bnnep_real_learner_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out, char *why) {
-    struct bnnep_arena arena = {.used = (size_t)bnnep_real_learner_bytes(net->model, max_batch, tape)};
+bnnep_status bnnep_real_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
+                                         char *why) {
+    struct bnnep_arena arena = {.used = (size_t)bnnep_real_optimizer_bytes(net->model, max_batch, tape)};
     if (!bnnep_arena_open(&arena))
         return bnnep_cpu_no_memory(why);
-    struct real_learner *learner = divide(&arena, net->model, max_batch, tape);
-    learner->network = net;
-    *out = learner;
+    struct real_optimizer *optimizer = divide(&arena, net->model, max_batch, tape);
+    optimizer->network = net;
+    *out = optimizer;
     return BNNEP_OK;
 }
 
 void bnnep_real_put_momentum(void *handle, size_t k, const float *momentum) {
-    struct real_learner *learner = handle;
-    const struct cpu_connection *c = &learner->network->connection[k];
+    struct real_optimizer *optimizer = handle;
+    const struct cpu_connection *c = &optimizer->network->connection[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t i = 0; i < c->columns; i++)
-            learner->momentum[k][j * c->columns + bnnep_cpu_column(c, i)] = momentum[j * c->columns + i];
+            optimizer->momentum[k][j * c->columns + bnnep_cpu_column(c, i)] = momentum[j * c->columns + i];
 }
 
 void bnnep_real_get_momentum(const void *handle, size_t k, float *momentum) {
-    const struct real_learner *learner = handle;
-    const struct cpu_connection *c = &learner->network->connection[k];
+    const struct real_optimizer *optimizer = handle;
+    const struct cpu_connection *c = &optimizer->network->connection[k];
     for (size_t j = 0; j < c->rows; j++)
         for (size_t i = 0; i < c->columns; i++)
-            momentum[j * c->columns + i] = learner->momentum[k][j * c->columns + bnnep_cpu_column(c, i)];
+            momentum[j * c->columns + i] = optimizer->momentum[k][j * c->columns + bnnep_cpu_column(c, i)];
 }

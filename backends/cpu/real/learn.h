@@ -29,7 +29,7 @@ struct real_tape {
     int32_t **argmax; /* [step]; NULL but in convolutional networks */
 };
 
-struct real_learner {
+struct real_optimizer {
     struct cpu_network *network;
     float **momentum; /* [connection][rows][columns] */
     struct real_tape tape;
@@ -44,7 +44,7 @@ struct real_term {
 
 /* The update of a connection. */
 struct real_update {
-    struct real_learner *learner;
+    struct real_optimizer *optimizer;
     struct real_workspace *ws;
     size_t k; /* connection */
     struct bnnep_rule rule;
@@ -92,12 +92,13 @@ void bnnep_real_update_convolution(struct real_update *update);
 /* --- learn.c, bptt.c
  * -------------------------------------------------------------------------------------------------- */
 
-void bnnep_real_learn(void *learner, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
+void bnnep_real_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                       uint64_t *flips);
-uint64_t bnnep_real_learner_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
-bnnep_status bnnep_real_learner_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out, char *why);
-void bnnep_real_put_momentum(void *learner, size_t k, const float *momentum);
-void bnnep_real_get_momentum(const void *learner, size_t k, float *momentum);
-void bnnep_real_backpropagate(void *learner, void *workspace, int32_t steps);
+uint64_t bnnep_real_optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
+bnnep_status bnnep_real_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
+                                         char *why);
+void bnnep_real_put_momentum(void *optimizer, size_t k, const float *momentum);
+void bnnep_real_get_momentum(const void *optimizer, size_t k, float *momentum);
+void bnnep_real_backpropagate(void *optimizer, void *workspace, int32_t steps);
 
 #endif

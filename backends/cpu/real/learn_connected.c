@@ -72,7 +72,7 @@ static void keep_block(void *arg, size_t task, unsigned worker) {
 }
 
 static bool is_kept(const struct real_update *update) {
-    return update->learner->tape.room == 0;
+    return update->optimizer->tape.room == 0;
 }
 
 static struct below below_of(const struct real_update *update, size_t i, const struct real_term *term, size_t tile,
@@ -146,7 +146,7 @@ struct block {
 /* Asks for 64 momenta of each row, which are needed after the products. */
 static void fetch_momenta(const struct real_update *update, const struct block *b, size_t column) {
     const size_t columns = bnnep_real_link(update)->columns;
-    const float *momentum = update->learner->momentum[update->k] + b->row * columns + b->column + column;
+    const float *momentum = update->optimizer->momentum[update->k] + b->row * columns + b->column + column;
     for (size_t j = 0; j < b->rows; j++, momentum += columns)
         for (size_t i = 0; i < least(64, b->columns - column); i += 16)
             __builtin_prefetch(momentum + i, 1, 2);
@@ -186,8 +186,9 @@ static void update_block(void *arg, size_t task, unsigned worker) {
     block_gradient(update, &b, scratch);
     for (size_t j = 0; j < b.rows; j++) {
         const struct cpu_weights which = {b.row + j, 0, b.column, b.columns};
-        flips += bnnep_cpu_update(update->ws->network, update->k, &which, &update->rule,
-                                  scratch->gradient.contrast + j * LEARN_COLUMNS, update->learner->momentum[update->k]);
+        flips +=
+            bnnep_cpu_update(update->ws->network, update->k, &which, &update->rule,
+                             scratch->gradient.contrast + j * LEARN_COLUMNS, update->optimizer->momentum[update->k]);
     }
     atomic_fetch_add(&update->flips, flips);
     for (size_t j = b.row; b.column == 0 && j < b.row + b.rows; j++)

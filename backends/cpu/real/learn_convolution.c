@@ -75,8 +75,8 @@ static void list_contrast(const struct real_update *update, size_t tile, size_t 
     const size_t at = bnnep_real_at(ws, tile, update->k), padded = bnnep_real_padded(link);
     for (size_t u = 0; u < link->to.height * link->to.width; u++) {
         const size_t v = at + (u * link->rows + o) * LANES + l;
-        const float free = ws->state[BNNEP_SLOT_FREE][v], nudged = ws->state[BNNEP_SLOT_NUDGED][v];
-        const int32_t before = ws->argmax[BNNEP_SLOT_FREE][v], now = ws->argmax[BNNEP_SLOT_NUDGED][v];
+        const float free = ws->state[BNNEP_PHASE_FREE][v], nudged = ws->state[BNNEP_PHASE_NUDGED][v];
+        const int32_t before = ws->argmax[BNNEP_PHASE_FREE][v], now = ws->argmax[BNNEP_PHASE_NUDGED][v];
         const size_t was = l * padded + view_of(link, u, before);
         if (before == now)
             add_view(views, ws->contrast.change[v], was);
@@ -117,7 +117,7 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
             flips += bnnep_cpu_update(
                 update->ws->network, update->k, &(struct cpu_weights){o, part, 0, c->inner}, &update->rule,
                 G + part / link->kernel * bnnep_real_kernel_row(link) + part % link->kernel * c->inner,
-                update->learner->momentum[update->k]);
+                update->optimizer->momentum[update->k]);
         bnnep_real_update_bias(update, o);
     }
     atomic_fetch_add(&update->flips, flips);
@@ -128,7 +128,7 @@ void bnnep_real_update_convolution(struct real_update *update) {
     const struct bnnep_link *link = bnnep_real_link(update);
     memset(ws->contrast.gradient, 0,
            link->rows * link->kernel * bnnep_real_kernel_row(link) * sizeof *ws->contrast.gradient);
-    const size_t terms = update->learner->tape.room > 0 ? bnnep_real_term_count(update) : 1;
+    const size_t terms = update->optimizer->tape.room > 0 ? bnnep_real_term_count(update) : 1;
     for (size_t i = 0; i < terms; i++) {
         update->term = bnnep_real_term(update, i);
         bnnep_pool_run(ws->pool, ws->tiles, pad_tile, update);

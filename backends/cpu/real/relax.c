@@ -29,7 +29,7 @@ struct relaxation {
 
 /* Some samples on their way through a phase. */
 struct passage {
-    struct relaxation *phase;
+    struct relaxation *run;
     unsigned worker;             /* who takes them; with shared steps all do */
     struct real_scratch *common; /* where the parts of a step meet */
     struct real_precision precision;
@@ -40,34 +40,34 @@ struct passage {
  */
 
 static struct real_part part_of(const struct passage *p, size_t task) {
-    return (struct real_part){task % p->phase->parts, p->phase->parts};
+    return (struct real_part){task % p->run->parts, p->run->parts};
 }
 
 static struct real_scratch *scratch_of(const struct passage *p, unsigned worker) {
-    struct real_scratch *scratch = &p->phase->ws->scratch[worker];
+    struct real_scratch *scratch = &p->run->ws->scratch[worker];
     scratch->bytes = p->lanes.half ? ENTRY_BYTES / 2 : ENTRY_BYTES;
     return scratch;
 }
 
 static const float *state_of(const struct passage *p, size_t k) {
-    return bnnep_real_state(p->phase->ws, p->phase->how->to, p->lanes.tile, k);
+    return bnnep_real_state(p->run->ws, p->run->how->to, p->lanes.tile, k);
 }
 
 static void encode_layer(void *arg, size_t k, unsigned worker) {
     const struct passage *p = arg;
-    bnnep_real_encode(p->phase->ws, state_of(p, k), k, &p->precision, &p->common->delta, scratch_of(p, worker)->left);
+    bnnep_real_encode(p->run->ws, state_of(p, k), k, &p->precision, &p->common->delta, scratch_of(p, worker)->left);
 }
 
 static int32_t *argmax_of(const struct passage *p, size_t k) {
-    return p->common->step.argmax ? p->common->step.argmax + p->phase->ws->offset[k] * LANES : NULL;
+    return p->common->step.argmax ? p->common->step.argmax + p->run->ws->offset[k] * LANES : NULL;
 }
 
 static void forward_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
-    const struct real_workspace *ws = p->phase->ws;
-    const size_t k = 1 + task / p->phase->parts;
+    const struct real_workspace *ws = p->run->ws;
+    const size_t k = 1 + task / p->run->parts;
     float *forward = p->common->step.forward;
-    if (p->phase->delta_coded)
+    if (p->run->delta_coded)
         bnnep_real_delta_forward(ws, k, part_of(p, task), &p->common->delta, forward, scratch_of(p, worker));
     else
         bnnep_real_forward(ws->network, k, part_of(p, task), state_of(p, k - 1), forward + ws->offset[k] * LANES,
@@ -76,9 +76,9 @@ static void forward_part(void *arg, size_t task, unsigned worker) {
 
 static void feedback_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
-    const struct real_workspace *ws = p->phase->ws;
-    const size_t k = 1 + task / p->phase->parts;
-    if (p->phase->delta_coded)
+    const struct real_workspace *ws = p->run->ws;
+    const size_t k = 1 + task / p->run->parts;
+    if (p->run->delta_coded)
         bnnep_real_delta_feedback(ws, k, part_of(p, task), &p->common->delta, scratch_of(p, worker));
     else
         bnnep_real_feedback(ws->network, k, part_of(p, task), state_of(p, k), argmax_of(p, k),
@@ -87,10 +87,10 @@ static void feedback_part(void *arg, size_t task, unsigned worker) {
 
 /* The output layer: no feedback, but it may be nudged. */
 static void move_output(const struct passage *p, const float *forward, float *state, float *change) {
-    const struct real_workspace *ws = p->phase->ws;
+    const struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
     const size_t top = model->connections - 1, units = model->links[top].out;
-    const struct bnnep_neuron neuron = bnnep_neuron_of(model, top, p->phase->how->beta);
+    const struct bnnep_neuron neuron = bnnep_neuron_of(model, top, p->run->how->beta);
     const float *target = ws->target + p->lanes.tile * units * LANES, *moving = p->lanes.moving;
     for (size_t v = 0; v < units * LANES; v++) {
         const size_t l = v % LANES;
@@ -104,37 +104,37 @@ static void move_output(const struct passage *p, const float *forward, float *st
 /* Some units of a layer, from `first` on. */
 static void move_hidden(const struct passage *p, size_t k, const float *forward, size_t first, size_t units,
                         float *change) {
-    const struct real_workspace *ws = p->phase->ws;
+    const struct real_workspace *ws = p->run->ws;
     const struct cpu_network *net = ws->network;
-    const float *feedback = p->phase->delta_coded ? p->common->delta.feedback : p->common->step.feedback;
+    const float *feedback = p->run->delta_coded ? p->common->delta.feedback : p->common->step.feedback;
     const struct pull pull = {forward, feedback + (ws->offset[k] + first) * LANES,
                               bnnep_real_feedback_scale(net, k + 1)};
-    net->kernels->states->move_hidden(bnnep_real_state(ws, p->phase->how->to, p->lanes.tile, k) + first * LANES, &pull,
+    net->kernels->states->move_hidden(bnnep_real_state(ws, p->run->how->to, p->lanes.tile, k) + first * LANES, &pull,
                                       units, &net->model->grid, p->lanes.moving, change);
 }
 
 static void move_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
-    struct real_workspace *ws = p->phase->ws;
+    struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t k = task / p->phase->parts, units = model->links[k].out, tile = p->lanes.tile;
+    const size_t k = task / p->run->parts, units = model->links[k].out, tile = p->lanes.tile;
     const size_t first = bnnep_real_first(part_of(p, task), units), beyond = bnnep_real_beyond(part_of(p, task), units);
     const float *forward = k == 0 ? ws->drive + tile * units * LANES : p->common->step.forward + ws->offset[k] * LANES;
     float *change = ws->scratch[worker].change;
     if (k > 0 && bnnep_is_convolution(&model->links[k])) /* that of the drive never changes */
         ws->network->kernels->states->keep_argmax(argmax_of(p, k) + first * LANES, beyond - first, p->lanes.moving,
-                                                  ws->argmax[p->phase->how->to] + bnnep_real_at(ws, tile, k) +
+                                                  ws->argmax[p->run->how->to] + bnnep_real_at(ws, tile, k) +
                                                       first * LANES);
     if (k + 1 < model->connections)
         move_hidden(p, k, forward + first * LANES, first, beyond - first, change);
     else if (part_of(p, task).index == 0)
-        move_output(p, forward, bnnep_real_state(ws, p->phase->how->to, tile, k), change);
+        move_output(p, forward, bnnep_real_state(ws, p->run->how->to, tile, k), change);
 }
 
 static void do_tasks(struct passage *p, size_t tasks, pool_task task) {
-    const struct relaxation *phase = p->phase;
-    if (phase->parts > 1)
-        bnnep_pool_run(phase->ws->pool, tasks, task, p);
+    const struct relaxation *run = p->run;
+    if (run->parts > 1)
+        bnnep_pool_run(run->ws->pool, tasks, task, p);
     else
         for (size_t i = 0; i < tasks; i++)
             task(p, i, p->worker);
@@ -142,9 +142,9 @@ static void do_tasks(struct passage *p, size_t tasks, pool_task task) {
 
 /* All layers move at once. */
 static void step(struct passage *p) {
-    const struct bnnep_model *model = p->phase->ws->network->model;
-    const size_t layers = model->connections, parts = p->phase->parts;
-    if (p->phase->delta_coded)
+    const struct bnnep_model *model = p->run->ws->network->model;
+    const size_t layers = model->connections, parts = p->run->parts;
+    if (p->run->delta_coded)
         do_tasks(p, layers, encode_layer);
     do_tasks(p, (layers - 1) * parts, forward_part);
     do_tasks(p, (layers - 1) * parts, feedback_part); /* from the argmax that forward parts found */
@@ -170,10 +170,10 @@ static void raise_to(atomic_uint *most, unsigned steps) {
 /* Did no state of a sample change by more than the tolerance in this step, whoever saw it, and is no more left to be
  * sent? */
 static bool rests(struct passage *p, size_t lane) {
-    struct real_scratch *scratch = p->phase->ws->scratch;
-    const unsigned first = p->phase->parts > 1 ? 0 : p->worker;
-    const unsigned beyond = p->phase->parts > 1 ? p->phase->ws->threads : p->worker + 1;
-    const float tolerance = p->phase->how->tolerance, most_left = tolerance > FINEST ? tolerance : FINEST;
+    struct real_scratch *scratch = p->run->ws->scratch;
+    const unsigned first = p->run->parts > 1 ? 0 : p->worker;
+    const unsigned beyond = p->run->parts > 1 ? p->run->ws->threads : p->worker + 1;
+    const float tolerance = p->run->how->tolerance, most_left = tolerance > FINEST ? tolerance : FINEST;
     bool rests = true;
     for (unsigned w = first; w < beyond; w++) {
         rests = rests && scratch[w].change[lane] <= tolerance && scratch[w].left[lane] <= most_left;
@@ -185,7 +185,7 @@ static bool rests(struct passage *p, size_t lane) {
 /* Counts the step, and lets go of samples that have come to rest or have done all steps. */
 static void settle(struct passage *p) {
     struct real_lanes *lanes = &p->lanes;
-    const struct bnnep_relaxation *how = p->phase->how;
+    const struct bnnep_relaxation *how = p->run->how;
     for (size_t l = 0; l < LANES; l++) {
         const bool at_rest = rests(p, l);
         if (lanes->moving[l] == 0.0f)
@@ -195,52 +195,52 @@ static void settle(struct passage *p) {
             continue;
         lanes->moving[l] = 0.0f;
         lanes->in_use--;
-        raise_to(&p->phase->most_steps, (unsigned)lanes->steps[l]);
+        raise_to(&p->run->most_steps, (unsigned)lanes->steps[l]);
     }
 }
 
 static bool goes_on(struct passage *p) {
-    const struct bnnep_relaxation *how = p->phase->how;
+    const struct bnnep_relaxation *how = p->run->how;
     if (p->worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
-        atomic_store(&p->phase->cancelled, true);
-    return !atomic_load(&p->phase->cancelled);
+        atomic_store(&p->run->cancelled, true);
+    return !atomic_load(&p->run->cancelled);
 }
 
 /* Samples that begin have sent nothing, and what they send first is sent down to the finest step. */
 static void begin_coding(struct passage *p, bool tile) {
     const struct real_lanes *lanes = &p->lanes;
     if (tile)
-        bnnep_real_delta_reset(p->phase->ws, &p->common->delta);
+        bnnep_real_delta_reset(p->run->ws, &p->common->delta);
     for (size_t l = 0; l < LANES; l++) {
         const bool begins = lanes->moving[l] != 0.0f && lanes->steps[l] == 0;
         if (begins && !tile)
-            bnnep_real_delta_reset_lane(p->phase->ws, &p->common->delta, l);
-        p->precision.fine[l] = begins || !(p->phase->how->tolerance > 0.0f);
+            bnnep_real_delta_reset_lane(p->run->ws, &p->common->delta, l);
+        p->precision.fine[l] = begins || !(p->run->how->tolerance > 0.0f);
     }
 }
 
 static void relax_share(void *arg, size_t share, unsigned worker) {
-    struct relaxation *phase = arg;
-    struct real_workspace *ws = phase->ws;
-    const size_t first = share * ws->tiles / phase->shares, beyond = (share + 1) * ws->tiles / phase->shares;
-    struct passage p = {.phase = phase, .worker = worker, .common = &ws->scratch[worker]};
+    struct relaxation *run = arg;
+    struct real_workspace *ws = run->ws;
+    const size_t first = share * ws->tiles / run->shares, beyond = (share + 1) * ws->tiles / run->shares;
+    struct passage p = {.run = run, .worker = worker, .common = &ws->scratch[worker]};
     struct real_lanes *lanes = &p.lanes;
     p.precision.moving = lanes->moving;
     *lanes = (struct real_lanes){.ws = ws,
-                                 .slot = phase->how->to,
+                                 .phase = run->how->to,
                                  .next = first * LANES,
                                  .end = beyond * LANES < ws->count ? beyond * LANES : ws->count,
                                  .exchange = ws->exchanges + first * MOST_EXCHANGES};
-    if (phase->how->from != phase->how->to)
-        copy_states(ws, phase->how, first, beyond);
+    if (run->how->from != run->how->to)
+        copy_states(ws, run->how, first, beyond);
     uint64_t sample_steps = 0;
-    while (phase->how->steps > 0 && (lanes->in_use > 0 || lanes->next < lanes->end) && goes_on(&p)) {
+    while (run->how->steps > 0 && (lanes->in_use > 0 || lanes->next < lanes->end) && goes_on(&p)) {
         const bool tile = lanes->in_use == 0;
         if (tile)
             bnnep_real_begin_tile(lanes);
-        else if (phase->refill)
+        else if (run->refill)
             bnnep_real_refill(lanes);
-        if (phase->delta_coded)
+        if (run->delta_coded)
             begin_coding(&p, tile);
         else if (lanes->in_use <= LANES / 2 && !lanes->half)
             bnnep_real_pack(lanes);
@@ -249,7 +249,7 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
         settle(&p);
     }
     bnnep_real_go_home(lanes);
-    atomic_fetch_add(&phase->sample_steps, sample_steps);
+    atomic_fetch_add(&run->sample_steps, sample_steps);
 }
 
 /* Multiply-adds of one direction of a step. */
@@ -266,20 +266,20 @@ static size_t products_of(const struct bnnep_model *model) {
 bnnep_status bnnep_real_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done) {
     struct real_workspace *ws = handle;
     const size_t products = products_of(ws->network->model);
-    struct relaxation phase = {.ws = ws, .how = how, .shares = ws->tiles, .parts = 1};
-    phase.delta_coded = bnnep_real_is_delta_coded(ws->network->model);
-    phase.refill = products >= WORTH_A_REFILL * ws->units;
+    struct relaxation run = {.ws = ws, .how = how, .shares = ws->tiles, .parts = 1};
+    run.delta_coded = bnnep_real_is_delta_coded(ws->network->model);
+    run.refill = products >= WORTH_A_REFILL * ws->units;
     if (ws->threads > 1 && products >= LONG_STEP && ws->tiles < ws->threads) {
-        phase.parts = ws->threads;
-        phase.shares = 1;
-    } else if (phase.refill && ws->threads < ws->tiles)
-        phase.shares = ws->threads;
-    bnnep_pool_run(ws->pool, phase.shares, relax_share, &phase);
+        run.parts = ws->threads;
+        run.shares = 1;
+    } else if (run.refill && ws->threads < ws->tiles)
+        run.shares = ws->threads;
+    bnnep_pool_run(ws->pool, run.shares, relax_share, &run);
     for (unsigned w = 0; w < ws->threads; w++)
         ws->scratch[w].bytes = ENTRY_BYTES;
-    if (atomic_load(&phase.cancelled))
+    if (atomic_load(&run.cancelled))
         return BNNEP_CANCELLED;
-    done->sample_steps = atomic_load(&phase.sample_steps);
-    done->most_steps = atomic_load(&phase.most_steps);
+    done->sample_steps = atomic_load(&run.sample_steps);
+    done->most_steps = atomic_load(&run.most_steps);
     return BNNEP_OK;
 }

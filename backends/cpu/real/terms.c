@@ -11,20 +11,20 @@
 
 size_t bnnep_real_term_count(const struct real_update *update) {
     const size_t pairs = update->k > 0 ? 2 : 1; /* nothing goes back to the input */
-    return update->learner->tape.room > 0 ? pairs * (size_t)update->learner->tape.steps : pairs;
+    return update->optimizer->tape.room > 0 ? pairs * (size_t)update->optimizer->tape.steps : pairs;
 }
 
 struct real_term bnnep_real_term(const struct real_update *update, size_t i) {
     const struct real_workspace *ws = update->ws;
-    const struct real_tape *tape = &update->learner->tape;
+    const struct real_tape *tape = &update->optimizer->tape;
     const bool hidden = update->k > 0;
     if (tape->room > 0) {
         const size_t t = hidden ? i / 2 : i;
         return hidden && i % 2 ? (struct real_term){tape->state[t], tape->delta[t], tape->argmax[t]}
                                : (struct real_term){tape->delta[t], hidden ? tape->state[t] : NULL, tape->argmax[t]};
     }
-    return i == 0 ? (struct real_term){ws->contrast.change, hidden ? ws->state[BNNEP_SLOT_NUDGED] : NULL, NULL}
-                  : (struct real_term){ws->state[BNNEP_SLOT_FREE], ws->contrast.change, NULL};
+    return i == 0 ? (struct real_term){ws->contrast.change, hidden ? ws->state[BNNEP_PHASE_NUDGED] : NULL, NULL}
+                  : (struct real_term){ws->state[BNNEP_PHASE_FREE], ws->contrast.change, NULL};
 }
 
 const float *bnnep_real_below(const struct real_update *update, const struct real_term *term, size_t tile) {
@@ -37,7 +37,7 @@ const float *bnnep_real_below(const struct real_update *update, const struct rea
 /* Gradient of the bias of row j, summed over the batch and the row's units: that of the states, or of the loss. */
 static double bias_gradient(const struct real_update *update, size_t j) {
     const struct real_workspace *ws = update->ws;
-    const struct real_tape *tape = &update->learner->tape;
+    const struct real_tape *tape = &update->optimizer->tape;
     const struct bnnep_link *link = bnnep_real_link(update);
     double sum = 0.0;
     for (int32_t t = 0; t < (tape->room > 0 ? tape->steps : 1); t++)
@@ -52,6 +52,6 @@ static double bias_gradient(const struct real_update *update, size_t j) {
 }
 
 void bnnep_real_update_bias(const struct real_update *update, size_t j) {
-    struct cpu_connection *c = &update->learner->network->connection[update->k];
+    struct cpu_connection *c = &update->optimizer->network->connection[update->k];
     c->bias[j] += update->rule.bias_gain * (float)bias_gradient(update, j);
 }

@@ -88,8 +88,8 @@ static struct real_contrast take_contrast(struct bnnep_arena *arena, const struc
                                           const struct extent *e, size_t tiles) {
     const size_t lanes = tiles * LANES, groups = (tiles + LEARN_TILES - 1) / LEARN_TILES;
     struct real_contrast c = {.change = take_floats(arena, lanes * e->units)};
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++)
-        c.dot[slot] = bnnep_arena_take(arena, lanes * e->scales, sizeof(double));
+    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+        c.dot[phase] = bnnep_arena_take(arena, lanes * e->scales, sizeof(double));
     c.below = take_floats(arena, LEARN_TERMS * lanes * e->stride);
     c.nonzero = bnnep_arena_take(arena, LEARN_TERMS * groups * e->across, sizeof(uint64_t));
     if (model->convolutional) {
@@ -110,10 +110,10 @@ static struct real_workspace *divide(struct bnnep_arena *arena, const struct bnn
     seed.input = take_floats(arena, lanes * model->links[0].in);
     seed.target = take_floats(arena, lanes * model->links[model->connections - 1].out);
     seed.drive = take_floats(arena, lanes * model->links[0].out);
-    for (int slot = 0; slot < BNNEP_SLOTS; slot++) {
-        seed.state[slot] = take_floats(arena, lanes * e.units);
+    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
+        seed.state[phase] = take_floats(arena, lanes * e.units);
         if (model->convolutional)
-            seed.argmax[slot] = bnnep_arena_take(arena, lanes * e.units, sizeof(int32_t));
+            seed.argmax[phase] = bnnep_arena_take(arena, lanes * e.units, sizeof(int32_t));
     }
     seed.exchanges = bnnep_arena_take(arena, tiles * MOST_EXCHANGES, sizeof *seed.exchanges);
     seed.contrast = take_contrast(arena, model, &e, tiles);
@@ -220,13 +220,13 @@ static void stage_tile(void *arg, size_t tile, unsigned worker) {
         to_lanes(staging->target + tile * LANES * last->out, present, layout_above(model, model->connections - 1),
                  ws->target + tile * last->out * LANES);
     /* The argmax of connection 0 stays as it is: its input is clamped. */
-    int32_t *argmax = ws->argmax[BNNEP_SLOT_FREE] ? ws->argmax[BNNEP_SLOT_FREE] + bnnep_real_at(ws, tile, 0) : NULL;
+    int32_t *argmax = ws->argmax[BNNEP_PHASE_FREE] ? ws->argmax[BNNEP_PHASE_FREE] + bnnep_real_at(ws, tile, 0) : NULL;
     if (argmax)
         memset(argmax, 0, ws->units * LANES * sizeof *argmax);
     bnnep_real_forward(ws->network, 0, WHOLE, input, ws->drive + tile * first->out * LANES, argmax,
                        &ws->scratch[worker]);
     const float start = bnnep_start(false, model->convolutional);
-    float *state = bnnep_real_state(ws, BNNEP_SLOT_FREE, tile, 0);
+    float *state = bnnep_real_state(ws, BNNEP_PHASE_FREE, tile, 0);
     for (size_t v = 0; v < ws->units * LANES; v++)
         state[v] = start;
 }
@@ -238,20 +238,20 @@ void bnnep_real_stage(void *handle, const float *x, const float *target, size_t 
     bnnep_pool_run(ws->pool, ws->tiles, stage_tile, &(struct staging){ws, x, target});
 }
 
-void bnnep_real_put_state(void *handle, enum bnnep_slot slot, size_t layer, const float *state) {
+void bnnep_real_put_state(void *handle, enum bnnep_phase phase, size_t layer, const float *state) {
     struct real_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
     const size_t units = model->links[layer - 1].out;
     for (size_t tile = 0; tile < ws->tiles; tile++)
         to_lanes(state + tile * LANES * units, present_in(ws, tile), layout_above(model, layer - 1),
-                 bnnep_real_state(ws, slot, tile, layer - 1));
+                 bnnep_real_state(ws, phase, tile, layer - 1));
 }
 
-void bnnep_real_get_state(const void *handle, enum bnnep_slot slot, size_t layer, float *state) {
+void bnnep_real_get_state(const void *handle, enum bnnep_phase phase, size_t layer, float *state) {
     const struct real_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
     const size_t units = model->links[layer - 1].out;
     for (size_t tile = 0; tile < ws->tiles; tile++)
-        from_lanes(bnnep_real_state(ws, slot, tile, layer - 1), present_in(ws, tile), layout_above(model, layer - 1),
+        from_lanes(bnnep_real_state(ws, phase, tile, layer - 1), present_in(ws, tile), layout_above(model, layer - 1),
                    state + tile * LANES * units);
 }
