@@ -50,7 +50,7 @@ static json_t *describe_optimizer(const bnnep_optimizer *opt) {
 
 /* Where a run stands: counters, the sums of the epoch under way, and the learning rates as they are now. */
 static json_t *describe_position(const bnnep_optimizer *opt) {
-    const bnnep_report *r = &opt->epoch;
+    const struct bnnep_sums *r = &opt->epoch;
     json_t *flips = json_array();
     for (size_t k = 0; k < opt->network->model.connections; k++)
         json_array_append_new(flips, json_integer((json_int_t)opt->epoch_flips[k]));
@@ -279,7 +279,7 @@ static bnnep_status bad_position(const struct bnnep_container *file, const char 
 
 /* Can an optimizer stand there? Sums of an epoch under way are those of whole batches, with more to come. */
 static bool is_position(const bnnep_optimizer *at) {
-    const bnnep_report *r = &at->epoch;
+    const struct bnnep_sums *r = &at->epoch;
     const bool counts = at->batches <= INT64_MAX && at->epochs <= INT64_MAX && at->epoch_count <= INT64_MAX &&
                         r->errors <= r->samples && r->errors_single <= r->samples;
     return counts && (r->batches == 0 ||
@@ -294,7 +294,7 @@ static bnnep_status read_position(const struct bnnep_container *file, const bnne
     json_int_t batches, epochs, count, batch_size, samples, done, errors, single;
     int free_max, nudged_max;
     json_t *flip_list, *alpha_list;
-    bnnep_report *r = &to->epoch;
+    struct bnnep_sums *r = &to->epoch;
     const size_t L = opt->network->model.connections;
     if (!p)
         return BNNEP_ERROR_FORMAT;

@@ -87,6 +87,13 @@ struct bnnep_workspace {
     uint64_t *indices;          /* [max_batch] */
 };
 
+/* What a batch, or those of an epoch so far, add up to; bnnep_report has the means. */
+struct bnnep_sums {
+    uint64_t samples, batches, errors, errors_single;
+    double loss, steps_free, steps_nudged, seconds;
+    uint32_t steps_free_max, steps_nudged_max;
+};
+
 struct bnnep_optimizer {
     bnnep_network *network;
     void *device;                                   /* the backend's optimizer */
@@ -101,7 +108,7 @@ struct bnnep_optimizer {
     /* the epoch under way: its size, and the sums so far (epoch.batches is 0 before its first batch) */
     uint64_t epoch_count;
     size_t epoch_batch_size;
-    bnnep_report epoch;
+    struct bnnep_sums epoch;
     uint64_t *epoch_flips;    /* [connections] */
     uint64_t batches, epochs; /* done */
 };
@@ -123,6 +130,8 @@ bnnep_status bnnep_check_bits(const char *what, const uint8_t *bits, const struc
 /* workspace.c */
 bnnep_status bnnep_workspace_make(bnnep_network *network, size_t max_batch, int32_t threads, bool owns_reference,
                                   bnnep_workspace **out);
+/* bnnep_stage of inputs and targets that were checked. */
+bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count);
 uint64_t bnnep_workspace_host_bytes(const bnnep_network_options *options, uint64_t inputs, uint64_t outputs);
 
 /* A phase that a progress callback may cancel. */
@@ -138,9 +147,9 @@ bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_phase from, enu
 void bnnep_one_hot(const bnnep_network *network, const int32_t *labels, size_t count, float *targets);
 /* Scores [classes] of one sample's outputs, and the class with the largest. */
 int32_t bnnep_read_scores(const bnnep_network *network, const float *outputs, int32_t readout, float *scores);
-/* Adds loss (summed), errors and samples of the free outputs in ws->outputs to the report. */
+/* Adds loss, errors and samples of free outputs to the sums. */
 void bnnep_score_batch(const bnnep_network *network, const float *outputs, const int32_t *labels, size_t count,
-                       bnnep_report *report);
+                       struct bnnep_sums *sums);
 /* Within +-most. Messages name sample n as places[n], or first + n if places is NULL. */
 bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, float most, uint64_t first,
                                 const uint64_t *places);
@@ -149,8 +158,8 @@ bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t cla
 /* Takes size, flips and flips_count of the caller's report (or NULL) and clears the rest. */
 bnnep_status bnnep_open_report(const bnnep_network *network, const bnnep_report *theirs, bool learns,
                                bnnep_report *report);
-/* Turns sums into means and hands the report over. */
-void bnnep_close_report(bnnep_report *theirs, bnnep_report *report, double started);
+/* The report of some sums: means, and the time since `started`. Its flips stay as they are. */
+void bnnep_fill_report(bnnep_report *report, const struct bnnep_sums *sums, double started);
 double bnnep_now(void);
 
 /* dataset.c */

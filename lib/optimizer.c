@@ -72,7 +72,7 @@ static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t connections) {
     opt->rules = bnnep_array(connections, sizeof *opt->rules);
     opt->flips = bnnep_array(connections, sizeof *opt->flips);
     opt->epoch_flips = bnnep_array(connections, sizeof *opt->epoch_flips);
-    opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
+    opt->epoch = (struct bnnep_sums){0};
     if (!opt->gamma || !opt->rules || !opt->flips || !opt->epoch_flips)
         return bnnep_fail_memory("an optimizer", connections * (5 * sizeof(double) + sizeof *opt->rules));
     opt->threshold = opt->gamma + connections;
@@ -208,7 +208,7 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_set_position: optimizer is NULL");
     opt->batches = batches;
     opt->epochs = epochs;
-    opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
+    opt->epoch = (struct bnnep_sums){0};
     return BNNEP_OK;
 }
 

@@ -43,7 +43,7 @@ int32_t bnnep_read_scores(const bnnep_network *net, const float *outputs, int32_
 }
 
 void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int32_t *labels, size_t count,
-                       bnnep_report *report) {
+                       struct bnnep_sums *sums) {
     const size_t expand = (size_t)net->options.expand_output;
     for (size_t n = 0; n < count; n++) {
         const float *s = outputs + n * net->outputs;
@@ -52,12 +52,12 @@ void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int
             const double error = (double)s[j] - (j / expand == (size_t)labels[n] ? 1.0 : 0.0);
             square += error * error;
         }
-        report->loss += 0.5 * square;
-        report->errors += bnnep_read_scores(net, s, BNNEP_READ_AVERAGE, NULL) != labels[n];
-        report->errors_single += bnnep_read_scores(net, s, BNNEP_READ_SINGLE, NULL) != labels[n];
+        sums->loss += 0.5 * square;
+        sums->errors += bnnep_read_scores(net, s, BNNEP_READ_AVERAGE, NULL) != labels[n];
+        sums->errors_single += bnnep_read_scores(net, s, BNNEP_READ_SINGLE, NULL) != labels[n];
     }
-    report->samples += count;
-    report->batches++;
+    sums->samples += count;
+    sums->batches++;
 }
 
 bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, float most, uint64_t first,
@@ -108,13 +108,16 @@ bnnep_status bnnep_open_report(const bnnep_network *net, const bnnep_report *the
     return BNNEP_OK;
 }
 
-void bnnep_close_report(bnnep_report *theirs, bnnep_report *report, double started) {
-    if (report->samples) {
-        report->loss /= (double)report->samples;
-        report->steps_free /= (double)report->samples;
-        report->steps_nudged /= (double)report->samples;
-    }
+void bnnep_fill_report(bnnep_report *report, const struct bnnep_sums *sums, double started) {
+    const double samples = sums->samples ? (double)sums->samples : 1.0;
+    report->samples = sums->samples;
+    report->batches = sums->batches;
+    report->loss = sums->loss / samples;
+    report->errors = sums->errors;
+    report->errors_single = sums->errors_single;
+    report->steps_free = sums->steps_free / samples;
+    report->steps_nudged = sums->steps_nudged / samples;
+    report->steps_free_max = sums->steps_free_max;
+    report->steps_nudged_max = sums->steps_nudged_max;
     report->seconds = bnnep_now() - started;
-    if (theirs)
-        bnnep_give_struct(theirs, report, sizeof *report, "bnnep_report");
 }

@@ -7,26 +7,19 @@
 #include "lib/internal.h"
 #include "lib/module.h"
 
-extern const struct bnnep_backend bnnep_backend_ref;
-#ifdef BNNEP_WITH_CPU
-extern const struct bnnep_backend bnnep_backend_cpu;
-#endif
+extern const struct bnnep_backend bnnep_backend_cpu, bnnep_backend_ref;
 
 struct entry {
     const char *name;
-    const struct bnnep_backend *backend; /* NULL: in a module of its own, or not here */
-    const char *summary, *absent;        /* without a backend: what it would be; why not, or NULL for a module */
+    const struct bnnep_backend *backend; /* NULL: in a module of its own */
+    const char *summary;                 /* of a module that is not there */
 };
 
 /* In the order in which "auto" tries them; "ref" is only used when asked for by name. */
 static const struct entry table[] = {
-    {"cuda", NULL, "NVIDIA GPUs", NULL},
-#ifdef BNNEP_WITH_CPU
-    {"cpu", &bnnep_backend_cpu, NULL, NULL},
-#else
-    {"cpu", NULL, "OpenBLAS", "not compiled into this build of libbnnep"},
-#endif
-    {"ref", &bnnep_backend_ref, NULL, NULL},
+    {"cuda", NULL, "NVIDIA GPUs"},
+    {"cpu", &bnnep_backend_cpu, NULL},
+    {"ref", &bnnep_backend_ref, NULL},
 };
 enum { BACKENDS = sizeof table / sizeof table[0] };
 
@@ -39,7 +32,7 @@ static struct {
 
 static void load_modules(void) {
     for (size_t i = 0; i < BACKENDS; i++)
-        if (!table[i].backend && !table[i].absent)
+        if (!table[i].backend)
             module[i].backend = bnnep_module_load(table[i].name, module[i].why);
 }
 
@@ -49,7 +42,7 @@ static const struct bnnep_backend *find(size_t i, char *why) {
         return bnnep_backend_fits(table[i].backend, why) ? table[i].backend : NULL;
     pthread_once(&loaded, load_modules);
     if (!module[i].backend)
-        snprintf(why, BNNEP_WHY, "%s", table[i].absent ? table[i].absent : module[i].why);
+        snprintf(why, BNNEP_WHY, "%s", module[i].why);
     return module[i].backend;
 }
 

@@ -13,18 +13,18 @@ static bnnep_status read_outputs(bnnep_workspace *ws) {
 
 /* `steps` steps of the free phase of the staged batch. */
 static bnnep_status run_free_steps(bnnep_workspace *ws, int32_t steps, struct bnnep_watch *watch,
-                                   bnnep_report *report) {
+                                   struct bnnep_sums *sums) {
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
     const bnnep_status status = bnnep_relax_watched(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, steps, 0.0f, watch, &done);
-    report->steps_free += (double)done.sample_steps;
-    if (done.most_steps > report->steps_free_max)
-        report->steps_free_max = done.most_steps;
+    sums->steps_free += (double)done.sample_steps;
+    if (done.most_steps > sums->steps_free_max)
+        sums->steps_free_max = done.most_steps;
     return status;
 }
 
 /* The whole free phase; its outputs go to ws->outputs. */
-static bnnep_status run_free_phase(bnnep_workspace *ws, struct bnnep_watch *watch, bnnep_report *report) {
-    const bnnep_status status = run_free_steps(ws, ws->network->options.free_steps, watch, report);
+static bnnep_status run_free_phase(bnnep_workspace *ws, struct bnnep_watch *watch, struct bnnep_sums *sums) {
+    const bnnep_status status = run_free_steps(ws, ws->network->options.free_steps, watch, sums);
     return status == BNNEP_OK ? read_outputs(ws) : status;
 }
 
@@ -40,50 +40,49 @@ static float draw_beta(const bnnep_optimizer *opt) {
 
 /* Free phase, nudged phase, contrast. */
 static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, bnnep_workspace *ws, struct bnnep_watch *watch,
-                                          bnnep_report *report) {
+                                          struct bnnep_sums *sums) {
     const float beta = draw_beta(opt);
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    bnnep_status status = run_free_phase(ws, watch, report);
+    bnnep_status status = run_free_phase(ws, watch, sums);
     if (status == BNNEP_OK)
         status = bnnep_relax_watched(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, opt->options.nudged_steps, beta, watch,
                                      &done);
-    report->steps_nudged += (double)done.sample_steps;
-    if (done.most_steps > report->steps_nudged_max)
-        report->steps_nudged_max = done.most_steps;
+    sums->steps_nudged += (double)done.sample_steps;
+    if (done.most_steps > sums->steps_nudged_max)
+        sums->steps_nudged_max = done.most_steps;
     return status == BNNEP_OK ? bnnep_learn(opt, ws, beta, NULL) : status;
 }
 
 /* Free phase, its last steps remembered; gradient through them. */
 static bnnep_status propagate_back(bnnep_optimizer *opt, bnnep_workspace *ws, struct bnnep_watch *watch,
-                                   bnnep_report *report) {
-    bnnep_report before = BNNEP_REPORT_INIT;
+                                   struct bnnep_sums *sums) {
+    struct bnnep_sums before = {0};
     bnnep_status status = run_free_steps(ws, ws->network->options.free_steps - opt->tape, watch, &before);
     if (status == BNNEP_OK)
         status = bnnep_backpropagate(opt, ws, opt->tape);
     if (status != BNNEP_OK)
         return status;
-    report->steps_free += before.steps_free + (double)ws->count * opt->tape;
-    if (before.steps_free_max + (uint32_t)opt->tape > report->steps_free_max)
-        report->steps_free_max = before.steps_free_max + (uint32_t)opt->tape;
+    sums->steps_free += before.steps_free + (double)ws->count * opt->tape;
+    if (before.steps_free_max + (uint32_t)opt->tape > sums->steps_free_max)
+        sums->steps_free_max = before.steps_free_max + (uint32_t)opt->tape;
     status = read_outputs(ws);
     return status == BNNEP_OK ? bnnep_learn(opt, ws, 1.0f, NULL) : status;
 }
 
-/* One training batch, its arguments checked. The report gathers sums; it and the optimizer change only if all went
- * well. */
+/* One training batch, its arguments checked. The sums and the optimizer change only if all went well. */
 static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
-                                struct bnnep_watch *watch, bnnep_report *report) {
+                                struct bnnep_watch *watch, struct bnnep_sums *sums) {
     bnnep_workspace *ws = opt->network->workspace;
-    bnnep_report gathered = *report;
+    struct bnnep_sums gathered = *sums;
     bnnep_one_hot(opt->network, labels, count, ws->targets);
-    bnnep_status status = bnnep_stage(ws, inputs, ws->targets, count);
+    bnnep_status status = bnnep_stage_checked(ws, inputs, ws->targets, count);
     if (status == BNNEP_OK)
         status = opt->tape > 0 ? propagate_back(opt, ws, watch, &gathered)
                                : propagate_equilibrium(opt, ws, watch, &gathered);
     if (status != BNNEP_OK)
         return status;
     bnnep_score_batch(opt->network, ws->outputs, labels, count, &gathered);
-    *report = gathered;
+    *sums = gathered;
     opt->batches++;
     return BNNEP_OK;
 }
@@ -92,6 +91,12 @@ static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const
 static void give_flips(bnnep_report *report, const uint64_t *flips, size_t connections) {
     for (size_t k = 0; report->flips && k < connections; k++)
         report->flips[k] = flips[k];
+}
+
+static void give_report(bnnep_report *theirs, bnnep_report *report, const struct bnnep_sums *sums, double started) {
+    bnnep_fill_report(report, sums, started);
+    if (theirs)
+        bnnep_give_struct(theirs, report, sizeof *report, "bnnep_report");
 }
 
 bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
@@ -107,16 +112,17 @@ bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const 
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this network takes 1 to %zu (max_batch)",
                           count, net->workspace->max_batch);
     bnnep_report report;
+    struct bnnep_sums sums = {0};
     bnnep_status status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
     if (status == BNNEP_OK)
         status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
     if (status == BNNEP_OK)
         status = bnnep_open_report(net, theirs, true, &report);
     if (status == BNNEP_OK)
-        status = train_batch(opt, inputs, labels, count, NULL, &report);
+        status = train_batch(opt, inputs, labels, count, NULL, &sums);
     if (status == BNNEP_OK) {
         give_flips(&report, opt->flips, net->model.connections);
-        bnnep_close_report(theirs, &report, started);
+        give_report(theirs, &report, &sums, started);
     }
     return status;
 }
@@ -131,29 +137,27 @@ struct walk {
     size_t batch_size;
     bnnep_workspace *ws;
     bnnep_optimizer *optimizer; /* NULL: evaluate */
-    bnnep_report report;
-    bnnep_report so_far; /* the same with means, for the callback */
+    struct bnnep_sums sums;
+    bnnep_report report; /* of them, for the callback and at the end */
     struct bnnep_watch watch;
     double started;
 };
 
-/* The epoch under way, in the optimizer: it can be gone on with, and goes into a checkpoint. */
+/* The epoch under way, in the optimizer, from where it can be resumed; it goes into a checkpoint. */
 static void remember(struct walk *walk) {
     bnnep_optimizer *opt = walk->optimizer;
     for (size_t k = 0; k < opt->network->model.connections; k++)
         opt->epoch_flips[k] += opt->flips[k];
-    opt->epoch = walk->report;
-    opt->epoch.flips = NULL;
+    opt->epoch = walk->sums;
     opt->epoch.seconds = bnnep_now() - walk->started;
     opt->epoch_count = walk->dataset->count;
     opt->epoch_batch_size = walk->batch_size;
 }
 
-/* Starts the report of an epoch where the optimizer stands. */
-static bnnep_status go_on(struct walk *walk) {
+/* Starts the sums of an epoch where the optimizer stands. */
+static bnnep_status resume(struct walk *walk) {
     bnnep_optimizer *opt = walk->optimizer;
     const size_t connections = opt->network->model.connections;
-    uint64_t *flips = walk->report.flips;
     if (opt->epoch.batches == 0) {
         for (size_t k = 0; k < connections; k++)
             opt->epoch_flips[k] = 0;
@@ -164,10 +168,7 @@ static bnnep_status go_on(struct walk *walk) {
                           "an epoch of %llu samples in batches of %zu is under way, not one of %llu in batches of %zu",
                           (unsigned long long)opt->epoch_count, opt->epoch_batch_size,
                           (unsigned long long)walk->dataset->count, walk->batch_size);
-    const size_t flips_count = walk->report.flips_count;
-    walk->report = opt->epoch;
-    walk->report.flips = flips;
-    walk->report.flips_count = flips_count;
+    walk->sums = opt->epoch;
     walk->started -= opt->epoch.seconds;
     return BNNEP_OK;
 }
@@ -186,16 +187,16 @@ static bnnep_status do_batch(struct walk *walk, size_t count) {
     if (status != BNNEP_OK)
         return status;
     if (walk->optimizer) {
-        status = train_batch(walk->optimizer, ws->inputs, ws->labels, count, &walk->watch, &walk->report);
+        status = train_batch(walk->optimizer, ws->inputs, ws->labels, count, &walk->watch, &walk->sums);
         if (status == BNNEP_OK)
             remember(walk);
         return status;
     }
-    status = bnnep_stage(ws, ws->inputs, NULL, count);
+    status = bnnep_stage_checked(ws, ws->inputs, NULL, count);
     if (status == BNNEP_OK)
-        status = run_free_phase(ws, &walk->watch, &walk->report);
+        status = run_free_phase(ws, &walk->watch, &walk->sums);
     if (status == BNNEP_OK)
-        bnnep_score_batch(net, ws->outputs, ws->labels, count, &walk->report);
+        bnnep_score_batch(net, ws->outputs, ws->labels, count, &walk->sums);
     return status;
 }
 
@@ -203,14 +204,13 @@ static bnnep_status do_batch(struct walk *walk, size_t count) {
 static bnnep_status announce(struct walk *walk) {
     if (!walk->watch.progress)
         return BNNEP_OK;
-    walk->so_far = walk->report;
     if (walk->optimizer)
-        give_flips(&walk->so_far, walk->optimizer->epoch_flips, walk->optimizer->network->model.connections);
-    bnnep_close_report(NULL, &walk->so_far, walk->started);
+        give_flips(&walk->report, walk->optimizer->epoch_flips, walk->optimizer->network->model.connections);
+    bnnep_fill_report(&walk->report, &walk->sums, walk->started);
     bnnep_progress *event = &walk->watch.event;
     event->event = BNNEP_EVENT_BATCH;
-    event->batch = walk->report.batches;
-    event->samples = walk->report.samples;
+    event->batch = walk->sums.batches;
+    event->samples = walk->sums.samples;
     if (walk->watch.progress(walk->watch.user, event) && event->batch < event->batches)
         return bnnep_fail(BNNEP_CANCELLED, "cancelled by the progress callback after %llu of %llu batches",
                           (unsigned long long)event->batch, (unsigned long long)event->batches);
@@ -222,13 +222,13 @@ static bnnep_status do_walk(struct walk *walk) {
     walk->watch.event = (bnnep_progress){
         .size = sizeof(bnnep_progress),
         .batches = (total + walk->batch_size - 1) / walk->batch_size,
-        .so_far = &walk->so_far,
+        .so_far = &walk->report,
     };
-    walk->watch.event.batch = walk->report.batches;
-    walk->watch.event.samples = walk->report.samples;
-    walk->so_far = walk->report;
+    walk->watch.event.batch = walk->sums.batches;
+    walk->watch.event.samples = walk->sums.samples;
+    bnnep_fill_report(&walk->report, &walk->sums, walk->started);
     bnnep_status status = BNNEP_OK;
-    for (uint64_t first = walk->report.batches * walk->batch_size; status == BNNEP_OK && first < total;
+    for (uint64_t first = walk->sums.batches * walk->batch_size; status == BNNEP_OK && first < total;
          first += walk->batch_size) {
         const size_t count = total - first < walk->batch_size ? (size_t)(total - first) : walk->batch_size;
         for (size_t n = 0; n < count; n++)
@@ -258,7 +258,7 @@ bnnep_status bnnep_train_epoch(bnnep_optimizer *opt, const bnnep_dataset *datase
     if (status == BNNEP_OK)
         status = bnnep_open_report(opt->network, theirs, true, &walk.report);
     if (status == BNNEP_OK)
-        status = go_on(&walk);
+        status = resume(&walk);
     if (status != BNNEP_OK)
         return status;
     uint64_t *order = NULL;
@@ -273,11 +273,11 @@ bnnep_status bnnep_train_epoch(bnnep_optimizer *opt, const bnnep_dataset *datase
     free(order);
     if (status == BNNEP_OK || status == BNNEP_CANCELLED) {
         give_flips(&walk.report, opt->epoch_flips, opt->network->model.connections);
-        bnnep_close_report(theirs, &walk.report, walk.started);
+        give_report(theirs, &walk.report, &walk.sums, walk.started);
     }
     if (status == BNNEP_OK) {
         opt->epochs++;
-        opt->epoch = (bnnep_report)BNNEP_REPORT_INIT;
+        opt->epoch = (struct bnnep_sums){0};
     }
     return status;
 }
@@ -297,7 +297,7 @@ bnnep_status bnnep_evaluate(const bnnep_network *net, bnnep_workspace *workspace
     walk.batch_size = walk.ws->max_batch;
     status = do_walk(&walk);
     if (status == BNNEP_OK || status == BNNEP_CANCELLED)
-        bnnep_close_report(theirs, &walk.report, walk.started);
+        give_report(theirs, &walk.report, &walk.sums, walk.started);
     return status;
 }
 
@@ -311,11 +311,11 @@ bnnep_status bnnep_predict(const bnnep_network *net, bnnep_workspace *workspace,
     bnnep_status status = bnnep_pick_workspace(net, workspace, &ws);
     for (uint64_t first = 0; status == BNNEP_OK && first < count; first += ws->max_batch) {
         const size_t batch = count - first < ws->max_batch ? (size_t)(count - first) : ws->max_batch;
-        bnnep_report unused = BNNEP_REPORT_INIT;
+        struct bnnep_sums unused = {0};
         status =
             bnnep_check_inputs(inputs + first * net->inputs, batch, net->inputs, net->model.grid.most, first, NULL);
         if (status == BNNEP_OK)
-            status = bnnep_stage(ws, inputs + first * net->inputs, NULL, batch);
+            status = bnnep_stage_checked(ws, inputs + first * net->inputs, NULL, batch);
         if (status == BNNEP_OK)
             status = run_free_phase(ws, NULL, &unused);
         for (size_t n = 0; status == BNNEP_OK && n < batch; n++) {

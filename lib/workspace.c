@@ -87,6 +87,21 @@ void bnnep_workspace_free(bnnep_workspace *ws) {
 /* --- the phases, one by one ------------------------------------------------------------------------------------------
  */
 
+bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count) {
+    const bnnep_network *net = ws->network;
+    char why[BNNEP_WHY] = "";
+    const bnnep_status status = net->backend->stage(ws->device, inputs, targets, count, why);
+    if (status != BNNEP_OK)
+        return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+    ws->count = count;
+    ws->staging++;
+    ws->revision = net->revision;
+    ws->targeted = targets != NULL;
+    ws->reached[BNNEP_PHASE_FREE] = true;
+    ws->reached[BNNEP_PHASE_NUDGED] = false;
+    return BNNEP_OK;
+}
+
 bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count) {
     if (!ws || !inputs)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_stage: %s is NULL", ws ? "inputs" : "workspace");
@@ -99,19 +114,7 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
         if (!isfinite(targets[v]))
             status = bnnep_fail(BNNEP_ERROR_DATA, "target of sample %zu, unit %zu is %g", v / net->outputs,
                                 v % net->outputs, (double)targets[v]);
-    if (status != BNNEP_OK)
-        return status;
-    char why[BNNEP_WHY] = "";
-    status = net->backend->stage(ws->device, inputs, targets, count, why);
-    if (status != BNNEP_OK)
-        return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
-    ws->count = count;
-    ws->staging++;
-    ws->revision = net->revision;
-    ws->targeted = targets != NULL;
-    ws->reached[BNNEP_PHASE_FREE] = true;
-    ws->reached[BNNEP_PHASE_NUDGED] = false;
-    return BNNEP_OK;
+    return status == BNNEP_OK ? bnnep_stage_checked(ws, inputs, targets, count) : status;
 }
 
 static int32_t ask(void *user) {

@@ -41,9 +41,7 @@
 #include <bnnep/version.h>
 
 /** Marks what the library exports. */
-#if defined(_WIN32)
-#define BNNEP_API
-#elif defined(__GNUC__)
+#if defined(__GNUC__)
 #define BNNEP_API __attribute__((visibility("default")))
 #else
 #define BNNEP_API
