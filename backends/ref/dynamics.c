@@ -116,21 +116,21 @@ void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const f
         }
 }
 
-void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
-                     const float *below, const uint16_t *argmax, double *G) {
+void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, struct ref_pair pair,
+                     double *G) {
     const struct bnnep_link *link = &net->model->links[k];
     if (!bnnep_is_convolution(link)) {
         for (size_t i = 0; i < link->columns; i++)
-            G[i] += weight * above[j] * (double)below[i];
+            G[i] += weight * pair.above[j] * (double)pair.below[i];
         return;
     }
     const size_t units = link->to.height * link->to.width;
     for (size_t u = 0; u < units; u++) {
-        const struct bnnep_position at = place_of(link, u, argmax[j * units + u]);
+        const struct bnnep_position at = place_of(link, u, pair.argmax[j * units + u]);
         for (size_t i = 0; i < link->columns; i++) {
             const ptrdiff_t unit = seen_by(link, i, at);
             if (unit >= 0)
-                G[i] += weight * above[j * units + u] * (double)below[unit];
+                G[i] += weight * pair.above[j * units + u] * (double)pair.below[unit];
         }
     }
 }

@@ -102,10 +102,12 @@ static double row_gradient(struct ref_optimizer *optimizer, struct ref_workspace
             const uint16_t *argmax = tape->argmax[t][k] + n * link->out;
             const float *below =
                 k == 0 ? ws->x + n * link->in : state_before(optimizer, t, k - 1, n, ws->active[k - 1]);
-            bnnep_ref_outer(ws->network, k, j, 1.0, delta, below, argmax, G);
+            bnnep_ref_outer(ws->network, k, j, 1.0, (struct ref_pair){delta, below, argmax}, G);
             if (k > 0)
-                bnnep_ref_outer(ws->network, k, j, 1.0, state_before(optimizer, t, k, n, ws->active[k]),
-                                tape->delta[t][k - 1] + n * link->in, argmax, G);
+                bnnep_ref_outer(ws->network, k, j, 1.0,
+                                (struct ref_pair){state_before(optimizer, t, k, n, ws->active[k]),
+                                                  tape->delta[t][k - 1] + n * link->in, argmax},
+                                G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += (double)delta[j * units + u];
         }
@@ -136,7 +138,8 @@ static double row_contrast(struct ref_workspace *ws, size_t k, size_t j, double 
         for (unsigned phase = 0; phase < BNNEP_PHASES; phase++) {
             const double weight = phase == BNNEP_PHASE_NUDGED ? 1.0 : -1.0;
             const float *below = activations(ws, phase, k, n), *above = activations(ws, phase, k + 1, n);
-            bnnep_ref_outer(ws->network, k, j, weight, above, below, ws->argmax[phase][k] + n * link->out, G);
+            const struct ref_pair pair = {above, below, ws->argmax[phase][k] + n * link->out};
+            bnnep_ref_outer(ws->network, k, j, weight, pair, G);
             for (size_t u = 0, units = link->out / link->rows; u < units; u++)
                 bias += weight * above[j * units + u];
         }

@@ -66,9 +66,13 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
 /* The adjoint of fb_k: like fwd_k without bias, read at the given places. */
 void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax,
                                 float *value);
+/* What the two sides of a connection were in a sample. */
+struct ref_pair {
+    const float *above, *below;
+    const uint16_t *argmax;
+};
 /* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
-void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, const float *above,
-                     const float *below, const uint16_t *argmax, double *G);
+void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, struct ref_pair pair, double *G);
 /* Moves sample n of `phase` by one step: sums, argmax and pre-activations are left in the workspace. */
 void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_phase phase, size_t n);
 

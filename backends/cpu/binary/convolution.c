@@ -148,6 +148,11 @@ static size_t add_bounds(size_t *bounds, size_t count) {
     return total;
 }
 
+/* Of what happened to a channel's unit: by scaling factor and sign. */
+static size_t key_of(const struct binary_alphas *alphas, uint32_t channel, bool off) {
+    return (size_t)2 * alphas->of[channel] + off;
+}
+
 /* Sorts what happened at each position by scaling factor and sign, into runs. */
 static void find_runs(const struct bnnep_link *link, const struct binary_alphas *alphas, struct binary_places *s) {
     const size_t keys = 2 * alphas->count;
@@ -157,9 +162,9 @@ static void find_runs(const struct bnnep_link *link, const struct binary_alphas 
         const uint32_t *on = s->on + position * link->rows, *off = s->off + position * link->rows;
         memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
         for (size_t e = 0; e < s->ons[position]; e++)
-            s->bounds[2 * alphas->of[on[e]]]++;
+            s->bounds[key_of(alphas, on[e], false)]++;
         for (size_t e = 0; e < s->offs[position]; e++)
-            s->bounds[2 * alphas->of[off[e]] + 1]++;
+            s->bounds[key_of(alphas, off[e], true)]++;
         const size_t total = add_bounds(s->bounds, keys);
         s->runs[i] = runs;
         for (uint32_t key = 0; key < keys; key++)
@@ -167,9 +172,9 @@ static void find_runs(const struct bnnep_link *link, const struct binary_alphas 
                 s->run[runs++] = (struct binary_run){key, (uint32_t)(from + s->bounds[key]),
                                                      (uint32_t)(s->bounds[key + 1] - s->bounds[key])};
         for (size_t e = 0; e < s->ons[position]; e++)
-            s->channel[from + s->bounds[2 * alphas->of[on[e]]]++] = on[e];
+            s->channel[from + s->bounds[key_of(alphas, on[e], false)]++] = on[e];
         for (size_t e = 0; e < s->offs[position]; e++)
-            s->channel[from + s->bounds[2 * alphas->of[off[e]] + 1]++] = off[e];
+            s->channel[from + s->bounds[key_of(alphas, off[e], true)]++] = off[e];
         from += total;
     }
     s->runs[s->moves] = runs;

@@ -29,7 +29,7 @@ struct company {
 
 /* Parts of each direction of a connection that threads share out. */
 static size_t shares_of(const struct company *c) {
-    return 2 * c->run->ws->threads;
+    return (size_t)2 * c->run->ws->threads;
 }
 
 static void apply_share(void *arg, size_t task, unsigned worker) {

@@ -53,40 +53,50 @@ static void fetch(const uint64_t *from, size_t words, size_t share, size_t share
         __builtin_prefetch(from + i, 0, 2);
 }
 
-/* Adds the events of layer index k of all passages to their sums at `offset`, a panel of weights after the other. While
- * one is in use the next is fetched, if it will be needed as a whole. */
-static void apply_panels(const struct cpu_kernels *kernels, const uint64_t *weights, size_t inputs, size_t outputs,
-                         struct binary_share share, size_t k, size_t offset, struct binary_passage *const *passage,
-                         size_t count) {
-    const size_t panels = (outputs + PANEL - 1) / PANEL, beyond = panels * (share.index + 1) / share.count;
+/* Sums of a connection in one direction: signs [panel][inputs][PANEL_WORDS], the layer index whose events they take,
+ * and where they stand in a record. */
+struct sums {
+    const uint64_t *weights;
+    size_t inputs, outputs;
+    size_t events_of, offset;
+};
+
+static size_t count_events(const struct sums *of, struct binary_passage *const *passage, size_t count) {
     size_t events = 0;
     for (size_t i = 0; i < count; i++)
-        events += passage[i]->moving ? passage[i]->events[k].ups + passage[i]->events[k].downs : 0;
+        events +=
+            passage[i]->moving ? passage[i]->events[of->events_of].ups + passage[i]->events[of->events_of].downs : 0;
+    return events;
+}
+
+/* Adds the events of all passages to their sums, a panel of weights after the other. While one is in use the next is
+ * fetched, if it will be needed as a whole. */
+static void apply_panels(const struct cpu_kernels *kernels, const struct sums *to, struct binary_share share,
+                         struct binary_passage *const *passage, size_t count) {
+    const size_t panels = (to->outputs + PANEL - 1) / PANEL, beyond = panels * (share.index + 1) / share.count;
+    const size_t events = count_events(to, passage, count), panel_words = to->inputs * PANEL_WORDS;
     for (size_t panel = panels * share.index / share.count; panel < beyond && events > 0; panel++) {
-        const uint64_t *words = weights + panel * inputs * PANEL_WORDS;
-        const size_t first = panel * PANEL, some = outputs - first < PANEL ? outputs - first : PANEL;
-        const bool fetching = panel + 1 < beyond && events > inputs / 4;
+        const uint64_t *words = to->weights + panel * panel_words;
+        const size_t first = panel * PANEL, some = to->outputs - first < PANEL ? to->outputs - first : PANEL;
+        const bool fetching = panel + 1 < beyond && events > to->inputs / 4;
         for (size_t i = 0; i < count; i++) {
             const struct binary_passage *p = passage[i];
             if (fetching)
-                fetch(words + inputs * PANEL_WORDS, inputs * PANEL_WORDS, i, count);
-            if (p->moving && happened(&p->events[k]))
-                add_events(kernels, words, &p->events[k], some,
-                           (int32_t *)bnnep_binary_part(p->record, offset) + first);
+                fetch(words + panel_words, panel_words, i, count);
+            if (p->moving && happened(&p->events[to->events_of]))
+                add_events(kernels, words, &p->events[to->events_of], some,
+                           (int32_t *)bnnep_binary_part(p->record, to->offset) + first);
         }
     }
 }
 
-/* B a or B^T a of connection k, some outputs of it. */
 void bnnep_binary_apply_connection(const struct binary_workspace *ws, size_t k, bool back, struct binary_share share,
                                    struct binary_passage *const *passage, size_t count) {
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
-    const struct cpu_kernels *kernels = ws->network->kernels;
-    if (back)
-        apply_panels(kernels, c->up, c->rows, c->columns, share, k, layer->back, passage, count);
-    else
-        apply_panels(kernels, c->down, c->columns, c->rows, share, k - 1, layer->forward, passage, count);
+    const struct sums to = back ? (struct sums){c->up, c->rows, c->columns, k, layer->back}
+                                : (struct sums){c->down, c->columns, c->rows, k - 1, layer->forward};
+    apply_panels(ws->network->kernels, &to, share, passage, count);
 }
 
 /* All sums have the events in them. */

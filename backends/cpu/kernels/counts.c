@@ -122,8 +122,9 @@ static void count_events(const uint64_t *panel, const uint32_t *ups, size_t up_c
                          size_t down_count, size_t outputs, int32_t *sums) {
     const size_t most = up_count > down_count ? up_count : down_count;
     const size_t planes = 33 - (size_t)__builtin_clz((unsigned)most | 1);
-    for (size_t done = 0; done < outputs; done += 8 * PART_BYTES, panel += PART_BYTES / 8) {
-        const size_t here = outputs - done < 8 * PART_BYTES ? outputs - done : 8 * PART_BYTES;
+    const size_t part = (size_t)8 * PART_BYTES; /* outputs */
+    for (size_t done = 0; done < outputs; done += part, panel += PART_BYTES / 8) {
+        const size_t here = outputs - done < part ? outputs - done : part;
         part_longs plane[PLANES];
         for (size_t k = 0; k < planes; k++)
             plane[k] = (part_longs){0};

@@ -2,6 +2,7 @@
 /* All kernels of one instruction set, BNNEP_ISA; compiled once for each. A new file of kernels is named here. */
 #include "backends/cpu/kernels/vectors.h"
 
+/* NOLINTBEGIN(bugprone-suspicious-include): what they define is static, and meant for this unit */
 #include "backends/cpu/kernels/counts.c"
 #include "backends/cpu/kernels/delta.c"
 #include "backends/cpu/kernels/lut.c"
@@ -9,6 +10,7 @@
 #include "backends/cpu/kernels/momenta.c"
 #include "backends/cpu/kernels/neurons.c"
 #include "backends/cpu/kernels/states.c"
+/* NOLINTEND(bugprone-suspicious-include) */
 
 #define BNNEP_TEXT_(x) #x
 #define BNNEP_TEXT(x) BNNEP_TEXT_(x)

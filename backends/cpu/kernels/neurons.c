@@ -94,22 +94,27 @@ static inline floats clamp(floats v) {
     return select(beyond, 1.0f - (floats){0}, (floats)above);
 }
 
-/* One word of neurons. Returns the activations. */
-INLINE uint64_t move_word(const struct bnnep_neuron *neuron, const float *pre, const float *target,
-                          const float *prediction, float *state, floats *change) {
+/* Arrays of a layer. */
+struct layer {
+    const float *pre, *target, *prediction;
+    float *state;
+    uint64_t *active;
+};
+
+/* One word of neurons, from neuron i on. Returns the activations. */
+INLINE uint64_t move_word(const struct bnnep_neuron *neuron, const struct layer *layer, size_t i, floats *change) {
+    const float *pre = layer->pre + i, *target = layer->target + i, *prediction = layer->prediction + i;
+    float *state = layer->state + i;
     int32_t on[WORD];
-    for (size_t i = 0; i < WORD; i += WIDTH) {
+    for (size_t v = 0; v < WORD; v += WIDTH) {
         float leaked[WIDTH];
         for (size_t l = 0; l < WIDTH; l++)
-            leaked[l] = bnnep_leak(neuron, state[i + l], pre[i + l], target[i + l], prediction[i + l]);
-        floats before, after;
-        memcpy(&after, leaked, sizeof after);
-        memcpy(&before, state + i, sizeof before);
-        after = clamp(after);
-        memcpy(state + i, &after, sizeof after);
+            leaked[l] = bnnep_leak(neuron, state[v + l], pre[v + l], target[v + l], prediction[v + l]);
+        const floats before = load(state + v), after = clamp(load(leaked));
+        store(state + v, after);
         *change = larger(magnitude(after - before), *change);
         const ints active = after - neuron->theta >= 0.0f; /* bnnep_activation */
-        memcpy(on + i, &active, sizeof active);
+        memcpy(on + v, &active, sizeof active);
     }
     return pack(on);
 }
@@ -117,8 +122,7 @@ INLINE uint64_t move_word(const struct bnnep_neuron *neuron, const float *pre, c
 enum role { HIDDEN, FREE, NUDGED };
 
 /* The loop without the branches that do not change inside it: `role` is known where this is inlined. */
-INLINE float move(struct bnnep_neuron neuron, enum role role, size_t units, const float *pre, const float *target,
-                  const float *prediction, float *state, uint64_t *active) {
+INLINE float move(struct bnnep_neuron neuron, enum role role, size_t units, struct layer layer) {
     floats change = {0.0f};
     float largest = 0.0f;
     neuron.binary = neuron.fixed_prediction = true;
@@ -128,10 +132,9 @@ INLINE float move(struct bnnep_neuron neuron, enum role role, size_t units, cons
     else if (neuron.beta == 0.0f)
         __builtin_unreachable();
     for (size_t i = 0; i < units; i += WORD)
-        active[i / WORD] = move_word(&neuron, pre + i, role == NUDGED ? target + i : state + i,
-                                     role == NUDGED ? prediction + i : state + i, state + i, &change);
+        layer.active[i / WORD] = move_word(&neuron, &layer, i, &change);
     if (units % WORD) /* no activation where there is no neuron */
-        active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
+        layer.active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
     for (size_t l = 0; l < WIDTH; l++)
         largest = change[l] > largest ? change[l] : largest;
     return largest;
@@ -139,11 +142,13 @@ INLINE float move(struct bnnep_neuron neuron, enum role role, size_t units, cons
 
 static float move_neurons(const struct bnnep_neuron *neuron, size_t units, const float *pre, const float *target,
                           const float *prediction, float *state, uint64_t *active) {
+    const struct layer alone = {pre, state, state, state, active}; /* without a target */
     if (!neuron->output)
-        return move(*neuron, HIDDEN, units, pre, NULL, NULL, state, active);
+        return move(*neuron, HIDDEN, units, alone);
     if (neuron->beta == 0.0f)
-        return move(*neuron, FREE, units, pre, NULL, NULL, state, active);
-    return move(*neuron, NUDGED, units, pre, target, neuron->fixed_prediction ? prediction : state, state, active);
+        return move(*neuron, FREE, units, alone);
+    return move(*neuron, NUDGED, units,
+                (struct layer){pre, target, neuron->fixed_prediction ? prediction : state, state, active});
 }
 
 static void activations(size_t units, const float *state, float theta, uint64_t *active) {

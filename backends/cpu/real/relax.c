@@ -3,6 +3,7 @@
  * The two phases of a network of real activations. A thread takes tiles through all steps by itself. Where there are
  * fewer tiles than threads and a step takes long, all threads share each step of one tile after the other.
  */
+#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -39,8 +40,14 @@ struct passage {
 /* --- one step ------------------------------------------------------------------------------------------------------
  */
 
+/* Tasks are parts of connections, or of layers: which one, and which part of it. */
+static size_t index_of(const struct passage *p, size_t task) {
+    assert(p->run->parts > 0);
+    return task / p->run->parts;
+}
+
 static struct real_part part_of(const struct passage *p, size_t task) {
-    return (struct real_part){task % p->run->parts, p->run->parts};
+    return (struct real_part){task - index_of(p, task) * p->run->parts, p->run->parts};
 }
 
 static struct real_scratch *scratch_of(const struct passage *p, unsigned worker) {
@@ -65,7 +72,7 @@ static int32_t *argmax_of(const struct passage *p, size_t k) {
 static void forward_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     const struct real_workspace *ws = p->run->ws;
-    const size_t k = 1 + task / p->run->parts;
+    const size_t k = 1 + index_of(p, task);
     float *forward = p->common->step.forward;
     if (p->run->delta_coded)
         bnnep_real_delta_forward(ws, k, part_of(p, task), &p->common->delta, forward, scratch_of(p, worker));
@@ -77,7 +84,7 @@ static void forward_part(void *arg, size_t task, unsigned worker) {
 static void feedback_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     const struct real_workspace *ws = p->run->ws;
-    const size_t k = 1 + task / p->run->parts;
+    const size_t k = 1 + index_of(p, task);
     if (p->run->delta_coded)
         bnnep_real_delta_feedback(ws, k, part_of(p, task), &p->common->delta, scratch_of(p, worker));
     else
@@ -117,7 +124,7 @@ static void move_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t k = task / p->run->parts, units = model->links[k].out, tile = p->lanes.tile;
+    const size_t k = index_of(p, task), units = model->links[k].out, tile = p->lanes.tile;
     const size_t first = bnnep_real_first(part_of(p, task), units), beyond = bnnep_real_beyond(part_of(p, task), units);
     const float *forward = k == 0 ? ws->drive + tile * units * LANES : p->common->step.forward + ws->offset[k] * LANES;
     float *change = ws->scratch[worker].change;
