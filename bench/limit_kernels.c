@@ -48,7 +48,8 @@ static double multiply_adds(void) {
     for (int c = 0; c < CHAINS; c++)
         all += sum[c];
     use(&all);
-    return (double)ROUNDS * CHAINS * (WIDTH / sizeof(float));
+    const size_t lanes = WIDTH / sizeof(float);
+    return (double)ROUNDS * CHAINS * (double)lanes;
 }
 
 /* Two operations a link; each chain takes in its neighbour, lest the compiler foresee the result. */

@@ -102,8 +102,10 @@ static int count_threads(const struct bench *b) {
     static const char key[] = "cpu:threads=";
     if (b->threads)
         return b->threads;
-    if (b->backend && strncmp(b->backend, key, sizeof key - 1) == 0)
-        return atoi(b->backend + sizeof key - 1) > 0 ? atoi(b->backend + sizeof key - 1) : 1;
+    if (b->backend && strncmp(b->backend, key, sizeof key - 1) == 0) {
+        const long threads = strtol(b->backend + sizeof key - 1, NULL, 10);
+        return threads > 0 && threads <= 64 ? (int)threads : 1; /* others the library refuses */
+    }
     if (b->backend && strcmp(b->backend, "ref") == 0)
         return 1;
     const long online = sysconf(_SC_NPROCESSORS_ONLN);

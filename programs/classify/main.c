@@ -144,7 +144,7 @@ int main(int argc, char **argv) {
     const char *wrong =
         c.scores ? normalisation_read(argv[optind], c.info.input_channels, &c.normalisation) : "out of memory";
     int status = wrong ? complain(argv[optind], wrong) : 0;
-    for (int i = optind + 1; status == 0 && i < argc; i++)
+    for (int i = optind + 1; !wrong && status == 0 && i < argc; i++)
         status = classify_file(&c, argv[i]);
     if (fflush(stdout) != 0 && status == 0)
         status = complain("standard output", "cannot be written");

@@ -178,12 +178,15 @@ static int write_parameters(const struct export *e, size_t k, float *most) {
     const size_t bytes = (size_t)(c->rows * ((c->columns + 7) / 8)), rows = (size_t)c->rows, scales = (size_t)c->scales;
     uint8_t *bits = malloc(bytes);
     float *alpha = malloc(scales * sizeof *alpha), *bias = malloc(rows * sizeof *bias);
-    int status = bits && alpha && bias ? 0 : complain(e->path, "out of memory");
-    if (status == 0 && (bnnep_network_get_sign_bits(e->network, k, bits, bytes) != BNNEP_OK ||
-                        bnnep_network_get_alpha(e->network, k, alpha, scales) != BNNEP_OK ||
-                        bnnep_network_get_bias(e->network, k, bias, rows) != BNNEP_OK))
+    int status = 0;
+    if (!bits || !alpha || !bias) {
+        complain(e->path, "out of memory");
+        status = 1;
+    } else if ((bnnep_network_get_sign_bits(e->network, k, bits, bytes) != BNNEP_OK ||
+                bnnep_network_get_alpha(e->network, k, alpha, scales) != BNNEP_OK ||
+                bnnep_network_get_bias(e->network, k, bias, rows) != BNNEP_OK))
         status = complain_library();
-    if (status == 0) {
+    else {
         char name[32];
         snprintf(name, sizeof name, "signs_%zu", k);
         write_bytes(e->out, name, bits, bytes);

@@ -253,11 +253,13 @@ static void print_line(const char *line, size_t length, bool ours) {
 static void print_note(const json_t *about) {
     const char *line = text(about, "note");
     char room[NUMBER_ROOM];
-    double best;
-    int head = 0;
+    static const char key[] = "best=";
     if (!*line)
         return;
-    const bool ours = sscanf(line, "best=%lf%n", &best, &head) == 1;
+    char *rest = NULL;
+    const double best = strncmp(line, key, sizeof key - 1) == 0 ? strtod(line + sizeof key - 1, &rest) : 0.0;
+    const size_t head = rest ? (size_t)(rest - line) : 0;
+    const bool ours = head > sizeof key - 1;
     if (ours)
         printf("\nbest error  %.4g %%\n", best);
     printf("\nnote\n    %s%s", ours ? "best=" : "", ours ? number_text(best, room) : "");

@@ -44,14 +44,16 @@ static int open_settling(struct settling *s) {
     if (s->info.connections > MOST_LAYERS)
         return complain("the network", "has more than 64 layers");
     bool complete = (s->changed = calloc((size_t)s->steps * s->info.connections, sizeof *s->changed)) != NULL;
+    /* NOLINTBEGIN(clang-analyzer-optin.portability.UnixAPI): no layer and no batch is empty */
     for (size_t k = 0; k < s->info.connections; k++) {
         bnnep_connection_info c = BNNEP_CONNECTION_INFO_INIT;
         bnnep_network_get_connection(s->network, k, &c);
         s->units[k] = (size_t)c.units;
         most = s->units[k] > most ? s->units[k] : most;
-        complete = complete && (s->before[k] = malloc(s->batch * s->units[k] * sizeof(float)));
+        complete = complete && (s->before[k] = calloc(s->batch, s->units[k] * sizeof(float)));
     }
-    s->state = malloc(s->batch * most * sizeof *s->state);
+    s->state = calloc(s->batch, most * sizeof *s->state);
+    /* NOLINTEND(clang-analyzer-optin.portability.UnixAPI) */
     return complete && s->state ? 0 : complain("the network's states", "out of memory");
 }
 

@@ -52,14 +52,18 @@ static char *make_note(const struct folder *folder) {
 
 /* Takes a note apart. */
 static int read_note(struct folder *folder, const char *note) {
-    int head = 0;
+    static const char key[] = "best=";
     const size_t line = strcspn(note, "\n");
-    if (sscanf(note, "best=%lf %n", &folder->best, &head) != 1 || head == 0 || (size_t)head > line ||
-        note[line] == '\0') {
+    char *rest = NULL;
+    if (strncmp(note, key, sizeof key - 1) == 0)
+        folder->best = strtod(note + sizeof key - 1, &rest);
+    size_t head = rest ? (size_t)(rest - note) : 0;
+    if (head <= sizeof key - 1 || head > line || note[line] == '\0') {
         fprintf(stderr, "bnnep-train: %s: its checkpoint was not written by this program\n", folder->path);
         return 1;
     }
-    folder->data = strndup(note + head, line - (size_t)head);
+    head += strspn(note + head, " ");
+    folder->data = strndup(note + head, line - head);
     folder->options = strdup(note + line + 1);
     return folder->data && folder->options ? 0 : complain(folder->path);
 }
@@ -215,7 +219,9 @@ static void remove_parts(const struct folder *folder) {
     const char *const names[] = {next, best, network};
     char path[4096 + 8];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        strcat(inside(folder, names[i], path), ".part");
+        inside(folder, names[i], path);
+        const size_t length = strlen(path);
+        snprintf(path + length, sizeof path - length, ".part");
         unlink(path);
     }
     unlink(inside(folder, next, path));

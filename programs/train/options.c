@@ -4,11 +4,11 @@
 #include "options.h"
 
 #define AT(field) offsetof(struct options, field)
-/* The five fields from `kind` to `choices`. */
-#define VALUE(kind, field, least, most) kind, AT(field), least, most, NULL
-#define WORD(field, choices) TEXT, AT(field), 0, 0, choices
-#define SWITCH(field) FLAG, AT(field), 0, 0, NULL
-#define ACTION(kind) kind, 0, 0, 0, NULL
+/* The five fields from `at` to `kind`. */
+#define VALUE(kind, field, least, most) AT(field), least, most, NULL, kind
+#define WORD(field, choices) AT(field), 0, 0, choices, TEXT
+#define SWITCH(field) AT(field), 0, 0, NULL, FLAG
+#define ACTION(kind) 0, 0, 0, NULL, kind
 
 static const char *const datasets[] = {"mnist", "cifar10", NULL};
 static const char *const optims[] = {"ep", "bptt", NULL};

@@ -21,10 +21,10 @@ enum matters { ALWAYS, CONNECTED, CONVOLUTIONAL, REAL, BINARY, NUDGED, LEARNT_AL
 struct known {
     const char *name;            /* without its dashes */
     const char *argument, *unit; /* NULL: none */
+    size_t at;                   /* offset in struct options */
+    double min, max;             /* of INTEGER, LONG, NUMBER, LIST and COUNTS */
+    const char *const *choices;  /* of TEXT, up to NULL; NULL: anything */
     enum kind kind;
-    size_t at;                  /* offset in struct options */
-    double min, max;            /* of INTEGER, LONG, NUMBER, LIST and COUNTS */
-    const char *const *choices; /* of TEXT, up to NULL; NULL: anything */
     enum matters matters;
     const char *standard; /* what it is if nobody says: a number or a choice; else words for what nothing, or 0,
                            * comes to; NULL: no words */

@@ -23,7 +23,7 @@ static int refuse(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     fprintf(stderr, "%s: ", program_name);
-    vfprintf(stderr, format, arguments);
+    vfprintf(stderr, format, arguments); /* NOLINT(clang-analyzer-valist.Uninitialized): va_start is above */
     fprintf(stderr, "\nTry '%s --help'.\n", program_name);
     va_end(arguments);
     return 2;
@@ -221,14 +221,15 @@ int options_read(struct options *options, int argc, char **argv) {
 
 int options_split(const char *text, char ***argv) {
     /* one block: the words' addresses, then the words */
-    const size_t most = strlen(text) / 2 + 3;
-    char **words = malloc(most * sizeof *words + strlen(text) + sizeof "bnnep-train" + 1);
+    static const char program[] = "bnnep-train";
+    const size_t most = strlen(text) / 2 + 3, length = strlen(text) + 1;
+    char **words = malloc(most * sizeof *words + sizeof program + length);
     if (!words)
         return -1;
-    char *copy = strcpy((char *)(words + most), "bnnep-train"), *rest = NULL;
+    char *copy = (char *)(words + most), *rest = NULL;
     int count = 0;
-    words[count++] = copy;
-    copy = strcpy(copy + sizeof "bnnep-train", text);
+    words[count++] = memcpy(copy, program, sizeof program);
+    copy = memcpy(copy + sizeof program, text, length);
     for (char *word = strtok_r(copy, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
         words[count++] = word;
         char *to = word;
