@@ -20,7 +20,7 @@ bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) BNNEP_PRIN
 bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes);
 /* Copies the caller's sized struct over the defaults already in `to`. Refuses one whose unknown tail is not 0. */
 bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const char *name);
-/* Copies a struct with results to the caller's, as much as fits there. */
+/* Copies a struct of results to the caller's, as much as fits. */
 bnnep_status bnnep_give_struct(void *to, const void *from, size_t known, const char *name);
 /* malloc and calloc that fail cleanly on overflow. */
 void *bnnep_array(uint64_t count, size_t size);
@@ -35,7 +35,7 @@ struct bnnep_choice {
 /* Finds the backend for a resource string ("auto", "cpu:threads=4") and probes it. log may be NULL. */
 bnnep_status bnnep_choose_backend(const char *resource, bnnep_log_fn log, void *log_user, struct bnnep_choice *choice);
 
-/* --- random.c: draws by counter, the same on every machine --------------------------------------------------- */
+/* --- random.c: counter-based draws, the same on every machine ------------------------------------------------- */
 
 enum bnnep_stream {
     BNNEP_DRAW_WEIGHT = 1,
@@ -94,7 +94,7 @@ struct bnnep_optimizer {
     double *gamma, *threshold, *lr_bias, *lr_alpha; /* one allocation; lr_alpha NULL if not learnt */
     double *first_lr_alpha;                         /* those it was made with; NULL likewise */
     struct bnnep_rule *rules;                       /* [connections] */
-    int32_t tape;                                   /* steps that BPTT remembers; 0: equilibrium propagation */
+    int32_t tape;                                   /* steps that BPTT records; 0: equilibrium propagation */
     const bnnep_workspace *taped;                   /* whose batch was back-propagated, and which one */
     uint64_t taped_staging;
     uint64_t *flips; /* [connections], of the last batch */
@@ -109,7 +109,7 @@ struct bnnep_optimizer {
 /* network.c */
 /* Checks a description without making the network; the shapes of its connections are a new array. */
 bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
-/* bnnep_network_create; without initial values if they are to be put at once. */
+/* bnnep_network_create; without initial values if the caller sets them at once. */
 bnnep_status bnnep_network_make(const bnnep_network_options *options, bool drawn, bnnep_network **out);
 void bnnep_network_retain(bnnep_network *network);
 /* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
@@ -141,7 +141,7 @@ int32_t bnnep_read_scores(const bnnep_network *network, const float *outputs, in
 /* Adds loss (summed), errors and samples of the free outputs in ws->outputs to the report. */
 void bnnep_score_batch(const bnnep_network *network, const float *outputs, const int32_t *labels, size_t count,
                        bnnep_report *report);
-/* Within +-most. Messages name sample n as places[n], or first + n if places is NULL. */
+/* Finite, within +-most. Messages name sample n as places[n], or first + n if places is NULL. */
 bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, float most, uint64_t first,
                                 const uint64_t *places);
 bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first,
@@ -149,7 +149,7 @@ bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t cla
 /* Takes size, flips and flips_count of the caller's report (or NULL) and clears the rest. */
 bnnep_status bnnep_open_report(const bnnep_network *network, const bnnep_report *theirs, bool learns,
                                bnnep_report *report);
-/* Turns sums into means and hands the report over. */
+/* Divides sums to means and copies the report to the caller's. */
 void bnnep_close_report(bnnep_report *theirs, bnnep_report *report, double started);
 double bnnep_now(void);
 
@@ -158,19 +158,18 @@ struct bnnep_source; /* where the values lie; shared by subsets */
 struct bnnep_dataset {
     struct bnnep_source *source;
     uint64_t first, count;
-    uint64_t *order; /* [count] places in the source, or NULL for first ... first+count-1 */
+    uint64_t *order; /* [count] indices into the source, or NULL for first ... first+count-1 */
     bool flip;
     int32_t crop;
     float *mean; /* [2][channels]: mean and deviation, or NULL */
 };
 
-/* What the random part of a transform is drawn by. */
+/* What the random part of a transform is drawn from. */
 struct bnnep_lot {
     uint64_t seed, epoch;
 };
 
-/* Reads the inputs at places indices[] of the data set. */
-/* lot NULL: without the random part of a transform. */
+/* Reads the inputs at indices[] of the data set; with lot NULL, without the random part of a transform. */
 bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count,
                                   const struct bnnep_lot *lot, float *inputs, int32_t *labels);
 bnnep_status bnnep_dataset_matches(const bnnep_dataset *dataset, const bnnep_network *network);

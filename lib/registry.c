@@ -14,7 +14,7 @@ extern const struct bnnep_backend bnnep_backend_cpu;
 
 struct entry {
     const char *name;
-    const struct bnnep_backend *backend; /* NULL: in a module of its own, or not here */
+    const struct bnnep_backend *backend; /* NULL: in a module, or not built in */
     const char *summary, *absent;        /* without a backend: what it would be; why not, or NULL for a module */
 };
 
@@ -43,7 +43,7 @@ static void load_modules(void) {
             module[i].backend = bnnep_module_load(table[i].name, module[i].why);
 }
 
-/* The backend of entry i, or NULL, and why it is not there. */
+/* The backend of entry i; or NULL, and why it is missing. */
 static const struct bnnep_backend *find(size_t i, char *why) {
     if (table[i].backend)
         return bnnep_backend_fits(table[i].backend, why) ? table[i].backend : NULL;

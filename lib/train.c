@@ -53,7 +53,7 @@ static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, bnnep_workspace 
     return status == BNNEP_OK ? bnnep_learn(opt, ws, beta, NULL) : status;
 }
 
-/* Free phase, its last steps remembered; gradient through them. */
+/* Free phase, recording its last steps; gradient through them. */
 static bnnep_status propagate_back(bnnep_optimizer *opt, bnnep_workspace *ws, struct bnnep_watch *watch,
                                    bnnep_report *report) {
     bnnep_report before = BNNEP_REPORT_INIT;
@@ -69,7 +69,7 @@ static bnnep_status propagate_back(bnnep_optimizer *opt, bnnep_workspace *ws, st
     return status == BNNEP_OK ? bnnep_learn(opt, ws, 1.0f, NULL) : status;
 }
 
-/* One training batch, its arguments checked. The report gathers sums; it and the optimizer change only if all went
+/* One training batch, its arguments checked. The report gathers sums; it and the optimizer change only if all goes
  * well. */
 static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
                                 struct bnnep_watch *watch, bnnep_report *report) {
@@ -127,7 +127,7 @@ bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const 
 /* A walk over a data set in batches. */
 struct walk {
     const bnnep_dataset *dataset;
-    const uint64_t *order; /* places in the data set, or NULL for its own order */
+    const uint64_t *order; /* indices into the data set, or NULL for its own order */
     size_t batch_size;
     bnnep_workspace *ws;
     bnnep_optimizer *optimizer; /* NULL: evaluate */
@@ -137,7 +137,7 @@ struct walk {
     double started;
 };
 
-/* The epoch under way, in the optimizer: it can be gone on with, and goes into a checkpoint. */
+/* Keeps the epoch under way in the optimizer, where a later call and a checkpoint find it. */
 static void remember(struct walk *walk) {
     bnnep_optimizer *opt = walk->optimizer;
     for (size_t k = 0; k < opt->network->model.connections; k++)
@@ -149,7 +149,7 @@ static void remember(struct walk *walk) {
     opt->epoch_batch_size = walk->batch_size;
 }
 
-/* Starts the report of an epoch where the optimizer stands. */
+/* Starts the report of an epoch, or resumes the one under way. */
 static bnnep_status go_on(struct walk *walk) {
     bnnep_optimizer *opt = walk->optimizer;
     const size_t connections = opt->network->model.connections;
@@ -199,7 +199,7 @@ static bnnep_status do_batch(struct walk *walk, size_t count) {
     return status;
 }
 
-/* Tells the callback that a batch is done. */
+/* Calls the callback after a batch. */
 static bnnep_status announce(struct walk *walk) {
     if (!walk->watch.progress)
         return BNNEP_OK;
