@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Checkpoints and inference files: a network, and what an optimizer has to remember, in a safetensors container. */
+/* Checkpoints and network files: a network, and what an optimizer must remember, in a safetensors container. */
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -48,7 +48,7 @@ static json_t *describe_optimizer(const bnnep_optimizer *opt) {
                      list(opt->lr_bias, count), "lr_alpha", list(opt->first_lr_alpha, count));
 }
 
-/* Where a run stands: counters, the sums of the epoch under way, and the learning rates as they are now. */
+/* Where a run stands: counters, sums of the epoch under way, current learning rates. */
 static json_t *describe_position(const bnnep_optimizer *opt) {
     const struct bnnep_sums *r = &opt->epoch;
     json_t *flips = json_array();
@@ -196,18 +196,18 @@ static json_t *get_json(const struct bnnep_container *file, const char *key) {
         json_decref(value);
         return NULL;
     }
-    /* Files may be older than grids. */
+    /* Older files have no grid. */
     if (strcmp(key, "network") == 0 && !json_object_get(value, "grid_bits"))
         json_object_set_new(value, "grid_bits", json_integer(0));
     return value;
 }
 
-/* Every field of `ours` must be in the file, and equal. */
+/* Every field of `ours` must be in the file with the same value. */
 static bnnep_status compare(const struct bnnep_container *file, const char *what, json_t *ours) {
     json_t *theirs = get_json(file, what), *value;
     const char *key;
     bnnep_status status = theirs && ours ? BNNEP_OK : BNNEP_ERROR_FORMAT;
-    /* through text and back, as the file's values went */
+    /* through text and back, like the file's values */
     char *text = ours ? json_dumps(ours, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_t *read = text ? json_loads(text, 0, NULL) : NULL;
     if (theirs && !read)
@@ -232,7 +232,7 @@ static bnnep_status compare(const struct bnnep_container *file, const char *what
     return status;
 }
 
-/* The bytes of a tensor, if they can be put. */
+/* Is a tensor in the file, with values that a network can have? */
 static bnnep_status check_tensor(const struct bnnep_container *file, const struct bnnep_tensor *tensor,
                                  const struct bnnep_link *link) {
     const void *bytes;
@@ -245,7 +245,7 @@ static bnnep_status check_tensor(const struct bnnep_container *file, const struc
                             : bnnep_check_bits(what, bytes, link);
 }
 
-/* All that a network of these connections takes from a file, checked; freed with free(). */
+/* All tensors that a network of these connections reads from a file, checked. The caller frees them with free(). */
 static bnnep_status find_tensors(const struct bnnep_container *file, const struct bnnep_link *links, size_t connections,
                                  bool momenta, struct bnnep_tensor **tensors, size_t *count) {
     *tensors = list_tensors(links, connections, momenta, count);
@@ -255,7 +255,7 @@ static bnnep_status find_tensors(const struct bnnep_container *file, const struc
     return status;
 }
 
-/* Puts tensors that were found. */
+/* Sets the parameters from the tensors found. */
 static bnnep_status take_tensors(const struct bnnep_container *file, const struct bnnep_tensor *tensors, size_t count,
                                  bnnep_network *net, bnnep_optimizer *opt) {
     bnnep_status status = BNNEP_OK;
@@ -277,7 +277,7 @@ static bnnep_status bad_position(const struct bnnep_container *file, const char 
     return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's %s cannot be read", file->path, field);
 }
 
-/* Can an optimizer stand there? Sums of an epoch under way are those of whole batches, with more to come. */
+/* Can an optimizer have this position? An epoch under way has done whole batches, and has more to do. */
 static bool is_position(const bnnep_optimizer *at) {
     const struct bnnep_sums *r = &at->epoch;
     const bool counts = at->batches <= INT64_MAX && at->epochs <= INT64_MAX && at->epoch_count <= INT64_MAX &&
@@ -381,7 +381,7 @@ bnnep_status bnnep_checkpoint_load(bnnep_optimizer *opt, const char *path) {
     return status;
 }
 
-/* Options of the network that the file describes; connections has room for `room`. */
+/* Options of the network in the file; connections has room for `room`. */
 static bnnep_status read_network(const struct bnnep_container *file, bnnep_network_options *o,
                                  bnnep_connection *connections, size_t room) {
     json_t *n = get_json(file, "network"), *all;
@@ -414,7 +414,7 @@ static bnnep_status read_network(const struct bnnep_container *file, bnnep_netwo
     return status;
 }
 
-/* Makes a network once the file is known to hold what it takes: a file can claim any size. */
+/* Makes a network, after checking that the file holds all of it: a file can claim any size. */
 static bnnep_status load_network(const struct bnnep_container *file, const bnnep_network_options *o,
                                  bnnep_network **out) {
     struct bnnep_link *links;
@@ -460,7 +460,7 @@ bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *l
     return status;
 }
 
-/* Of the texts of a file's metadata, for function `caller`. */
+/* A text of a file's metadata, for function `caller`. */
 static bnnep_status copy_text(const char *caller, const char *path, const char *key, char *text, size_t room,
                               size_t *length) {
     if (!path || !key || (!text && room > 0))

@@ -9,7 +9,7 @@
 
 enum { VALUES = 3 * 32 * 32, RECORD = 1 + VALUES, CLASSES = 10 };
 
-/* Images and labels as they come. */
+/* Images and labels in the order of the files. */
 struct pile {
     uint8_t *values;
     int32_t *labels;

@@ -87,7 +87,7 @@ static bnnep_status cannot_write(const char *path) {
     return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
 }
 
-/* A tensor's bytes into a buffer of their size. What could not be loaded again is not written. */
+/* A tensor's bytes, into a buffer of their size. Refuses what could not be loaded again. */
 static bnnep_status fill(const char *path, const struct bnnep_tensor *tensor, void *buffer) {
     const size_t count = (size_t)bnnep_tensor_count(tensor);
     char what[4096 + sizeof tensor->name];
@@ -98,7 +98,7 @@ static bnnep_status fill(const char *path, const struct bnnep_tensor *tensor, vo
     return bnnep_check_finite(what, buffer, count);
 }
 
-/* Header, tensors, and then the digest in its place. */
+/* Writes header and tensors, then the digest into the header. */
 static bnnep_status write_parts(int file, const char *path, char *header, const struct bnnep_tensor *tensors,
                                 size_t count) {
     const uint64_t length = strlen(header);
@@ -131,7 +131,7 @@ static bnnep_status write_parts(int file, const char *path, char *header, const 
     return written ? BNNEP_OK : cannot_write(path);
 }
 
-/* So that a renamed file is found after a crash of the machine. */
+/* So that the rename survives a crash of the machine. */
 static void sync_folder(const char *path) {
     char folder[4096];
     snprintf(folder, sizeof folder, "%s", path);
@@ -145,15 +145,15 @@ static void sync_folder(const char *path) {
     }
 }
 
-/* Opens the file to write before it gets its name. Its own name is fixed, so that the next write takes up what a killed
- * one left behind; a lock keeps two writers apart. */
+/* Opens the temporary file. Its name is fixed, so that the next write reuses what a killed one left behind; a lock
+ * keeps two writers apart. */
 static bnnep_status open_temporary(const char *temporary, const char *path, int *out) {
     struct stat opened, named;
     const int file = open(temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (file < 0)
         return cannot_write(path);
     bnnep_status status = BNNEP_OK;
-    /* the one who had the lock may have given the file its name since it was opened here */
+    /* whoever held the lock may have renamed the file since it was opened here */
     if (flock(file, LOCK_EX | LOCK_NB) != 0 || fstat(file, &opened) != 0 || stat(temporary, &named) != 0 ||
         opened.st_ino != named.st_ino)
         status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: somebody else is writing it", path);
@@ -184,7 +184,7 @@ bnnep_status bnnep_container_write(const char *path, const json_t *metadata, con
             unlink(temporary);
         else
             sync_folder(path);
-        close(file); /* and gives up the lock; what was written is synced */
+        close(file); /* also releases the lock; the data are synced */
     }
     free(header);
     return status;
@@ -225,7 +225,7 @@ static bnnep_status check_digest(const struct bnnep_container *file, size_t leng
     if (!at)
         return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no digest", file->path);
     memcpy(told, at, 8);
-    memcpy(at, "00000000", 8); /* a private mapping: the file stays as it is */
+    memcpy(at, "00000000", 8); /* a private mapping: the file does not change */
     char found[9];
     snprintf(found, sizeof found, "%08x", add_to_digest(0, header, file->size - 8));
     if (strcmp(told, found) != 0)

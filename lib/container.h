@@ -24,8 +24,8 @@ struct bnnep_tensor {
 uint64_t bnnep_tensor_count(const struct bnnep_tensor *tensor);
 uint64_t bnnep_tensor_bytes(const struct bnnep_tensor *tensor);
 
-/* Writes a file as PATH.part, syncs it and renames it: what was there before stays whole if anything fails. Values that
- * are not finite are refused. Metadata: a JSON object of strings, without "digest". */
+/* Writes PATH.part, syncs and renames it: if anything fails, what was there before stays whole. Refuses values that are
+ * not finite. Metadata: a JSON object of strings, without "digest". */
 bnnep_status bnnep_container_write(const char *path, const json_t *metadata, const struct bnnep_tensor *tensors,
                                    size_t count);
 

@@ -16,7 +16,7 @@ struct bnnep_source {
     size_t values; /* in one input */
     uint64_t count;
     int32_t classes;    /* as declared, or the largest label + 1; 0 if not known */
-    const void *inputs; /* NULL: the callback has them */
+    const void *inputs; /* NULL: the callback delivers them */
     const int32_t *labels;
     bool owned; /* the two arrays */
     bnnep_read_fn read;
@@ -75,7 +75,7 @@ static bnnep_status inherit(const bnnep_dataset *from, bnnep_dataset **to) {
     return bnnep_fail_memory("a data set", count * sizeof(float));
 }
 
-/* A view of `count` inputs from `first` on; takes over one reference to the source, also when it fails. */
+/* A view of `count` inputs from `first` on; takes over one reference to the source, on failure too. */
 static bnnep_status view(struct bnnep_source *source, uint64_t first, uint64_t count, bnnep_dataset **out) {
     bnnep_dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset) {

@@ -62,7 +62,7 @@ bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes) {
     return bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s (%.1f MiB)", what, (double)bytes / 1048576.0);
 }
 
-/* No struct that grows may end in padding: a field added later would lie in bytes that older programs never set. */
+/* A struct that may grow must not end in padding: a new field would lie in bytes that older programs never set. */
 #define ENDS_WITH(type, field)                                                                                         \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #type " ends in padding")
 ENDS_WITH(bnnep_backend_info, reserved);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The IDX format of MNIST: two zero bytes, a type (0x08: unsigned bytes), the number of dimensions, then each
- * dimension as a big-endian 32-bit number, then the values. Plain or gzip; zlib reads both, and lib/compat/zlib.h, in
- * its place, the former. No length field is believed: memory grows with what the file really holds.
+ * dimension as a big-endian 32-bit number, then the values. Plain or gzip; zlib reads both, its stand-in
+ * lib/compat/zlib.h only the former. No length field is trusted: memory grows with what the file really holds.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ struct idx {
     uint8_t *values;
 };
 
-/* Reads up to `wanted` bytes at `offset`; *got tells how many there were. */
+/* Reads up to `wanted` bytes at `offset`; sets *got to how many there were. */
 static bnnep_status read_bytes(gzFile file, const char *path, uint64_t offset, uint8_t *to, size_t wanted,
                                size_t *got) {
     for (*got = 0; *got < wanted;) {
@@ -124,7 +124,7 @@ static bnnep_status read_values(gzFile file, struct idx *idx) {
     return status;
 }
 
-/* Reads a whole file. idx->values is the caller's to free, on failure too. */
+/* Reads a whole file. The caller frees idx->values, on failure too. */
 static bnnep_status read_idx(const char *path, uint32_t least, uint32_t most, struct idx *idx) {
     *idx = (struct idx){.path = path};
     errno = 0;

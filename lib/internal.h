@@ -150,7 +150,7 @@ int32_t bnnep_read_scores(const bnnep_network *network, const float *outputs, in
 /* Adds loss, errors and samples of free outputs to the sums. */
 void bnnep_score_batch(const bnnep_network *network, const float *outputs, const int32_t *labels, size_t count,
                        struct bnnep_sums *sums);
-/* Within +-most. Messages name sample n as places[n], or first + n if places is NULL. */
+/* Finite, within +-most. Messages name sample n as places[n], or first + n if places is NULL. */
 bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values, float most, uint64_t first,
                                 const uint64_t *places);
 bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first,

@@ -9,7 +9,7 @@
 
 #include "lib/module.h"
 
-/* The folders to search: the user's, or the one that this code was loaded from; in `room` if it has to be written. */
+/* The folders to search: the user's, or the one this code was loaded from, which is written to `room`. */
 static const char *search_path(char *room, size_t size) {
     const char *path = secure_getenv("BNNEP_BACKEND_PATH");
     if (path && path[0])
@@ -23,7 +23,7 @@ static const char *search_path(char *room, size_t size) {
     return room;
 }
 
-/* The first folder's file that is there, in `file`. */
+/* Sets `file` to the first of the folders' files that exists. */
 static bool find(const char *path, const char *name, char *file, size_t size) {
     for (const char *at = path;; at++) {
         const size_t length = strcspn(at, ":");

@@ -49,7 +49,7 @@ static bnnep_status check_relaxation(int32_t free_steps, float settle_tolerance)
     return BNNEP_OK;
 }
 
-/* Reads connection k of the caller's array, whose elements may be of an older or newer layout. */
+/* Reads connection k of the caller's array, whose elements may have an older or newer layout. */
 static bnnep_status read_connection(const bnnep_network_options *o, size_t k, bnnep_connection *c) {
     const size_t stride = o->connections[0].size;
     *c = (bnnep_connection)BNNEP_FC(0);
@@ -165,7 +165,7 @@ static bnnep_status join_links(const bnnep_network_options *o, struct bnnep_link
     return status;
 }
 
-/* The most values that are summed up in a step: the inputs of a unit, or what may be fed back to one. */
+/* The most values that a step sums up: the inputs of a unit, or what may be fed back to one. */
 static uint64_t most_terms(const struct bnnep_link *links, size_t connections) {
     uint64_t most = 0;
     for (size_t k = 0; k < connections; k++) {
@@ -207,7 +207,7 @@ static bnnep_status check_grid(const bnnep_network_options *o, const struct bnne
     return BNNEP_OK;
 }
 
-/* All of a description that does not need memory in proportion to the network. The links are a new array. */
+/* Checks all of a description that takes no memory in proportion to the network. The links are a new array. */
 static bnnep_status read_description(const bnnep_network_options *theirs, bnnep_network_options *options,
                                      struct bnnep_link **links, struct bnnep_choice *choice) {
     *options = (bnnep_network_options)BNNEP_NETWORK_OPTIONS_INIT;
@@ -238,8 +238,8 @@ bnnep_status bnnep_network_links(const bnnep_network_options *theirs, struct bnn
     return read_description(theirs, &options, links, &choice);
 }
 
-/* The grid of a description that was checked. Hidden states are at most 1; inputs, and outputs that are nudged without
- * a clamp, may be as large as their own sums have room for. */
+/* The grid of a checked description. Hidden states are at most 1; inputs, and outputs nudged without a clamp, may be as
+ * large as their own sums have room for. */
 static struct bnnep_grid grid_of(const bnnep_network_options *o, const struct bnnep_link *links) {
     const size_t inputs = links[0].columns, outputs = links[o->connection_count - 1].rows;
     struct bnnep_grid grid = {.steps = 0.0f, .most = FLT_MAX};
@@ -287,7 +287,7 @@ bnnep_status bnnep_network_memory(const bnnep_network_options *theirs, int32_t t
 /* --- initial values ---------------------------------------------------------------------------------------------- */
 
 /* w ~ U(-r, r), r = 1/sqrt(fan_in): B = sign(w), alpha = mean|w| (of the whole matrix, or of each output channel of a
- * convolution) rounded to 4 decimals. Biases of the same law; 0 in a convolutional network with binary activations. */
+ * convolution) rounded to 4 decimals. Biases likewise; 0 in a convolutional network with binary activations. */
 static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t seed,
                             const struct bnnep_parameters_out *to) {
     const struct bnnep_link *link = &model->links[k];

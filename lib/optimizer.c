@@ -212,8 +212,8 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     return BNNEP_OK;
 }
 
-/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. c is what the sum over the
- * batch is multiplied by: 1/(beta batch) for the contrast, -1/batch for the gradient of the loss. */
+/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. c multiplies the sum over
+ * the batch: 1/(beta batch) for the contrast, -1/batch for the gradient of the loss. */
 static bnnep_status set_rules(bnnep_optimizer *opt, double c) {
     const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
     for (size_t k = 0; k < opt->network->model.connections; k++) {

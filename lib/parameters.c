@@ -6,7 +6,7 @@
 
 #include "lib/internal.h"
 
-/* Checks the arguments common to all functions here; `expected` elements are wanted. */
+/* Checks the arguments common to all functions here; `count` must be `expected`. */
 static bnnep_status check(const char *what, const bnnep_network *net, size_t connection, const void *array,
                           size_t count, uint64_t (*expected)(const struct bnnep_link *)) {
     if (!net || !array)

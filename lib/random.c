@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Random numbers by counter (Philox 4x32-10 of Random123): a draw depends on the seed and on what it is for, not on
- * what was drawn before or by which thread. */
+/* Counter-based random numbers (Philox 4x32-10 of Random123): a draw depends on the seed and on its purpose, not on
+ * earlier draws or on the thread. */
 #include <Random123/philox.h>
 #include <math.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is read from the output layer: targets, scores, classes, loss; and the reports that gather them. */
+/* Reading the output layer: targets, scores, classes, loss, and the reports that gather them. */
 #include <math.h>
 #include <string.h>
 #include <time.h>

@@ -53,7 +53,7 @@ static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, bnnep_workspace 
     return status == BNNEP_OK ? bnnep_learn(opt, ws, beta, NULL) : status;
 }
 
-/* Free phase, its last steps remembered; gradient through them. */
+/* Free phase, recording its last steps; gradient through them. */
 static bnnep_status propagate_back(bnnep_optimizer *opt, bnnep_workspace *ws, struct bnnep_watch *watch,
                                    struct bnnep_sums *sums) {
     struct bnnep_sums before = {0};

@@ -64,7 +64,7 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "max_batch is %d; it must be from 1 to 65536", o.max_batch);
     if (o.threads < 0 || o.threads > 64)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threads is %d; it must be from 0 to 64", o.threads);
-    /* Only the count of references changes, and that is atomic. */
+    /* Only the reference count changes, and it is atomic. */
     return bnnep_workspace_make((bnnep_network *)(uintptr_t)network, (size_t)o.max_batch, o.threads, true, out);
 }
 

@@ -3,34 +3,33 @@
  * @file bnnep.h
  * libbnnep: dynamical binary neural networks trained by equilibrium propagation.
  *
- * This file is the whole interface, and reads from top to bottom as a manual: errors and backends, then
- * data sets, networks, training and prediction, then what a researcher needs to look inside.
+ * This file is the whole interface and reads as a manual: errors and backends, data sets, networks, training and
+ * prediction, then what a researcher needs to look inside.
  *
  * The algorithm is that of J. Laydevant, M. Ernoult, D. Querlioz, J. Grollier, "Training Dynamical Binary
- * Neural Networks with Equilibrium Propagation", CVPR Workshops 2021 (arXiv 2103.08953). "The paper" below
- * means it.
+ * Neural Networks with Equilibrium Propagation", CVPR Workshops 2021 (arXiv 2103.08953), "the paper" below.
  *
  * Words. A network has layers 0 (input) to L (output); connection k joins layer k to layer k+1. A connection
  * has binary weights (a sign matrix B), a scaling factor alpha (the effective weight is alpha*B) and a float
- * bias for each output unit. The free phase relaxes the states with the input clamped; the nudged phase goes
- * on from there with the output drawn towards the target by a force of strength beta; the contrast of the two
- * is the learning signal.
+ * bias for each output unit. The free phase relaxes the states with the input clamped; the nudged phase
+ * continues from there while a force of strength beta draws the output towards the target; the contrast of the
+ * two is the learning signal.
  *
  * Rules that hold everywhere:
- *  - Arrays with one element a connection are in the order input first.
+ *  - Arrays with one element per connection are ordered input first.
  *  - Matrices are row-major; a batch of inputs is [sample][input], an image [channel][row][column].
  *  - A function that can fail returns a bnnep_status: BNNEP_OK (0) or a negative code. Then
- *    bnnep_last_error() tells in words what was wrong, and every handle is as it was before the call, but for
- *    the states kept in a workspace.
+ *    bnnep_last_error() says what was wrong, and every handle is as it was before the call, except for the
+ *    states in a workspace.
  *  - Handles are made through a `T **out` argument, which is set to NULL on failure. The `_free` functions
- *    accept NULL. A network, data set or workspace is kept alive by the handles made from it, so they can
- *    be freed in any order.
- *  - Different handles may be used from different threads at the same time. One handle may be used by one
- *    thread at a time, with one exception: a network that nobody is changing may be used by any number of
- *    threads at once to predict and evaluate, each with a bnnep_workspace of its own.
+ *    accept NULL. Handles keep alive the network, data set or workspace they were made from, so you can free
+ *    them in any order.
+ *  - Different threads may use different handles at the same time. One handle belongs to one thread at a time,
+ *    with one exception: any number of threads may predict and evaluate with a network that nobody is changing,
+ *    each with a bnnep_workspace of its own.
  *  - Nothing is global, no process-wide setting is changed, nothing is printed, and no call aborts or exits.
- *  - A structure that opens with `size` is initialised with its `_INIT` macro (or zeroed, `size` set and the
- *    fields filled in), so that programs built against an older or newer header keep working.
+ *  - Initialise a structure that starts with `size` with its `_INIT` macro (or zero it, set `size` and fill in
+ *    the fields), so that programs built against an older or newer header keep working.
  */
 #ifndef BNNEP_BNNEP_H
 #define BNNEP_BNNEP_H
@@ -63,7 +62,7 @@ typedef enum bnnep_status {
     BNNEP_ERROR_FILE = -3,        /**< a file cannot be opened or read */
     BNNEP_ERROR_FORMAT = -4,      /**< a file does not hold what it should */
     BNNEP_ERROR_DATA = -5,        /**< NaN or infinity in the inputs, a label outside the classes */
-    BNNEP_ERROR_UNSUPPORTED = -6, /**< not (yet) done by this library or backend */
+    BNNEP_ERROR_UNSUPPORTED = -6, /**< this library or backend does not do it (yet) */
     BNNEP_ERROR_BACKEND = -7,     /**< no such backend or device here */
     BNNEP_ERROR_CALLBACK = -8,    /**< the caller's data callback reported a failure */
     BNNEP_CANCELLED = -9          /**< the caller's progress callback asked to stop */
@@ -73,45 +72,45 @@ typedef enum bnnep_status {
 BNNEP_API const char *bnnep_status_name(bnnep_status status);
 
 /** What was wrong in the last call that failed in this thread: the value, and the limit it broke. Never NULL;
- * valid until the next failing call in this thread. */
+ * valid until the next call that fails in this thread. */
 BNNEP_API const char *bnnep_last_error(void);
 
-/** The version of the library that runs, as BNNEP_VERSION encodes it. */
+/** The version of the library at run time, encoded as BNNEP_VERSION. */
 BNNEP_API uint32_t bnnep_version(void);
 
 /** The same as text, such as "0.1.0". Static storage. */
 BNNEP_API const char *bnnep_version_string(void);
 
-/** A backend, as bnnep_backend_get() tells it. */
+/** A backend, as bnnep_backend_get() describes it. */
 typedef struct bnnep_backend_info {
     size_t size;
-    const char *name;    /**< "ref", "cpu", ... : what a network's `backend` option starts with */
-    const char *summary; /**< one line on what it is */
-    const char *reason;  /**< why it cannot be used here; "" if it can. Valid until this thread asks again */
+    const char *name;    /**< "ref", "cpu", ...: the start of a network's `backend` option */
+    const char *summary; /**< what it is, in one line */
+    const char *reason;  /**< why it cannot be used here; "" if it can. Valid until the thread asks again */
     int32_t available;   /**< 1 if it can be used here, else 0 */
     int32_t reserved;    /**< 0 */
 } bnnep_backend_info;
 #define BNNEP_BACKEND_INFO_INIT                                                                                        \
     { sizeof(bnnep_backend_info), NULL, NULL, NULL, 0, 0 }
 
-/** How many backends this library knows of, whether usable here or not. */
+/** How many backends this library knows, usable here or not. */
 BNNEP_API size_t bnnep_backend_count(void);
 
-/** Tells about backend @p index (from 0). The strings are static, but for `reason`. */
+/** Describes backend @p index (from 0). All strings but `reason` are static. */
 BNNEP_API bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info);
 
 /** Log levels. */
 enum { BNNEP_LOG_WARNING = 1, BNNEP_LOG_NOTICE = 2 };
 
-/** Receives what the library has to say, a line without end of line at a time, in the thread that makes the
- * call. @p message is valid during the call. */
+/** Receives the library's messages, one line at a time without its end of line, in the calling thread. @p message is
+ * valid during the call. */
 typedef void (*bnnep_log_fn)(void *user, int32_t level, const char *message);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Data sets
  *
- * A data set is a list of labelled inputs. Inputs are float; those that are stored as bytes are divided by
- * 255. A data set may be used by several threads at once if its callback, where it has one, may.
+ * A data set is a list of labelled inputs. Inputs are float; inputs stored as bytes are divided by 255. Several
+ * threads may use a data set at once if they may call its callback, where it has one, at once.
  * ------------------------------------------------------------------------------------------------------ */
 
 /** A list of labelled inputs. */
@@ -120,28 +119,28 @@ typedef struct bnnep_dataset bnnep_dataset;
 /** How inputs in the caller's memory are stored. */
 enum { BNNEP_FLOAT32 = 0, BNNEP_UINT8 = 1 };
 
-/** How the inputs in the caller's memory, or of the caller's callback, are laid out. */
+/** The layout of the inputs in the caller's memory, or from the caller's callback. */
 typedef struct bnnep_dataset_options {
     size_t size;
     int32_t type;                    /**< BNNEP_FLOAT32 or BNNEP_UINT8 (read as value/255) */
     int32_t channels, height, width; /**< shape of an input; its product is the number of values. Vectors: n, 1, 1 */
-    int32_t classes;                 /**< labels are 0 ... classes-1; 0: any label from 0 on is taken */
+    int32_t classes;                 /**< labels are 0 ... classes-1; 0: any label from 0 on */
     int32_t copy;                    /**< 1: the arrays are copied; 0: borrowed, and must outlive the data set */
 } bnnep_dataset_options;
 #define BNNEP_DATASET_OPTIONS_INIT                                                                                     \
     { sizeof(bnnep_dataset_options), BNNEP_FLOAT32, 0, 1, 1, 0, 1 }
 
 /** A data set of @p count inputs in the caller's memory. @p inputs is [count][channels*height*width] of the
- * type that @p options tells, @p labels [count]. Fails with BNNEP_ERROR_DATA for a NaN, an infinity or a label
- * outside the classes, naming its place. */
+ * type in @p options, @p labels [count]. Fails with BNNEP_ERROR_DATA for a NaN, an infinity or a label outside
+ * the classes, and names its index. */
 BNNEP_API bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *options, const void *inputs,
                                                  const int32_t *labels, uint64_t count, bnnep_dataset **out);
 
 /** A data set from two files in the IDX format of MNIST, plain or gzip: unsigned bytes, images of 2
  * (count, values), 3 (count, rows, columns) or 4 dimensions (count, channels, rows, columns) and as many
- * labels. @p labels_path may be NULL: then all labels are 0, for inputs that are to be predicted. @p classes as in
- * bnnep_dataset_options. The files are read whole and closed. Errors name the file,
- * the offset (in the uncompressed data) and what was expected. */
+ * labels. @p labels_path may be NULL: then all labels are 0, for inputs to predict. @p classes is as in
+ * bnnep_dataset_options. Reads the files whole and closes them. Errors name the file, the offset (in the uncompressed
+ * data) and what was expected. */
 BNNEP_API bnnep_status bnnep_dataset_from_idx(const char *images_path, const char *labels_path, int32_t classes,
                                               bnnep_dataset **out);
 
@@ -154,43 +153,42 @@ BNNEP_API bnnep_status bnnep_dataset_from_folder(const char *folder, int32_t par
                                                  bnnep_dataset **out);
 
 /** A data set from a folder with CIFAR-10 in its binary format: data_batch_1.bin ... data_batch_5.bin, or
- * test_batch.bin (records of a label and 3 x 32 x 32 bytes; any number of them a file). Values are normalised as in the
+ * test_batch.bin (records of a label and 3 x 32 x 32 bytes; any number per file). Values are normalised as in the
  * paper, and the training set is flipped and cropped at random; see bnnep_dataset_transformed(). */
 BNNEP_API bnnep_status bnnep_dataset_from_cifar10(const char *folder, int32_t part, bnnep_dataset **out);
 
-/** What is done to inputs as they are read. */
+/** How inputs are transformed as they are read. */
 typedef struct bnnep_transform {
     size_t size;
     const float *mean, *deviation; /**< [channels]: values become (value - mean) / deviation; NULL: they stay */
-    int32_t flip;                  /**< 1: in training, mirrored left to right with probability 1/2 */
-    int32_t crop; /**< in training, a random crop of the same size after this much edge padding; 0: none */
+    int32_t flip;                  /**< 1: training mirrors inputs left to right with probability 1/2 */
+    int32_t crop; /**< training crops inputs at random, to their size, after this much edge padding; 0: it does not */
 } bnnep_transform;
 #define BNNEP_TRANSFORM_INIT                                                                                           \
     { sizeof(bnnep_transform), NULL, NULL, 0, 0 }
 
-/** The same inputs, transformed as they are read, sharing the memory. Flips and crops happen in bnnep_train_epoch()
- * alone and are drawn by the optimizer's seed, its epoch and the input's place. Not for data sets with a callback,
- * which can do as much by itself. */
+/** The same inputs, transformed as they are read, sharing the memory. Only bnnep_train_epoch() flips and crops; it
+ * draws from the optimizer's seed, its epoch and the input's index. Not for data sets with a callback, which can do as
+ * much itself. */
 BNNEP_API bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep_transform *transform,
                                                  bnnep_dataset **out);
 
-/** The caller's source of data, for sets larger than memory: writes the inputs at the @p count places
- * @p indices to @p inputs ([count][values], float) and their labels to @p labels; either may be NULL, and then is not
- * wanted. Returns 0, or anything else
- * for failure, which the library hands on as BNNEP_ERROR_CALLBACK. Called in the thread that trains. */
+/** The caller's source of data, for sets larger than memory: writes the inputs at the @p count indices @p indices to
+ * @p inputs ([count][values], float) and their labels to @p labels; either may be NULL if it is not wanted. Returns 0,
+ * or anything else for failure, which the library returns as BNNEP_ERROR_CALLBACK. Called in the thread that trains. */
 typedef int32_t (*bnnep_read_fn)(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *labels);
 
-/** A data set of @p count inputs that @p read delivers. `type` and `copy` of @p options are not used. */
+/** A data set of @p count inputs that @p read delivers. Ignores `type` and `copy` of @p options. */
 BNNEP_API bnnep_status bnnep_dataset_from_callback(const bnnep_dataset_options *options, bnnep_read_fn read, void *user,
                                                    uint64_t count, bnnep_dataset **out);
 
-/** The @p count inputs of @p dataset from place @p first on, as a data set of its own that shares its memory.
+/** The @p count inputs of @p dataset from index @p first on, as a data set of its own that shares its memory.
  * Fails if there are not that many. */
 BNNEP_API bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, uint64_t count,
                                             bnnep_dataset **out);
 
-/** The same inputs in an order drawn by @p seed, sharing the memory. (Training shuffles by itself, anew each
- * epoch; this is for drawing a subset at random.) */
+/** The same inputs in an order drawn from @p seed, sharing the memory. (Training shuffles by itself, anew in each
+ * epoch; this is for drawing a random subset.) */
 BNNEP_API bnnep_status bnnep_dataset_shuffled(const bnnep_dataset *dataset, uint64_t seed, bnnep_dataset **out);
 
 /** What a data set holds. */
@@ -200,15 +198,15 @@ typedef struct bnnep_dataset_info {
     int32_t channels, height, width; /**< shape of one */
     int32_t classes;                 /**< as declared; else largest label + 1; 0 if not known (callback) */
     const float *mean, *deviation;   /**< [channels], how inputs are normalised, see bnnep_transform; NULL: they are
-                                          not. Valid as long as the data set */
+                                          not. Valid as long as the data set is */
 } bnnep_dataset_info;
 #define BNNEP_DATASET_INFO_INIT                                                                                        \
     { sizeof(bnnep_dataset_info), 0, 0, 0, 0, 0, NULL, NULL }
 
-/** Tells about a data set. */
+/** Describes a data set. */
 BNNEP_API bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_info *info);
 
-/** Reads @p count inputs and labels from place @p first on. @p inputs is [count][values], or NULL; @p labels
+/** Reads @p count inputs and labels from index @p first on. @p inputs is [count][values], or NULL; @p labels
  * [count], or NULL. */
 BNNEP_API bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, size_t count, float *inputs,
                                           int32_t *labels);
@@ -220,7 +218,7 @@ BNNEP_API void bnnep_dataset_free(bnnep_dataset *dataset);
  * Networks
  * ------------------------------------------------------------------------------------------------------ */
 
-/** A network: its parameters, on a backend, and a workspace of its own. */
+/** A network: its parameters on a backend, and a workspace of its own. */
 typedef struct bnnep_network bnnep_network;
 
 /** The two kinds of dynamics of the paper. */
@@ -232,14 +230,14 @@ enum {
 /** Kinds of connections. */
 enum {
     BNNEP_FULLY_CONNECTED = 0,
-    BNNEP_CONVOLUTION = 1 /**< convolution of stride 1 and max-pooling; they come before all fully connected ones */
+    BNNEP_CONVOLUTION = 1 /**< convolution of stride 1, then max-pooling; comes before all fully connected ones */
 };
 
-/** One connection of a network's description. BNNEP_FC and BNNEP_CONV write it. */
+/** One connection of a network's description. Write it with BNNEP_FC or BNNEP_CONV. */
 typedef struct bnnep_connection {
     size_t size;
     int32_t kind;    /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
-    int32_t outputs; /**< units, or channels, of the layer it leads to; > 0 */
+    int32_t outputs; /**< units or channels of the layer it leads to; > 0 */
     int32_t kernel, padding,
         pool;         /**< convolution: edge of the kernel, zero padding, edge of the pooling window (which is
                            also its stride; rows and columns left over are dropped), at most 255; else 0 */
@@ -252,34 +250,33 @@ typedef struct bnnep_connection {
 #define BNNEP_CONV(channels, kernel, padding, pool)                                                                    \
     { sizeof(bnnep_connection), BNNEP_CONVOLUTION, channels, kernel, padding, pool, 0 }
 
-/** What a network is. Fields that are 0 after BNNEP_NETWORK_OPTIONS_INIT must be filled in. */
+/** What a network is. Fill in the fields that are 0 after BNNEP_NETWORK_OPTIONS_INIT and have no default. */
 typedef struct bnnep_network_options {
     size_t size;
     int32_t dynamics;                                  /**< BNNEP_REAL_ACTIVATIONS or BNNEP_BINARY_ACTIVATIONS */
     int32_t input_channels, input_height, input_width; /**< shape of an input; vectors: n, 1, 1 */
     int32_t classes;                                   /**< number of classes, at least 2; default 10 */
     int32_t
-        expand_output; /**< output units a class, class-major; the last layer has classes*expand_output. Default 1 */
-    const bnnep_connection *connections; /**< [connection_count], input first; read during the call only */
+        expand_output; /**< output units per class, class-major; the last layer has classes*expand_output. Default 1 */
+    const bnnep_connection *connections; /**< [connection_count], input first; only read during the call */
     size_t connection_count;             /**< number of connections, 1 to 1024 */
     float theta;                         /**< threshold of binary activations, 0 to 1 ("rho_threshold"); default 0.5 */
     float gamma_neur;       /**< leak of the states with binary activations, above 0, at most 1; default 0.5 */
     int32_t free_steps;     /**< T: time steps of the free phase, at least 1; default 50 */
-    float settle_tolerance; /**< a sample whose states change in a step by no more than this goes no further in
-                                 the phase. 0 (default): exact, as if all steps were done. Negative: always all steps.
-                                 Above 0, the cpu backend may round on the way, by 2^-10 of a step's largest change: in
-                                 wide convolutions, where places of a pooling window nearly tie, a sample may then come
-                                 to another rest */
-    int32_t max_batch;      /**< largest batch to train on, and how many samples are relaxed at once; default 64 */
-    uint64_t seed;          /**< initial weights and biases are drawn by it; default 0 */
+    float settle_tolerance; /**< a sample ends its phase when no state changes by more than this in a step. 0
+                                 (default): exact, as if all steps were done. Negative: always all steps. Above 0, the
+                                 cpu backend may send up to 2^-10 of a step's largest change in later steps, in fully
+                                 connected networks with real activations; that vanishes as the sample comes to rest */
+    int32_t max_batch;      /**< largest batch to train on, and samples relaxed at once; default 64 */
+    uint64_t seed;          /**< of the initial weights and biases; default 0 */
     const char *backend;    /**< "auto" (or NULL), "ref", "cpu", "cpu:threads=4", "cuda:0"; default "auto" */
-    bnnep_log_fn log;       /**< receives warnings and notices; NULL: nobody does */
-    void *log_user;         /**< handed to log */
+    bnnep_log_fn log;       /**< receives warnings and notices; NULL: none */
+    void *log_user;         /**< passed to log */
     int32_t grid_bits; /**< 0 (default): states are floats. 8 to 20, real activations: states and inputs are rounded to
-                            multiples of 2^-grid_bits, half to even, after each step, so that sums of them are exact
-                            and states the same bit for bit on every backend. Sums have to fit into 32 bits: of n
-                            values with n + 1 < 2^(31 - grid_bits). Inputs may be that much larger than 1 as there is
-                            room for, but no more. Not with BNNEP_BPTT */
+                            multiples of 2^-grid_bits, half to even, after each step, so that their sums are exact and
+                            states the same bit for bit on every backend. Sums must fit into 32 bits: those of n
+                            values need n + 1 < 2^(31 - grid_bits). Inputs may exceed 1 as far as that leaves room.
+                            Not with BNNEP_BPTT */
     int32_t reserved;  /**< 0 */
 } bnnep_network_options;
 #define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
@@ -288,21 +285,20 @@ typedef struct bnnep_network_options {
             NULL, NULL, NULL, 0, 0                                                                                     \
     }
 
-/** Makes a network with drawn initial values: w ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), B = sign(w), alpha =
- * mean|w| rounded to 4 decimals, biases from the same law. The same seed gives the same values on every
- * backend. */
+/** Makes a network with random initial values: w ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), B = sign(w), alpha =
+ * mean|w| rounded to 4 decimals, biases from the same distribution. A seed gives the same values on every backend. */
 BNNEP_API bnnep_status bnnep_network_create(const bnnep_network_options *options, bnnep_network **out);
 
-/** How many bytes a network of this description will take, with its workspace and, if @p trained is not 0,
- * an optimizer for equilibrium propagation. Nothing is allocated. Device and host memory together. Not counted are data
- * sets, and the steps that an optimizer with BNNEP_BPTT remembers: some values a unit, sample of max_batch and step,
- * which can be many times the rest. */
+/** How many bytes a network of this description will take, device and host memory together, with its workspace and,
+ * if @p trained is not 0, an optimizer for equilibrium propagation. Allocates nothing. Does not count data sets, nor
+ * the steps that an optimizer with BNNEP_BPTT remembers: some values per unit, sample of max_batch and step, which can
+ * be many times the rest. */
 BNNEP_API bnnep_status bnnep_network_memory(const bnnep_network_options *options, int32_t trained, uint64_t *bytes);
 
 /** Frees a handle. NULL is accepted. */
 BNNEP_API void bnnep_network_free(bnnep_network *network);
 
-/** Changes how long the free phase is and when it ends early; see bnnep_network_options. */
+/** Changes the length of the free phase and when phases end early; see bnnep_network_options. */
 BNNEP_API bnnep_status bnnep_network_set_relaxation(bnnep_network *network, int32_t free_steps, float settle_tolerance);
 
 /** What a network is. */
@@ -322,7 +318,7 @@ typedef struct bnnep_network_info {
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
     { sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0, 0, 0, 0, 0.0f, 0.0f }
 
-/** Tells about a network. */
+/** Describes a network. */
 BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnnep_network_info *info);
 
 /** What a connection is. */
@@ -331,7 +327,7 @@ typedef struct bnnep_connection_info {
     int32_t kind;                     /**< BNNEP_FULLY_CONNECTED or BNNEP_CONVOLUTION */
     uint64_t rows;                    /**< rows of the sign matrix: output units or channels */
     uint64_t columns;                 /**< its columns: input units (convolution: input channels * kernel * kernel) */
-    uint64_t scales;                  /**< number of scaling factors: 1, or one an output channel */
+    uint64_t scales;                  /**< number of scaling factors: 1, or one per output channel */
     uint64_t units;                   /**< units of the layer it leads to */
     uint64_t channels, height, width; /**< their shape; fully connected: units, 1, 1 */
     int32_t kernel, padding, pool;    /**< of a convolution, see bnnep_connection; fully connected: 0 */
@@ -340,7 +336,7 @@ typedef struct bnnep_connection_info {
 #define BNNEP_CONNECTION_INFO_INIT                                                                                     \
     { sizeof(bnnep_connection_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
-/** Tells about connection @p connection, counted from the input, from 0. */
+/** Describes connection @p connection, counted from 0 at the input. */
 BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network, size_t connection,
                                                     bnnep_connection_info *info);
 
@@ -348,7 +344,7 @@ BNNEP_API bnnep_status bnnep_network_get_connection(const bnnep_network *network
  * Training
  * ------------------------------------------------------------------------------------------------------ */
 
-/** How a network learns, and what it has to remember for that. */
+/** How a network learns, and what it must remember to do so. */
 typedef struct bnnep_optimizer bnnep_optimizer;
 
 /** Where the gradient comes from. */
@@ -359,19 +355,19 @@ enum {
                       rule. For real activations and fixed scaling factors; needs free_steps > nudged_steps */
 };
 
-/** How a network learns. The four arrays have one element a connection, input first, and are copied. */
+/** How a network learns. The four arrays have one element per connection, input first, and are copied. */
 typedef struct bnnep_optimizer_options {
     size_t size;
     int32_t method;          /**< BNNEP_EQUILIBRIUM_PROPAGATION or BNNEP_BPTT */
     int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase, at least 1; default 10 */
-    float beta;              /**< strength of the nudge, not 0; default 0.3. Its sign counts unless random_beta */
-    int32_t random_beta;     /**< 1 (default): the sign of beta is drawn for each batch; 0: it is as given */
+    float beta;              /**< strength of the nudge, not 0; default 0.3. Its sign counts unless random_beta is 1 */
+    int32_t random_beta;     /**< 1 (default): the sign of beta is drawn for each batch; 0: it is that of beta */
     const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g. Required */
     const double *threshold; /**< tau, at least 0: a weight flips when -sign(W) m exceeds it. Required */
     const double *lr_bias;   /**< learning rates of the biases, at least 0. Required */
-    const double *lr_alpha;  /**< learning rates of the scaling factors, at least 0; NULL: they stay as they are */
-    int32_t shuffle;         /**< 1 (default): each epoch goes through the data in a new random order */
-    uint64_t seed;           /**< order of the data and signs of beta are drawn by it; default 0 */
+    const double *lr_alpha;  /**< learning rates of the scaling factors, at least 0; NULL: not learnt */
+    int32_t shuffle;         /**< 1 (default): each epoch takes the data in a new random order */
+    uint64_t seed;           /**< of the order of the data and the signs of beta; default 0 */
     int32_t momentum_noise;  /**< 1: momenta start from 2 gamma N(0, 1), as in the paper's program for convolutional
                                   networks with binary activations; 0 (default): from 0 */
     int32_t reserved;        /**< 0 */
@@ -387,21 +383,21 @@ BNNEP_API bnnep_status bnnep_optimizer_create(bnnep_network *network, const bnne
 /** Frees a handle. NULL is accepted. */
 BNNEP_API void bnnep_optimizer_free(bnnep_optimizer *optimizer);
 
-/** What a batch, an epoch or an evaluation came to. `flips` is the caller's array (or NULL): set it and
- * flips_count, at least the number of connections, before the call. An evaluation leaves it as it is. */
+/** Results of a batch, an epoch or an evaluation. `flips` is the caller's array (or NULL): set it and flips_count, at
+ * least the number of connections, before the call. An evaluation does not write to it. */
 typedef struct bnnep_report {
     size_t size;
-    uint64_t samples;          /**< samples gone through */
-    uint64_t batches;          /**< batches gone through */
-    double loss;               /**< 1/2 |s_L - target|^2 after the free phase, mean of the samples */
-    uint64_t errors;           /**< samples whose class was wrong, read by averaging the units of a class */
+    uint64_t samples;          /**< samples done */
+    uint64_t batches;          /**< batches done */
+    double loss;               /**< 1/2 |s_L - target|^2 after the free phase, mean over the samples */
+    uint64_t errors;           /**< misclassified samples, read by averaging the units of a class */
     uint64_t errors_single;    /**< the same, read from the first unit of a class */
-    double steps_free;         /**< time steps of the free phase that were done, mean of the samples */
+    double steps_free;         /**< time steps done in the free phase, mean over the samples */
     double steps_nudged;       /**< the same of the nudged phase */
     uint32_t steps_free_max;   /**< the largest number of free steps a sample took */
     uint32_t steps_nudged_max; /**< the same of the nudged phase */
     double seconds;            /**< wall-clock time */
-    uint64_t *flips;           /**< weights flipped, a connection each, input first */
+    uint64_t *flips;           /**< weights flipped, per connection, input first */
     size_t flips_count;        /**< length of flips */
 } bnnep_report;
 #define BNNEP_REPORT_INIT                                                                                              \
@@ -414,45 +410,44 @@ BNNEP_API bnnep_status bnnep_train_batch(bnnep_optimizer *optimizer, const float
 
 /** When a progress callback is called. */
 enum {
-    BNNEP_EVENT_STEP = 0, /**< in the midst of a phase; only for cancelling */
+    BNNEP_EVENT_STEP = 0, /**< within a phase; only for cancelling */
     BNNEP_EVENT_BATCH = 1 /**< a batch is done */
 };
 
-/** What a progress callback is told. */
+/** What a progress callback receives. */
 typedef struct bnnep_progress {
     size_t size;
     int32_t event;              /**< BNNEP_EVENT_STEP or BNNEP_EVENT_BATCH */
     uint64_t batch;             /**< batches done */
     uint64_t batches;           /**< batches in all */
     uint64_t samples;           /**< samples done */
-    const bnnep_report *so_far; /**< what they came to; valid during the call */
+    const bnnep_report *so_far; /**< their results; valid during the call */
 } bnnep_progress;
 
-/** Called in the calling thread as work goes on. Returns 0 to go on; anything else stops: the running call
- * returns BNNEP_CANCELLED, the batch that was under way has changed nothing, those before it stay done. (After the
- * last batch there is nothing left to stop, and the call succeeds.) Must not use the handles at work. */
+/** Called in the calling thread as work proceeds. Return 0 to continue, anything else to stop: the running call then
+ * returns BNNEP_CANCELLED, the batch under way has changed nothing, those before it stay done. (After the last batch
+ * there is nothing left to stop, and the call succeeds.) Must not use the handles at work. */
 typedef int32_t (*bnnep_progress_fn)(void *user, const bnnep_progress *progress);
 
 /** Trains on all of @p dataset once, in batches of @p batch_size (1 to max_batch; the last may be smaller).
- * @p progress and @p report may be NULL; @p report is filled in when cancelled too, with what was done. The order of
- * the data is drawn anew by the optimizer's count of epochs. If data are found to be bad on the way (only a
- * callback's can be), the batches before stay done. An epoch that was cancelled, or whose checkpoint was loaded, is
- * gone on with by the next call, which needs the same number of samples and batch size, and reports on the whole epoch.
- */
+ * @p progress and @p report may be NULL; a cancelled call fills in @p report with what was done. The optimizer's count
+ * of epochs determines the order of the data. If data turn out to be bad on the way (only a callback's can), the
+ * batches before stay done. The next call resumes an epoch that was cancelled, or whose checkpoint was loaded; it needs
+ * the same number of samples and batch size, and reports on the whole epoch. */
 BNNEP_API bnnep_status bnnep_train_epoch(bnnep_optimizer *optimizer, const bnnep_dataset *dataset, size_t batch_size,
                                          bnnep_progress_fn progress, void *user, bnnep_report *report);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Evaluation and prediction
  *
- * The workspace argument says where states are kept: NULL for the network's own (then one thread at a time),
- * or one made by bnnep_workspace_create(), and then any number of threads may share the network.
+ * The workspace argument says where states are kept: NULL for the network's own (one thread at a time), or one
+ * from bnnep_workspace_create(), with which any number of threads may share the network.
  * ------------------------------------------------------------------------------------------------------ */
 
-/** States of a network's layers: what one thread needs to relax it. */
+/** States of a network's layers: what a thread needs to relax it. */
 typedef struct bnnep_workspace bnnep_workspace;
 
-/** How large a workspace is, and how many threads it computes with. */
+/** The size of a workspace, and how many threads it computes with. */
 typedef struct bnnep_workspace_options {
     size_t size;
     int32_t max_batch; /**< samples relaxed at once; 0 (default): as the network */
@@ -461,7 +456,7 @@ typedef struct bnnep_workspace_options {
 #define BNNEP_WORKSPACE_OPTIONS_INIT                                                                                   \
     { sizeof(bnnep_workspace_options), 0, 0 }
 
-/** Makes a workspace for @p network. @p options may be NULL. It keeps the network alive. */
+/** Makes a workspace for @p network, which it keeps alive. @p options may be NULL. */
 BNNEP_API bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_workspace_options *options,
                                               bnnep_workspace **out);
 
@@ -471,7 +466,7 @@ BNNEP_API void bnnep_workspace_free(bnnep_workspace *workspace);
 /** The network's own workspace, in which training leaves its states. Do not free it. */
 BNNEP_API bnnep_workspace *bnnep_network_workspace(bnnep_network *network);
 
-/** Relaxes all of @p dataset freely and counts the errors. Changes no parameter. @p workspace, @p progress and
+/** Runs the free phase on all of @p dataset and counts the errors. Changes no parameter. @p workspace, @p progress and
  * @p report may be NULL. */
 BNNEP_API bnnep_status bnnep_evaluate(const bnnep_network *network, bnnep_workspace *workspace,
                                       const bnnep_dataset *dataset, bnnep_progress_fn progress, void *user,
@@ -483,52 +478,52 @@ enum {
     BNNEP_READ_SINGLE = 1   /**< the first of them */
 };
 
-/** Predicts @p count inputs ([count][inputs], any number). @p scores is [count][classes], or NULL: what was read
- * for each class; @p classes [count], or NULL: the class with the largest score, the lowest if several are. */
+/** Classifies @p count inputs ([count][inputs], any number). @p scores is [count][classes], or NULL: the value read
+ * for each class; @p classes [count], or NULL: the class with the largest score, the lowest of several. */
 BNNEP_API bnnep_status bnnep_predict(const bnnep_network *network, bnnep_workspace *workspace, const float *inputs,
                                      uint64_t count, int32_t readout, float *scores, int32_t *classes);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Files
  *
- * The safetensors format, which many programs read; what lies where is in docs/format.md. Files are written as
- * PATH.part, synced and renamed: whatever goes wrong, the file that was there before stays whole. Two writers of one
- * path at a time are an error for one of them. Values that are not finite, as those of a run that diverged, are not
- * written: BNNEP_ERROR_DATA. Paths are the system's, notes are the caller's UTF-8 text, kept as it is. A file that is
- * cut or damaged is BNNEP_ERROR_FORMAT, one that is newer than the library BNNEP_ERROR_UNSUPPORTED.
+ * Files are safetensors, which many programs read; docs/format.md describes them. The library writes PATH.part, syncs
+ * and renames it: whatever goes wrong, the file that was there before stays whole. Of two writers of one path at a time
+ * one gets an error. Values that are not finite, as those of a run that diverged, are not written: BNNEP_ERROR_DATA.
+ * Paths are the system's; notes are the caller's UTF-8 text, kept as it is. A file that is cut or damaged is
+ * BNNEP_ERROR_FORMAT, one newer than the library BNNEP_ERROR_UNSUPPORTED.
  * ------------------------------------------------------------------------------------------------------ */
 
-/** Writes all that a run has to remember: network, momenta, position (also in the midst of an epoch), options. @p note
- * may be NULL. */
+/** Writes all that a run must remember: network, momenta, position (within an epoch too), options. @p note may be
+ * NULL. */
 BNNEP_API bnnep_status bnnep_checkpoint_save(const bnnep_optimizer *optimizer, const char *path, const char *note);
 
-/** Brings an optimizer and its network to where a checkpoint stands; going on from there gives bit for bit the run that
- * was not interrupted. Network and optimizer must have been made with the same options as those of the checkpoint, but
- * for backend, log, max_batch and the seed of the network; learning rates set by bnnep_optimizer_set_lr_alpha() are
- * part of the checkpoint. If they were not (BNNEP_ERROR_ARGUMENT), or if the file is not whole or holds what cannot be,
- * nothing changes and the message names the file and the field. */
+/** Restores an optimizer and its network from a checkpoint; training then continues bit for bit as if it had not been
+ * interrupted. Network and optimizer must have been made with the checkpoint's options, except for backend, log,
+ * max_batch and the seed of the network; learning rates set by bnnep_optimizer_set_lr_alpha() are part of the
+ * checkpoint. If they were not (BNNEP_ERROR_ARGUMENT), or if the file is not whole or holds impossible values, nothing
+ * changes and the message names the file and the field. */
 BNNEP_API bnnep_status bnnep_checkpoint_load(bnnep_optimizer *optimizer, const char *path);
 
 /** Writes a network for inference: signs, scaling factors, biases. @p note may be NULL. */
 BNNEP_API bnnep_status bnnep_network_save(const bnnep_network *network, const char *path, const char *note);
 
-/** Makes the network of a file of either kind. Of @p like (may be NULL) only backend, log, log_user, max_batch and
- * seed count; the rest is the file's. */
+/** Makes a network from a file of either kind. Takes only backend, log, log_user, max_batch and seed from @p like (may
+ * be NULL), the rest from the file. */
 BNNEP_API bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *like, bnnep_network **out);
 
-/** Copies the note of a file to @p note, at most @p room bytes with the closing 0; @p length (may be NULL) is set to
- * its whole length without it. */
+/** Copies the note of a file to @p note, at most @p room bytes with the final 0; sets @p length (may be NULL) to its
+ * whole length without it. */
 BNNEP_API bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length);
 
-/** The same of any of the texts that describe a file, of which docs/format.md tells: @p key is "format", "library",
- * "network", "optimizer", "position" and so on. A text that the file does not have is empty. */
+/** The same for any text of the file's metadata (docs/format.md): @p key is "format", "library", "network",
+ * "optimizer", "position" and so on. A text that the file lacks is empty. */
 BNNEP_API bnnep_status bnnep_file_text(const char *path, const char *key, char *text, size_t room, size_t *length);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Looking inside: parameters
  *
- * `count` is the length of the caller's array in elements and must be exactly that of the parameter, which
- * bnnep_network_get_connection() tells.
+ * `count` is the length of the caller's array in elements and must be exactly that of the parameter; see
+ * bnnep_network_get_connection().
  * ------------------------------------------------------------------------------------------------------ */
 
 /** Signs as bytes +1 and -1, [rows][columns]. */
@@ -562,8 +557,8 @@ BNNEP_API bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optim
 BNNEP_API bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t connection,
                                                     const float *momentum, size_t count);
 
-/** Batches and epochs an optimizer has trained. They number the random draws (signs of beta, orders of data),
- * so setting them with parameters and momenta goes on with a run where it stood. Setting them ends an epoch that was
+/** Batches and epochs an optimizer has trained. They number the random draws (signs of beta, orders of data), so
+ * setting them with parameters and momenta resumes a run where it stood. Setting them ends an epoch that was
  * cancelled: the next one starts from its beginning. */
 BNNEP_API bnnep_status bnnep_optimizer_get_position(const bnnep_optimizer *optimizer, uint64_t *batches,
                                                     uint64_t *epochs);
@@ -573,7 +568,7 @@ BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, 
 BNNEP_API bnnep_status bnnep_optimizer_set_beta(bnnep_optimizer *optimizer, float beta, int32_t random_beta);
 
 /** Changes the learning rates of the scaling factors, [connections], from the next batch on. Only for an optimizer
- * made with some. */
+ * that was made with lr_alpha. */
 BNNEP_API bnnep_status bnnep_optimizer_set_lr_alpha(bnnep_optimizer *optimizer, const double *lr_alpha);
 
 /* ---------------------------------------------------------------------------------------------------------
@@ -583,26 +578,26 @@ BNNEP_API bnnep_status bnnep_optimizer_set_lr_alpha(bnnep_optimizer *optimizer, 
  * bnnep_learn(). States can be read, and set, in between.
  * ------------------------------------------------------------------------------------------------------ */
 
-/** Where the states of a phase are kept. */
+/** The two phases, whose states are kept apart. */
 enum { BNNEP_FREE = 0, BNNEP_NUDGED = 1 };
 
 /** Clamps a batch: copies @p inputs ([count][inputs]) and @p targets ([count][outputs], or NULL if there will be
  * no nudged phase), computes the input's drive, and sets the free states to those the phase starts from. */
 BNNEP_API bnnep_status bnnep_stage(bnnep_workspace *workspace, const float *inputs, const float *targets, size_t count);
 
-/** How many time steps bnnep_relax() did. */
+/** How many time steps bnnep_relax() took. */
 typedef struct bnnep_relaxed {
     size_t size;
-    uint64_t sample_steps; /**< time steps done, summed over the samples */
+    uint64_t sample_steps; /**< time steps, summed over the samples */
     uint32_t most_steps;   /**< the largest number a sample took */
     uint32_t reserved;     /**< 0 */
 } bnnep_relaxed;
 #define BNNEP_RELAXED_INIT                                                                                             \
     { sizeof(bnnep_relaxed), 0, 0, 0 }
 
-/** Goes on for @p steps time steps from the states of phase @p from and leaves the result in phase @p to (they
- * may be the same). @p beta is the signed strength of the nudge; 0 is the free dynamics. Samples that settle
- * (see bnnep_network_options) stop early. @p relaxed may be NULL. */
+/** Takes @p steps time steps from the states of phase @p from and leaves the result in phase @p to (they may be
+ * the same). @p beta is the signed strength of the nudge; 0 is the free dynamics. Samples that settle (see
+ * settle_tolerance) stop early. @p relaxed may be NULL. */
 BNNEP_API bnnep_status bnnep_relax(bnnep_workspace *workspace, int32_t from, int32_t to, int32_t steps, float beta,
                                    bnnep_relaxed *relaxed);
 
@@ -613,13 +608,13 @@ BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int
                                                  const float *state, size_t count);
 
 /** Updates momenta, signs, biases and scaling factors from the contrast of the two phases in @p workspace, which
- * must be of the optimizer's network. @p beta is the one that the nudged phase had (not used with BNNEP_BPTT). @p flips
- * is [connections], or NULL. */
+ * must be of the optimizer's network. @p beta is that of the nudged phase (ignored with BNNEP_BPTT). @p flips is
+ * [connections], or NULL. */
 BNNEP_API bnnep_status bnnep_learn(bnnep_optimizer *optimizer, bnnep_workspace *workspace, float beta, uint64_t *flips);
 
-/** For an optimizer with BNNEP_BPTT: goes on for @p steps free steps (1 to nudged_steps + 1; convolutional networks: 1
- * to nudged_steps) from the free states, which end up there, and back-propagates the gradient through them.
- * bnnep_learn() then takes it in place of the contrast. The batch must have been staged with targets. */
+/** For an optimizer with BNNEP_BPTT: takes @p steps more free steps (1 to nudged_steps + 1; convolutional networks: 1
+ * to nudged_steps) from the free states, which it updates, and back-propagates the gradient through these steps.
+ * bnnep_learn() then uses it instead of the contrast. The batch must have been staged with targets. */
 BNNEP_API bnnep_status bnnep_backpropagate(bnnep_optimizer *optimizer, bnnep_workspace *workspace, int32_t steps);
 
 #ifdef __cplusplus

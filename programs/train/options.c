@@ -57,8 +57,8 @@ const struct known known[] = {
      "end a sample's phase when a step changes no state by more; <0: never",
      "Ends a sample's phase when a step changes none of its states by more than this. "
      "0 is exact: the result is that of all steps. Negative: all steps are done. "
-     "Above 0, the cpu backend may round on the way, by 2^−10 of the largest change of a step: "
-     "[Performance](performance.md) tells what that changes."},
+     "Above 0, the cpu backend may send up to 2^−10 of the largest change of a step later, in fully connected networks: "
+     "that vanishes as the sample settles ([Performance](performance.md))."},
     {"grid", "BITS", "bits", VALUE(INTEGER, grid, 8, 20), REAL, "no",
      "round states to multiples of 2^-BITS: the same bits on every backend, bin_W",
      "Rounds states to multiples of 2^−BITS, which gives the same bits on every backend. `bin_W` with `ep` only."},
