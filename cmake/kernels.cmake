@@ -3,12 +3,21 @@ set(_kernels changes counts digit_sums extract momenta neurons signed_sums state
 list(TRANSFORM _kernels PREPEND ${PROJECT_SOURCE_DIR}/backends/cpu/kernels/)
 list(TRANSFORM _kernels APPEND .c)
 
+# With a check at every access, gcc takes minutes for loops that are unrolled.
+set(_kernel_level -O3)
+if(BNNEP_SANITIZE)
+  set(_kernel_level -Og)
+endif()
+
 function(bnnep_kernels isa)
   add_library(bnnep_kernels_${isa} OBJECT ${_kernels})
+  if(BNNEP_SANITIZE)
+    set_source_files_properties(${PROJECT_SOURCE_DIR}/backends/cpu/kernels/signed_sums.c PROPERTIES COMPILE_OPTIONS -O0)
+  endif()
   target_include_directories(bnnep_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_compile_definitions(bnnep_kernels_${isa} PRIVATE BNNEP_ISA=${isa})
   # A vector of floats may be read as one of doubles or of bits.
-  target_compile_options(bnnep_kernels_${isa} PRIVATE -O3 -fno-strict-aliasing -Wno-psabi ${ARGN})
+  target_compile_options(bnnep_kernels_${isa} PRIVATE ${_kernel_level} -fno-strict-aliasing -Wno-psabi ${ARGN})
   target_link_libraries(bnnep_kernels_${isa} PRIVATE bnnep_flags)
   set_target_properties(bnnep_kernels_${isa} PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
   set(bnnep_kernel_objects ${bnnep_kernel_objects} $<TARGET_OBJECTS:bnnep_kernels_${isa}> PARENT_SCOPE)
