@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The IDX format of MNIST: two zero bytes, a type (0x08: unsigned bytes), the number of dimensions, then each
- * dimension as a big-endian 32-bit number, then the values. Plain or gzip; zlib reads both, and lib/compat/zlib.h, in its
- * place, the former. No length field is believed: memory grows with what the file really holds.
+ * dimension as a big-endian 32-bit number, then the values. Plain or gzip; zlib reads both, and lib/compat/zlib.h, in
+ * its place, the former. No length field is believed: memory grows with what the file really holds.
  */
 #include <errno.h>
 #include <stdio.h>

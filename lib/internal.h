@@ -111,9 +111,11 @@ struct bnnep_optimizer {
 bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
 /* bnnep_network_create; without initial values if they are to be put at once. */
 bnnep_status bnnep_network_make(const bnnep_network_options *options, bool drawn, bnnep_network **out);
-void bnnep_network_retain(bnnep_network *network);
 /* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
 bnnep_status bnnep_pick_workspace(const bnnep_network *network, bnnep_workspace *given, bnnep_workspace **out);
+
+/* lifetime.c */
+void bnnep_network_retain(bnnep_network *network);
 
 /* parameters.c: messages begin with `what` */
 bnnep_status bnnep_check_finite(const char *what, const float *values, size_t count);
