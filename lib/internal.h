@@ -18,6 +18,10 @@
 
 bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) BNNEP_PRINTF(2, 3);
 bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes);
+#ifdef __clang_analyzer__ /* it reads one file at a time, and would take it that these may return BNNEP_OK */
+#define bnnep_fail(status, ...) (bnnep_fail(status, __VA_ARGS__), (status))
+#define bnnep_fail_memory(what, bytes) (bnnep_fail_memory(what, bytes), BNNEP_ERROR_MEMORY)
+#endif
 /* Copies the caller's sized struct over the defaults already in `to`. Refuses one whose unknown tail is not 0. */
 bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const char *name);
 /* Copies a struct with results to the caller's, as much as fits there. */
