@@ -1,9 +1,15 @@
 # The innermost loops of the cpu backend: the same file, once for each instruction set, picked at run time.
+# With a check at every access, gcc takes minutes for loops that are unrolled.
+set(_kernel_level -O3)
+if(BNNEP_SANITIZE)
+  set(_kernel_level -Og)
+endif()
+
 function(bnnep_kernels isa)
   add_library(bnnep_kernels_${isa} OBJECT ${PROJECT_SOURCE_DIR}/backends/cpu/kernels/isa.c)
   target_include_directories(bnnep_kernels_${isa} PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_compile_definitions(bnnep_kernels_${isa} PRIVATE BNNEP_ISA=${isa})
-  target_compile_options(bnnep_kernels_${isa} PRIVATE -O3 -Wno-psabi ${ARGN})
+  target_compile_options(bnnep_kernels_${isa} PRIVATE ${_kernel_level} -Wno-psabi ${ARGN})
   target_link_libraries(bnnep_kernels_${isa} PRIVATE bnnep_flags)
   set_target_properties(bnnep_kernels_${isa} PROPERTIES POSITION_INDEPENDENT_CODE ON C_VISIBILITY_PRESET hidden)
   set(bnnep_kernel_objects ${bnnep_kernel_objects} $<TARGET_OBJECTS:bnnep_kernels_${isa}> PARENT_SCOPE)

@@ -50,7 +50,7 @@ const char *bnnep_version_string(void) {
     return DIGITS(BNNEP_VERSION_MAJOR) "." DIGITS(BNNEP_VERSION_MINOR) "." DIGITS(BNNEP_VERSION_PATCH);
 }
 
-bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) {
+bnnep_status(bnnep_fail)(bnnep_status status, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
@@ -58,7 +58,7 @@ bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) {
     return status;
 }
 
-bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes) {
+bnnep_status(bnnep_fail_memory)(const char *what, uint64_t bytes) {
     return bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s (%.1f MiB)", what, (double)bytes / 1048576.0);
 }
 
@@ -75,7 +75,7 @@ ENDS_WITH(bnnep_network_info, gamma_neur);
 ENDS_WITH(bnnep_connection_info, reserved);
 ENDS_WITH(bnnep_optimizer_options, reserved);
 ENDS_WITH(bnnep_report, flips_count);
-ENDS_WITH(bnnep_progress, so_far);
+ENDS_WITH(bnnep_progress, so_far); /* NOLINT(bugprone-sizeof-expression): it is a pointer */
 ENDS_WITH(bnnep_workspace_options, threads);
 ENDS_WITH(bnnep_relaxed, reserved);
 

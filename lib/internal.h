@@ -18,6 +18,10 @@
 
 bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) BNNEP_PRINTF(2, 3);
 bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes);
+#ifdef __clang_analyzer__ /* it reads one file at a time, and would take it that these may return BNNEP_OK */
+#define bnnep_fail(status, ...) (bnnep_fail(status, __VA_ARGS__), (status))
+#define bnnep_fail_memory(what, bytes) (bnnep_fail_memory(what, bytes), BNNEP_ERROR_MEMORY)
+#endif
 /* Copies the caller's sized struct over the defaults already in `to`. Refuses one whose unknown tail is not 0. */
 bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const char *name);
 /* Copies a struct with results to the caller's, as much as fits there. */
@@ -118,9 +122,11 @@ struct bnnep_optimizer {
 bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
 /* bnnep_network_create; without initial values if they are to be put at once. */
 bnnep_status bnnep_network_make(const bnnep_network_options *options, bool drawn, bnnep_network **out);
-void bnnep_network_retain(bnnep_network *network);
 /* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
 bnnep_status bnnep_pick_workspace(const bnnep_network *network, bnnep_workspace *given, bnnep_workspace **out);
+
+/* lifetime.c */
+void bnnep_network_retain(bnnep_network *network);
 
 /* parameters.c: messages begin with `what` */
 bnnep_status bnnep_check_finite(const char *what, const float *values, size_t count);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Networks: description, creation, initial values, lifetime. Their parameters are in parameters.c. */
+/* Networks: description, creation, initial values. Their parameters are in parameters.c. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -398,20 +398,6 @@ bnnep_status bnnep_network_make(const bnnep_network_options *theirs, bool drawn,
     }
     *out = net;
     return BNNEP_OK;
-}
-
-void bnnep_network_retain(bnnep_network *net) {
-    atomic_fetch_add(&net->references, 1);
-}
-
-void bnnep_network_free(bnnep_network *net) {
-    if (!net || atomic_fetch_sub(&net->references, 1) != 1)
-        return;
-    bnnep_workspace_free(net->workspace);
-    if (net->device)
-        net->backend->network_destroy(net->device);
-    free(net->links);
-    free(net);
 }
 
 bnnep_status bnnep_network_set_relaxation(bnnep_network *net, int32_t free_steps, float settle_tolerance) {

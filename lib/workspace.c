@@ -68,22 +68,6 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
     return bnnep_workspace_make((bnnep_network *)(uintptr_t)network, (size_t)o.max_batch, o.threads, true, out);
 }
 
-void bnnep_workspace_free(bnnep_workspace *ws) {
-    if (!ws)
-        return;
-    bnnep_network *net = ws->network;
-    if (ws->device)
-        net->backend->workspace_destroy(ws->device);
-    free(ws->inputs);
-    free(ws->targets);
-    free(ws->outputs);
-    free(ws->labels);
-    free(ws->indices);
-    if (ws->owns_reference)
-        bnnep_network_free(net);
-    free(ws);
-}
-
 /* --- the phases, one by one ------------------------------------------------------------------------------------------
  */
 

@@ -10,7 +10,7 @@ sh scripts/install-packages.sh $build_packages
 echo "Building"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-{ cmake --preset release -DBNNEP_BUILD_TESTS=OFF && cmake --build --preset release; } >"$log" 2>&1 || {
+{ cmake --preset release && cmake --build --preset release; } >"$log" 2>&1 || {
     tail -n 30 "$log" >&2
     exit 1
 }

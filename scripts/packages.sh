@@ -1,8 +1,9 @@
 # The Debian packages that the project needs; sourced by the other scripts.
 # shellcheck shell=sh disable=SC2034
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1g-dev librandom123-dev libjansson-dev"
-test_packages="$build_packages g++ libcmocka-dev"
-# what the programs in Python and their tests need; without one of these, such a test is skipped
+# what scripts/test.sh runs needs these and no more
+test_packages="$build_packages g++ libcmocka-dev python3 python3-numpy"
+# what the programs in Python and their slow tests need; without one of these, such a test is skipped
 python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch \
     python3-pip python3-setuptools python3-wheel"
 # for the example in Rust; without it, its test is left out
@@ -15,4 +16,4 @@ doc_packages="doxygen python3 python3-numpy python3-matplotlib groff man-db mand
 aarch64_packages="cmake ninja-build pkg-config librandom123-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
     qemu-user-static libopenblas-dev:arm64 libjansson-dev:arm64 zlib1g-dev:arm64 libcmocka-dev:arm64"
 # what CI needs besides
-check_packages="clang clang-format-14 shellcheck abigail-tools gcovr lintian dpkg-dev file"
+check_packages="clang clang-format-14 clang-tidy-14 shellcheck abigail-tools gcovr lintian dpkg-dev file"

@@ -21,7 +21,7 @@
     .expand_output = 1, .free_steps = 25, .nudged_steps = 8, .samples = 21, .beta = 0.3f, .random_beta = true,         \
     .gamma = 0.02, .threshold = 1e-4
 #define CONV4                                                                                                          \
-    .dynamics = BNNEP_REAL_ACTIVATIONS, .channels = 3, .height = 8, .width = 8,                                      \
+    .dynamics = BNNEP_REAL_ACTIVATIONS, .channels = 3, .height = 8, .width = 8,                                        \
     .connection = {BNNEP_CONV(9, 5, 2, 2), BNNEP_CONV(70, 3, 1, 2), BNNEP_CONV(17, 3, 1, 1), BNNEP_CONV(13, 3, 1, 1),  \
                    BNNEP_FC(10)},                                                                                      \
     .connections = 5, .classes = 10, .expand_output = 1, .free_steps = 12, .nudged_steps = 6, .samples = 19,           \

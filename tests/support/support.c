@@ -44,20 +44,12 @@ float stream_uniform(struct stream *stream) {
     return (float)(stream_next(stream) >> 8) * 0x1p-24f;
 }
 
-struct net net_make(const struct shape *shape, const char *backend) {
+/* Connections: MOST_LAYERS of them, which must outlast the options. */
+static bnnep_network_options network_options(const struct shape *shape, bnnep_connection *connections,
+                                             const char *backend) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
-    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    bnnep_connection connections[MOST_LAYERS];
-    double gamma[MOST_LAYERS], threshold[MOST_LAYERS], rate[MOST_LAYERS], lr_alpha[MOST_LAYERS];
-    struct net net = {.shape = shape};
-    struct stream stream = {shape->seed + 77};
-    for (size_t k = 0; k < shape->connections; k++) {
+    for (size_t k = 0; k < shape->connections; k++)
         connections[k] = (bnnep_connection)BNNEP_FC(shape->units[k + 1]);
-        gamma[k] = shape->gamma;
-        threshold[k] = shape->threshold;
-        rate[k] = 0.01 / (double)(k + 1);
-        lr_alpha[k] = shape->lr_alpha > 0.0 ? shape->lr_alpha : rate[k];
-    }
     o.dynamics = shape->dynamics;
     o.input_channels = shape->units[0];
     if (shape->height) {
@@ -76,15 +68,35 @@ struct net net_make(const struct shape *shape, const char *backend) {
     o.grid_bits = shape->grid_bits;
     o.seed = shape->seed;
     o.backend = backend;
-    assert_ok(bnnep_network_create(&o, &net.network));
+    return o;
+}
+
+static void set_biases(const struct shape *shape, bnnep_network *network) {
+    struct stream stream = {shape->seed + 77};
     for (size_t k = 0; k < shape->connections; k++) {
         const size_t rows = (size_t)shape->units[k + 1];
         float *bias = malloc(rows * sizeof *bias);
         assert_non_null(bias);
         for (size_t j = 0; j < rows; j++)
             bias[j] = stream_uniform(&stream) - 0.3f;
-        assert_ok(bnnep_network_set_bias(net.network, k, bias, rows));
+        assert_ok(bnnep_network_set_bias(network, k, bias, rows));
         free(bias);
+    }
+}
+
+struct net net_make(const struct shape *shape, const char *backend) {
+    bnnep_connection connections[MOST_LAYERS];
+    double gamma[MOST_LAYERS], threshold[MOST_LAYERS], rate[MOST_LAYERS], lr_alpha[MOST_LAYERS];
+    struct net net = {.shape = shape};
+    const bnnep_network_options o = network_options(shape, connections, backend);
+    assert_ok(bnnep_network_create(&o, &net.network));
+    set_biases(shape, net.network);
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    for (size_t k = 0; k < shape->connections; k++) {
+        gamma[k] = shape->gamma;
+        threshold[k] = shape->threshold;
+        rate[k] = 0.01 / (double)(k + 1);
+        lr_alpha[k] = shape->lr_alpha > 0.0 ? shape->lr_alpha : rate[k];
     }
     p.nudged_steps = shape->nudged_steps;
     p.beta = shape->beta != 0.0f ? shape->beta : 0.5f;
@@ -113,7 +125,7 @@ float *net_memory(const struct net *net, size_t *count) {
         assert_ok(bnnep_network_get_connection(net->network, k, &info[k]));
         *count += (size_t)(info[k].rows * (2 * info[k].columns + 1) + info[k].scales);
     }
-    float *memory = malloc(*count * sizeof *memory), *to = memory;
+    float *memory = malloc((*count + 1) * sizeof *memory), *to = memory;
     assert_non_null(memory);
     for (size_t k = 0; k < net->shape->connections; k++) {
         const size_t rows = (size_t)info[k].rows, weights = rows * (size_t)info[k].columns;
