@@ -1,5 +1,5 @@
 # The cuda backend, a module that the library loads when it is asked for. Nothing else of the project needs CUDA.
-set(_cuda_sources device forward learn module network product relax tape workspace)
+set(_cuda_sources device forward learn module network product relax stage tape workspace)
 list(TRANSFORM _cuda_sources PREPEND ${PROJECT_SOURCE_DIR}/backends/cuda/)
 list(TRANSFORM _cuda_sources APPEND .cu)
 

@@ -14,6 +14,8 @@
 #ifndef BNNEP_CUDA_H
 #define BNNEP_CUDA_H
 
+#include <memory>
+
 #include <cublas_v2.h>
 
 #include "backends/cuda/device.h"
@@ -87,14 +89,17 @@ class product; /* library products of a workspace, product.cu */
 class graphs;  /* captured steps of a workspace, relax.cu */
 
 struct workspace {
-    /* Without products and graphs. */
+    /* Without products and graphs, which are freed with it. */
     workspace(const network &net, size_t max_batch, purpose p);
-    ~workspace();
     const connection &at(int k) const {
         return net.connections[static_cast<size_t>(k)];
     }
     /* Activations of layer index k from sample `first` on, as products take them, and how far apart samples lie. */
-    const void *activations(bnnep_phase phase, int k, size_t first) const;
+    const void *activations(bnnep_phase phase, int k, size_t first) const {
+        const size_t out = at(k).s.out;
+        return net.binary() ? static_cast<const void *>(active[k] + first * padded(out))
+                            : static_cast<const void *>(state[phase][k] + first * out);
+    }
     template <typename Function> void for_tiles(Function function) const {
         for (size_t first = 0; first < count; first += tile_size)
             function(tile{first, static_cast<int>(count - first < tile_size ? count - first : tile_size)});
@@ -117,8 +122,8 @@ struct workspace {
     uint8_t *running, *moved; /* [sample]: has not settled; changed by more than the tolerance in this step */
     uint32_t *steps;          /* [sample]: done in this phase */
     std::vector<uint32_t> host_steps;
-    product *products = nullptr;
-    graphs *captured = nullptr;
+    std::shared_ptr<product> products;
+    std::shared_ptr<graphs> captured;
 };
 
 /* What the last steps before the gradient did, for back-propagation through time. */
@@ -157,7 +162,6 @@ void get(const network &net, size_t k, const bnnep_parameters_out &to);
 
 uint64_t product_bytes();
 void make_products(workspace &ws);
-void free_products(workspace &ws);
 /* ws.sums [place][padded rows] = B_k below, for the places of a tile; lines of below are `stride` values apart. The
  * values are float, int8 (binary activations, but for the input) or double (on a grid), and the sums float, int32 or
  * double. */
@@ -180,14 +184,15 @@ void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *
 /* All fwd_k but the drive, and all fb_k, from the states of a phase. */
 void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running);
 
+/* --- stage.cu --------------------------------------------------------------------------------------------------- */
+
+void stage(workspace &ws, const float *x, const float *target, size_t count);
+
 /* --- relax.cu --------------------------------------------------------------------------------------------------------
  */
 
-void stage(workspace &ws, const float *x, const float *target, size_t count);
 void make_graphs(workspace &ws);
-void free_graphs(workspace &ws);
 bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done);
-void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to);
 /* ws.active of layer index k from the states of a phase. */
 void activate(workspace &ws, bnnep_phase phase, int k);
 

@@ -73,11 +73,7 @@ uint64_t product_bytes() {
 }
 
 void make_products(workspace &ws) {
-    ws.products = new product(ws.work);
-}
-
-void free_products(workspace &ws) {
-    delete ws.products;
+    ws.products = std::make_shared<product>(ws.work);
 }
 
 /* Signs times the input of a network with binary activations: in double, rounded once (backends/rules.h). Threads side

@@ -189,15 +189,11 @@ class graphs {
 /* The runtime and the library load code when it is first used, in the library that for a shape, which must not happen
  * in a capture: hence one step in which no sample runs. */
 void make_graphs(workspace &ws) {
-    ws.captured = new graphs;
+    ws.captured = std::make_shared<graphs>();
     ws.count = 1;
     step(ws, BNNEP_PHASE_FREE);
     ws.work.wait();
     ws.count = 0;
-}
-
-void free_graphs(workspace &ws) {
-    delete ws.captured;
 }
 
 static void count_steps(workspace &ws, bnnep_relaxed &done) {
@@ -208,6 +204,15 @@ static void count_steps(workspace &ws, bnnep_relaxed &done) {
     for (size_t n = 0; n < ws.count; n++) {
         done.sample_steps += ws.host_steps[n];
         done.most_steps = std::max(done.most_steps, ws.host_steps[n]);
+    }
+}
+
+static void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to) {
+    for (int k = 0; k <= ws.net.top(); k++) {
+        const size_t values = ws.count * ws.at(k).s.out;
+        copy<float>(ws.state[to][k], ws.state[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
+        if (ws.argmax[to][k])
+            copy<uint16_t>(ws.argmax[to][k], ws.argmax[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
     }
 }
 

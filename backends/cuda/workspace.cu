@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory of a workspace, and a batch on its way in. */
+/* The memory of a workspace. */
 #include <algorithm>
 #include <climits>
 
 #include "backends/cuda/cuda.h"
-#include "backends/rules.h"
 
 namespace bnnep_cuda {
 
@@ -69,75 +68,6 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
     if (p == purpose::use) {
         host_steps.resize(max_batch);
         work.wait();
-    }
-}
-
-workspace::~workspace() {
-    free_graphs(*this);
-    free_products(*this);
-}
-
-const void *workspace::activations(bnnep_phase phase, int k, size_t first) const {
-    const size_t out = at(k).s.out;
-    return net.binary() ? static_cast<const void *>(active[k] + first * padded(out))
-                        : static_cast<const void *>(state[phase][k] + first * out);
-}
-
-static __global__ void to_grid(bnnep_grid grid, float *values, size_t count) {
-    const size_t at = thread_index();
-    if (at < count)
-        values[at] = bnnep_on_grid(&grid, values[at]);
-}
-
-static __global__ void fill(float *values, float with, size_t count) {
-    const size_t at = thread_index();
-    if (at < count)
-        values[at] = with;
-}
-
-static void take_batch(workspace &ws, const float *x, const float *target) {
-    const bnnep_model &model = *ws.net.model;
-    const float start = bnnep_start(ws.net.binary(), model.convolutional);
-    const shape &first = ws.at(0).s;
-    const size_t count = ws.count;
-    copy(ws.x, x, count * first.in, cudaMemcpyHostToDevice, ws.work);
-    if (ws.net.on_grid())
-        launch(ws.work, count * first.in, to_grid, model.grid, ws.x, count * first.in);
-    find_shares(ws);
-    if (target)
-        copy(ws.target, target, count * ws.at(ws.net.top()).s.out, cudaMemcpyHostToDevice, ws.work);
-    ws.for_tiles([&](tile t) {
-        uint16_t *argmax = first.convolution ? ws.argmax[BNNEP_PHASE_FREE][0] + t.first * first.out : nullptr;
-        forward(ws, 0, ws.x + t.first * first.in, t.samples, true, nullptr, ws.forward[0] + t.first * first.out,
-                argmax);
-    });
-    for (int k = 0; k <= ws.net.top(); k++) {
-        const size_t values = count * ws.at(k).s.out;
-        launch(ws.work, values, fill, ws.state[BNNEP_PHASE_FREE][k], start, values);
-        if (k > 0 && ws.argmax[BNNEP_PHASE_FREE][k])
-            check(cudaMemsetAsync(ws.argmax[BNNEP_PHASE_FREE][k], 0, values * sizeof(uint16_t), ws.work), "clearing");
-    }
-    ws.work.wait();
-}
-
-/* Takes a batch in; the drive of the input, fwd_0(x), is the same in all steps of both phases. */
-void stage(workspace &ws, const float *x, const float *target, size_t count) {
-    const size_t before = ws.count;
-    ws.count = count;
-    try {
-        take_batch(ws, x, target);
-    } catch (...) {
-        ws.count = before; /* so many states are asked for */
-        throw;
-    }
-}
-
-void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to) {
-    for (int k = 0; k <= ws.net.top(); k++) {
-        const size_t values = ws.count * ws.at(k).s.out;
-        copy<float>(ws.state[to][k], ws.state[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
-        if (ws.argmax[to][k])
-            copy<uint16_t>(ws.argmax[to][k], ws.argmax[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
     }
 }
 
