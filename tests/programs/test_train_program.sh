@@ -171,6 +171,8 @@ for each in "$work"/together/*/*/S-*; do
     done
     if [ "$(wc -l <"$each/results.csv")" -eq 3 ]; then ok; else wrong "$each/results.csv has no row an epoch"; fi
     cmp "$each/network.safetensors" "$work"/together/*/*/S-1/network.safetensors || wrong "$each is another run"
+done
+for each in "$work"/together/*/*/S-*; do
     run 0 --resume "$each" --epochs 3 # it reads checkpoint.safetensors
 done
 

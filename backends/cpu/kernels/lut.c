@@ -2,9 +2,6 @@
 /* Sums of inputs with the signs of a weight matrix, through look-up tables shared by all rows. */
 #include "backends/cpu/kernels/vectors.h"
 
-/* Vectors of sums that are in registers at a time. */
-#define SUMS ((size_t)8)
-
 #define ELEMENT float
 #define NAME(x) f32_##x
 #include "backends/cpu/kernels/lut.h"

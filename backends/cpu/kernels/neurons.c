@@ -61,8 +61,8 @@ static void pool_f64(size_t channels, const double *sums, int32_t q, const float
 INLINE void pool_some(size_t first, size_t channels, const int32_t *sums, const struct pooling *windows, float *value,
                       uint16_t *argmax) {
     const float *alpha = windows->alpha + first, *bias = windows->bias + first;
-    float most[16];
-    int32_t at[16];
+    float most[16] = {0.0f};
+    int32_t at[16] = {0};
     for (size_t y = 0, q = 0; y < windows->pool; y++)
         for (size_t x = 0; x < windows->pool; x++, q++)
             for (size_t o = 0; o < channels; o++) {

@@ -19,6 +19,9 @@
 /* Of vectors that are better not longer than this. */
 #define PART_BYTES (VECTOR_BYTES < 32 ? 16 : 32)
 
+/* Vectors of sums that are in registers at a time. */
+#define SUMS ((size_t)8)
+
 #define INLINE static inline __attribute__((always_inline))
 /* A vector may be read as one of another type. */
 #define OF_BYTES(bytes) __attribute__((vector_size(bytes), may_alias))
