@@ -415,7 +415,7 @@ bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_
     if (!dataset || !info)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_get_info: %s is NULL", dataset ? "info" : "dataset");
     const bnnep_dataset_options *o = &dataset->source->options;
-    const bnnep_dataset_info told = {
+    const bnnep_dataset_info found = {
         .count = dataset->count,
         .channels = o->channels,
         .height = o->height,
@@ -424,7 +424,7 @@ bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_
         .mean = dataset->mean,
         .deviation = dataset->mean ? dataset->mean + o->channels : NULL,
     };
-    return bnnep_give_struct(info, &told, sizeof told, "bnnep_dataset_info");
+    return bnnep_give_struct(info, &found, sizeof found, "bnnep_dataset_info");
 }
 
 bnnep_status bnnep_dataset_matches(const bnnep_dataset *dataset, const bnnep_network *net) {

@@ -429,7 +429,7 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
     for (size_t k = 0; k < net->model.connections; k++)
         weights += (uint64_t)net->links[k].rows * net->links[k].columns;
     const bnnep_network_options *o = &net->options;
-    const bnnep_network_info told = {
+    const bnnep_network_info found = {
         .backend = net->backend->name,
         .connections = net->model.connections,
         .inputs = net->inputs,
@@ -448,7 +448,7 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
         .theta = o->theta,
         .gamma_neur = o->gamma_neur,
     };
-    return bnnep_give_struct(info, &told, sizeof told, "bnnep_network_info");
+    return bnnep_give_struct(info, &found, sizeof found, "bnnep_network_info");
 }
 
 bnnep_status bnnep_network_get_connection(const bnnep_network *net, size_t connection, bnnep_connection_info *info) {
@@ -459,7 +459,7 @@ bnnep_status bnnep_network_get_connection(const bnnep_network *net, size_t conne
                           net->model.connections);
     const struct bnnep_link *link = &net->links[connection];
     const bool fc = link->kind == BNNEP_FULLY_CONNECTED;
-    const bnnep_connection_info told = {
+    const bnnep_connection_info found = {
         .kind = link->kind,
         .rows = link->rows,
         .columns = link->columns,
@@ -472,5 +472,5 @@ bnnep_status bnnep_network_get_connection(const bnnep_network *net, size_t conne
         .padding = (int32_t)link->padding,
         .pool = (int32_t)link->pool,
     };
-    return bnnep_give_struct(info, &told, sizeof told, "bnnep_connection_info");
+    return bnnep_give_struct(info, &found, sizeof found, "bnnep_connection_info");
 }

@@ -66,13 +66,13 @@ bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info) {
     const struct bnnep_backend *backend;
     why[0] = '\0';
     const bool available = probe(index, "", &backend, why) == BNNEP_OK;
-    const bnnep_backend_info told = {
+    const bnnep_backend_info found = {
         .name = table[index].name,
         .summary = backend ? backend->summary : table[index].summary,
         .reason = available ? "" : why,
         .available = available,
     };
-    return bnnep_give_struct(info, &told, sizeof told, "bnnep_backend_info");
+    return bnnep_give_struct(info, &found, sizeof found, "bnnep_backend_info");
 }
 
 static bnnep_status no_such_backend(const char *resource) {

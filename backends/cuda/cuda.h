@@ -74,7 +74,8 @@ struct network {
     std::vector<connection> connections;
 };
 
-/* What a phase is told and what it tells; on the device, so that a captured graph serves every beta. */
+/* What a phase needs to know, and how many samples still run; on the device, so that a captured graph serves every
+ * beta. */
 struct phase_control {
     float beta, tolerance;
     int running; /* samples that have not settled */

@@ -67,7 +67,7 @@ static void exact(void **state) {
         }
 }
 
-/* Where units tell changes, sums are kept while nothing is told: networks of any depth come to rest. */
+/* Where units send changes (delta coding), sums are kept while nothing is sent: networks of any depth come to rest. */
 static void deep(void **state) {
     (void)state;
     struct shape early = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f), never = shape_of(BNNEP_REAL_ACTIVATIONS, -1.0f);

@@ -23,7 +23,7 @@ static const struct example examples[] = {
     {"fully connected", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f},
     {"convolutions", {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-3f},
 };
-/* Enough channels that convolutions tell changes (told.c). */
+/* Many channels. */
 static const struct example wide_example = {
     "wide convolutions", {BNNEP_CONV(100, 5, 2, 2), BNNEP_CONV(160, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-2f};
 static const struct example long_steps[] = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Momenta without contrast may owe their decays (backends/cpu/learner.c). Whoever looks must not see it: over many
- * updates of which each has a contrast in a few rows, with momenta, signs and scaling factors set in between and
+ * Momenta without contrast may have decays pending (backends/cpu/binary/momenta.c). Whoever looks must not see it: over
+ * many updates of which each has a contrast in a few rows, with momenta, signs and scaling factors set in between and
  * another optimizer at work, the cpu backend's networks are those of ref bit for bit.
  */
 #include <stdlib.h>
