@@ -59,14 +59,27 @@ BNNEP_RULE float bnnep_share(float alpha, float largest) {
     return largest != 0.0f ? alpha / largest : 0.0f;
 }
 
+/* What a layer needs to know for its update. */
+struct bnnep_neuron {
+    bool binary;             /* leaky states and binary activations */
+    bool output;             /* of the output layer: no feedback, may be nudged */
+    bool clamp_nudged;       /* fully connected: the nudged output stays in [0,1] */
+    bool fixed_prediction;   /* convolutional, binary: the error is that of the free output */
+    float theta, keep, gain; /* leak: s <- keep*s + gain*q */
+    float beta;              /* 0: not nudged */
+    struct bnnep_grid grid;
+};
+
 /* --- the activation of a real neuron, a = rho(pre): the hard sigmoid -------------------------------------------- */
 
-BNNEP_RULE float bnnep_rho(float pre) {
+BNNEP_RULE float bnnep_rho(const struct bnnep_neuron *n, float pre) {
+    (void)n; /* one activation for all */
     return bnnep_clamp01(pre);
 }
 
 /* Its derivative, as back-propagation through time takes it: 1 on the closed interval. */
-BNNEP_RULE float bnnep_rho_slope(float pre) {
+BNNEP_RULE float bnnep_rho_slope(const struct bnnep_neuron *n, float pre) {
+    (void)n;
     return pre >= 0.0f && pre <= 1.0f ? 1.0f : 0.0f;
 }
 
@@ -102,17 +115,6 @@ BNNEP_RULE float bnnep_forward(float alpha, float sum, float bias) {
     return alpha * sum + bias;
 }
 
-/* What a layer needs to know for its update. */
-struct bnnep_neuron {
-    bool binary;             /* leaky states and binary activations */
-    bool output;             /* of the output layer: no feedback, may be nudged */
-    bool clamp_nudged;       /* fully connected: the nudged output stays in [0,1] */
-    bool fixed_prediction;   /* convolutional, binary: the error is that of the free output */
-    float theta, keep, gain; /* leak: s <- keep*s + gain*q */
-    float beta;              /* 0: not nudged */
-    struct bnnep_grid grid;
-};
-
 /* Binary activations: s(t+1) before it is clamped. prediction is s_L of the free phase; it and target count for a
  * nudged output only. */
 BNNEP_RULE float bnnep_leak(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
@@ -126,7 +128,7 @@ BNNEP_RULE float bnnep_leak(const struct bnnep_neuron *n, float s, float pre, fl
 BNNEP_RULE float bnnep_next_state(const struct bnnep_neuron *n, float s, float pre, float target, float prediction) {
     if (n->binary)
         return bnnep_clamp01(bnnep_leak(n, s, pre, target, prediction));
-    float v = bnnep_rho(pre);
+    float v = bnnep_rho(n, pre);
     if (n->output && n->beta != 0.0f) {
         v += n->beta * (target - s);
         if (n->clamp_nudged)

@@ -111,31 +111,31 @@ static void optimizer_destroy(void *optimizer) {
 }
 
 static bnnep_status put_momentum(void *optimizer, size_t k, const float *momentum, char *why) {
-    const struct handle *l = optimizer;
+    const struct handle *opt = optimizer;
     (void)why;
-    l->engine->put_momentum(l->own, k, momentum);
+    opt->engine->put_momentum(opt->own, k, momentum);
     return BNNEP_OK;
 }
 
 static bnnep_status get_momentum(const void *optimizer, size_t k, float *momentum, char *why) {
-    const struct handle *l = optimizer;
+    const struct handle *opt = optimizer;
     (void)why;
-    l->engine->get_momentum(l->own, k, momentum);
+    opt->engine->get_momentum(opt->own, k, momentum);
     return BNNEP_OK;
 }
 
 static bnnep_status backpropagate(void *optimizer, void *workspace, int32_t steps, char *why) {
-    const struct handle *l = optimizer, *ws = workspace;
+    const struct handle *opt = optimizer, *ws = workspace;
     (void)why;
-    l->engine->backpropagate(l->own, ws->own, steps);
+    opt->engine->backpropagate(opt->own, ws->own, steps);
     return BNNEP_OK;
 }
 
 static bnnep_status learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                           uint64_t *flips, char *why) {
-    const struct handle *l = optimizer, *ws = workspace;
+    const struct handle *opt = optimizer, *ws = workspace;
     (void)why;
-    l->engine->learn(l->own, ws->own, rules, learn_scale, flips);
+    opt->engine->learn(opt->own, ws->own, rules, learn_scale, flips);
     return BNNEP_OK;
 }
 

@@ -38,14 +38,14 @@ tape::tape(const network &net, size_t max_batch, int steps, memory &held) : room
 }
 
 /* A free step that is remembered. */
-static __global__ void record(const float *forward, const float *feedback, float *state, float *before, float *pre,
-                              size_t count) {
+static __global__ void record(bnnep_neuron neuron, const float *forward, const float *feedback, float *state,
+                              float *before, float *pre, size_t count) {
     const size_t at = thread_index();
     if (at >= count)
         return;
     before[at] = state[at];
     pre[at] = feedback ? forward[at] + feedback[at] : forward[at];
-    state[at] = bnnep_rho(pre[at]);
+    state[at] = bnnep_rho(&neuron, pre[at]);
 }
 
 /* dLoss/ds_L after the last step. */
@@ -56,10 +56,11 @@ static __global__ void error_of(const float *state, const float *target, float *
 }
 
 /* dLoss/dpre from dLoss/dstate. */
-static __global__ void through_activation(const float *pre, const float *gradient, float *delta, size_t count) {
+static __global__ void through_activation(bnnep_neuron neuron, const float *pre, const float *gradient, float *delta,
+                                          size_t count) {
     const size_t at = thread_index();
     if (at < count)
-        delta[at] = bnnep_rho_slope(pre[at]) * gradient[at];
+        delta[at] = bnnep_rho_slope(&neuron, pre[at]) * gradient[at];
 }
 
 /* dLoss/dstate of a layer: through the connection above it and through the one below; NULL where there is none. */
@@ -74,8 +75,8 @@ static void record_steps(tape &tape, workspace &ws) {
         sum_all(ws, BNNEP_PHASE_FREE, nullptr);
         for (int k = 0; k <= ws.net.top(); k++) {
             const size_t values = ws.count * ws.at(k).s.out;
-            launch(ws.work, values, record, ws.forward[k], ws.feedback[k], ws.state[BNNEP_PHASE_FREE][k],
-                   tape.state[t][k], tape.pre[t][k], values);
+            launch(ws.work, values, record, bnnep_neuron_of(ws.net.model, k, 0.0f), ws.forward[k], ws.feedback[k],
+                   ws.state[BNNEP_PHASE_FREE][k], tape.state[t][k], tape.pre[t][k], values);
             if (tape.argmax[t][k])
                 copy<uint16_t>(tape.argmax[t][k], ws.argmax[BNNEP_PHASE_FREE][k], values, cudaMemcpyDeviceToDevice,
                                ws.work);
@@ -117,7 +118,8 @@ void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps) {
     for (int t = steps - 1; t >= 0; t--) {
         for (int k = 0; k <= top; k++) {
             const size_t values = ws.count * ws.at(k).s.out;
-            launch(ws.work, values, through_activation, tape.pre[t][k], tape.gradient[k], tape.delta[t][k], values);
+            launch(ws.work, values, through_activation, bnnep_neuron_of(ws.net.model, k, 0.0f), tape.pre[t][k],
+                   tape.gradient[k], tape.delta[t][k], values);
         }
         if (t > 0)
             through_weights(tape, ws, t);

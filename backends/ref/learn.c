@@ -11,8 +11,9 @@
 static const float *state_before(const struct ref_optimizer *optimizer, int32_t t, size_t k, size_t n, float *to) {
     const size_t units = optimizer->network->model->links[k].out;
     const struct ref_tape *tape = &optimizer->tape;
+    const struct bnnep_neuron neuron = bnnep_neuron_of(optimizer->network->model, k, 0.0f);
     for (size_t j = 0; j < units; j++)
-        to[j] = t == 0 ? tape->start[k][n * units + j] : bnnep_rho(tape->pre[t - 1][k][n * units + j]);
+        to[j] = t == 0 ? tape->start[k][n * units + j] : bnnep_rho(&neuron, tape->pre[t - 1][k][n * units + j]);
     return to;
 }
 
@@ -26,11 +27,12 @@ static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
         bnnep_ref_sums(ws, BNNEP_PHASE_FREE, n);
         for (size_t k = 0; k < model->connections; k++) {
             const size_t units = model->links[k].out;
+            const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, 0.0f);
             memcpy(tape->pre[t][k] + n * units, ws->pre[k], units * sizeof(float));
             memcpy(tape->argmax[t][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
             memcpy(ws->argmax[BNNEP_PHASE_FREE][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
             for (size_t j = 0; j < units; j++)
-                ws->state[BNNEP_PHASE_FREE][k][n * units + j] = bnnep_rho(ws->pre[k][j]);
+                ws->state[BNNEP_PHASE_FREE][k][n * units + j] = bnnep_rho(&neuron, ws->pre[k][j]);
         }
     }
 }
@@ -38,11 +40,13 @@ static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
 /* g = dLoss/dstate after step t -> delta = dLoss/dpre of step t. */
 static void through_activation(struct ref_tape *tape, const struct bnnep_model *model, int32_t t, size_t n,
                                ref_layers g) {
-    for (size_t k = 0; k < model->connections; k++)
+    for (size_t k = 0; k < model->connections; k++) {
+        const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, 0.0f);
         for (size_t j = 0, units = model->links[k].out; j < units; j++) {
-            const float slope = bnnep_rho_slope(tape->pre[t][k][n * units + j]);
+            const float slope = bnnep_rho_slope(&neuron, tape->pre[t][k][n * units + j]);
             tape->delta[t][k][n * units + j] = slope * g[k][j];
         }
+    }
 }
 
 /* g = dLoss/dstate before step t: layer k was read forward by connection k+1 and backward by connection k. */

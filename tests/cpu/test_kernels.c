@@ -255,11 +255,11 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
     }
     for (size_t l = 0; l < LANES; l++)
         moving[l] = (float)(stream_next(stream) % 2);
-    const struct bnnep_grid grid = {stream_next(stream) % 2 ? 0x1p12f : 0.0f, 2.0f};
-    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &grid, moving, change_a);
-    kernels->states->move_hidden(b[0], &(struct pull){b[1], b[2], 0.37f}, units, &grid, moving, change_b);
+    const struct bnnep_neuron neuron = {.grid = {stream_next(stream) % 2 ? 0x1p12f : 0.0f, 2.0f}};
+    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &neuron, moving, change_a);
+    kernels->states->move_hidden(b[0], &(struct pull){b[1], b[2], 0.37f}, units, &neuron, moving, change_b);
     for (size_t v = 0; v < units * LANES; v++)
-        assert_true(moving[v % LANES] == 0.0f || a[0][v] == bnnep_on_grid(&grid, a[0][v]));
+        assert_true(moving[v % LANES] == 0.0f || a[0][v] == bnnep_on_grid(&neuron.grid, a[0][v]));
     assert_memory_equal(change_a, change_b, sizeof change_a);
     generic()->states->scale_rows(a[1], 0.37f, a[2], units, a[1]);
     kernels->states->scale_rows(b[1], 0.37f, b[2], units, b[1]);

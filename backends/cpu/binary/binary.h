@@ -228,7 +228,8 @@ void bnnep_binary_get_momentum(const void *optimizer, size_t k, float *momentum)
 /* Can momenta without contrast go without their decay in an update by this rule? Afterwards it is remembered. */
 bool bnnep_binary_may_wait(const struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule);
 void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule);
-/* Makes up for the pending decays of a panel of momenta, unless they can wait longer; then false. */
+/* Makes up for the pending decays of a panel of momenta; if they can wait longer, this update's joins them, and false.
+ */
 bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, const struct cpu_weights *panel,
                         bool can_wait);
 

@@ -51,8 +51,8 @@ static uint64_t gather_inputs(const double *lanes, size_t inputs, bool any_order
 /* Rows whose sums stay in the second-level cache while all inputs are added up. */
 #define DRIVE_ROWS ((size_t)1024)
 
-/* s->sums [rows][DRIVE_LANES] = B s->lanes of up to DRIVE_ROWS rows, by the words of columns at words[i][row * stride].
- */
+/* s->sums [rows][DRIVE_LANES] = B s->lanes of up to DRIVE_ROWS rows from `row` on; their signs are those of `packed`,
+ * [word of columns][rows], or if that is NULL of c->up. */
 static void signed_sums(const struct cpu_kernels *kernels, const struct cpu_connection *c, size_t row, size_t rows,
                         const uint64_t *packed, struct binary_scratch *s) {
     double present[64 * DRIVE_LANES] __attribute__((aligned(64)));

@@ -43,8 +43,8 @@ static const uint64_t *active_of(const struct binary_workspace *ws, int phase, s
  */
 
 /* a_{k+1} . W_k a_k of one phase, with the scaling factors' own sums: without bias if fully connected, fwd_k(a_k) of a
- * convolution. Added to or taken from the sample's place in ws->dot. */
-static void add_dots(struct update *update, int phase, struct binary_passage *p, struct binary_scratch *scratch) {
+ * convolution. Into the sample's place in ws->dot: that of the free phase first, then the difference. */
+static void find_dots(struct update *update, int phase, struct binary_passage *p, struct binary_scratch *scratch) {
     struct binary_workspace *ws = update->ws;
     const struct bnnep_model *model = ws->network->model;
     double *dots = ws->dot + p->sample;
@@ -84,7 +84,7 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
         memcpy(ws->active[phase] + sample * words, p->active, words * sizeof *p->active);
         if (update->learn_scale) {
             bnnep_binary_apply(ws, &p, 1, scratch);
-            add_dots(update, phase, p, scratch);
+            find_dots(update, phase, p, scratch);
         }
     }
 }

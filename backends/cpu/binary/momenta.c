@@ -106,7 +106,7 @@ void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const s
     pending->changes = optimizer->network->connection[k].changes;
 }
 
-/* Some 1 in 50 panels stop waiting at a time. */
+/* Rows wait for different times, so that some 1 in 50 panels stop waiting in an update, not all in one. */
 bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, const struct cpu_weights *panel,
                         bool can_wait) {
     const struct cpu_connection *c = &optimizer->network->connection[k];

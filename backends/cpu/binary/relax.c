@@ -112,9 +112,7 @@ static void relax_company(struct company *c) {
             moving += c->passage[i]->moving;
     }
     atomic_fetch_add(&run->sample_steps, sample_steps);
-    for (unsigned most = atomic_load(&run->most_steps);
-         most < steps && !atomic_compare_exchange_weak(&run->most_steps, &most, steps);)
-        continue;
+    bnnep_raise_to(&run->most_steps, steps);
 }
 
 /* Number `chunk` of the chunks of samples, in the passages of a thread, or of all. */

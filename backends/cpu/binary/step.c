@@ -99,7 +99,7 @@ void bnnep_binary_apply_connection(const struct binary_workspace *ws, size_t k, 
     apply_panels(ws->network->kernels, &to, share, passage, count);
 }
 
-/* All sums have the events in them. */
+/* All sums have the events in them: the activations are those that the sums are right for. */
 void bnnep_binary_forget_events(const struct binary_workspace *ws, struct binary_passage *p) {
     const struct bnnep_model *model = ws->network->model;
     for (size_t k = 1; k < model->connections; k++) {
@@ -131,7 +131,7 @@ void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage
 
 /* --- a step ------------------------------------------------------------------------------------------------------- */
 
-/* fwd_{k-1} + fb_k of some units of layer index k, from unit i on. */
+/* fwd_k + fb_{k+1}, what connections k and k + 1 give some units of layer index k, from unit i on. */
 static void add_up(const struct binary_workspace *ws, struct binary_passage *p, size_t k, size_t i, size_t units) {
     const struct cpu_network *net = ws->network;
     const struct bnnep_model *model = net->model;

@@ -8,6 +8,7 @@
 struct recall {
     struct real_tape *tape;
     struct real_workspace *ws;
+    struct bnnep_neuron neuron; /* any: all layers have one activation */
 };
 
 /* The steps of a tile, from the free states; they end up there. */
@@ -28,7 +29,7 @@ static void record(const struct recall *recall, size_t tile, struct real_scratch
                 pre[v] += scale * scratch->step.feedback[v];
         }
         for (size_t v = 0; v < count; v++)
-            state[v] = bnnep_rho(pre[v]);
+            state[v] = bnnep_rho(&recall->neuron, pre[v]);
         if (model->convolutional) {
             int32_t *free = ws->argmax[BNNEP_PHASE_FREE] + at;
             memcpy(free + first, scratch->step.argmax + first, (count - first) * sizeof *free);
@@ -79,7 +80,7 @@ static void recall_tile(void *arg, size_t tile, unsigned worker) {
         const float *pre = recall->tape->pre[t] + at;
         float *delta = recall->tape->delta[t] + at;
         for (size_t v = 0; v < count; v++)
-            delta[v] = bnnep_rho_slope(pre[v]) * gradient[v];
+            delta[v] = bnnep_rho_slope(&recall->neuron, pre[v]) * gradient[v];
         if (t > 0)
             through_weights(recall, t, tile, gradient, scratch);
     }
@@ -89,5 +90,6 @@ void bnnep_real_backpropagate(void *handle, void *workspace, int32_t steps) {
     struct real_optimizer *optimizer = handle;
     struct real_workspace *ws = workspace;
     optimizer->tape.steps = steps;
-    bnnep_pool_run(ws->pool, ws->tiles, recall_tile, &(struct recall){&optimizer->tape, ws});
+    bnnep_pool_run(ws->pool, ws->tiles, recall_tile,
+                   &(struct recall){&optimizer->tape, ws, bnnep_neuron_of(ws->network->model, 0, 0.0f)});
 }

@@ -17,7 +17,7 @@ static size_t least(size_t a, size_t b) {
 
 /* The kernel's places that see row (or column) `at` of a map of `size`, from positions first ... first+count-1. */
 struct span {
-    size_t first, last; /* last is beyond */
+    size_t first, beyond;
 };
 
 static struct span seen_from(const struct bnnep_link *link, size_t at, size_t first, size_t count) {
@@ -27,9 +27,9 @@ static struct span seen_from(const struct bnnep_link *link, size_t at, size_t fi
     if (shifted < first)
         return span;
     span.first = shifted + 1 > first + count ? shifted + 1 - first - count : 0;
-    span.last = least(link->kernel, shifted - first + 1);
-    if (span.first > span.last)
-        span.first = span.last;
+    span.beyond = least(link->kernel, shifted - first + 1);
+    if (span.first > span.beyond)
+        span.first = span.beyond;
     return span;
 }
 
@@ -46,14 +46,14 @@ static void sum_windows(const struct cpu_network *net, size_t k, size_t window_r
     memset(sums, 0, bnnep_real_window_sums(link) * sizeof(float));
     for (size_t y = 0; y < link->from.height; y++) {
         const struct span rows = seen_from(link, y, top, link->pool);
-        for (size_t x = 0; x < link->from.width && rows.first < rows.last; x++) {
+        for (size_t x = 0; x < link->from.width && rows.first < rows.beyond; x++) {
             const struct span columns = seen_from(link, x, 0, width);
             for (size_t i = 0; i < C; i += 64) {
                 const float *pixel = below + ((y * link->from.width + x) * C + i) * LANES;
                 const size_t groups =
                     in->tables(pixel, least(64, C - i), scratch->bytes, net->model->grid.steps, scratch->tables);
-                for (size_t row = rows.first; row < rows.last; row++)
-                    for (size_t column = columns.first; column < columns.last; column++) {
+                for (size_t row = rows.first; row < rows.beyond; row++)
+                    for (size_t column = columns.first; column < columns.beyond; column++) {
                         const size_t position = (y + link->padding - row - top) * width + x + link->padding - column;
                         in->add(bnnep_cpu_up_word(c, row * K + column, i), c->rows, groups, scratch->bytes,
                                 scratch->tables, sums + position * c->rows * ROW_BYTES);
@@ -99,13 +99,14 @@ void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float
     }
 }
 
-/* Channels first ... first + some - 1 of the map below take what one position of the unpooled map sends down; its
- * tables hold output channels o ... */
+/* Channels first ... first + some - 1 of the map below, which take what the unpooled map sends down. */
 struct receivers {
     size_t first, some;
     char *sums; /* of all channels: numbers of the arithmetic, of 4 bytes */
 };
 
+/* Output channels from o on, whose tables there are, at a position of the unpooled map: adds to what its kernel sees.
+ */
 static void scatter(const struct cpu_network *net, size_t k, struct bnnep_position at, size_t o, size_t groups,
                     struct receivers to, const struct real_scratch *scratch) {
     const struct bnnep_link *link = &net->model->links[k];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Momenta, flips, biases and scaling factors of networks of real activations; the optimizer's memory. */
+/* An update of a network of real activations, connection by connection, and of its scaling factors; the optimizer's
+ * memory. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,7 +59,7 @@ static void dots_of_tile(void *arg, size_t tile, unsigned worker) {
     }
 }
 
-/* Leaves the change of each scaling factor in dot[0][i * tiles * LANES]. */
+/* Leaves the contrast of each scaling factor in dot[0][i * tiles * LANES]. */
 static void scale_contrast(struct real_update *update) {
     struct real_workspace *ws = update->ws;
     bnnep_pool_run(ws->pool, ws->tiles, dots_of_tile, update);
@@ -71,7 +72,8 @@ static void scale_contrast(struct real_update *update) {
     }
 }
 
-/* --- an optimizer ----------------------------------------------------------------------------------------------------
+/* --- an update, and what it keeps
+ * ----------------------------------------------------------------------------------------------------
  */
 
 void bnnep_real_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,

@@ -25,7 +25,7 @@ struct real_tape {
     int32_t room, steps;
     float **state;    /* [step]: states before it */
     float **pre;      /* [step]: pre-activations; the states after the step are rho of them */
-    float **delta;    /* [step]: dLoss/dpre, summed over the batch */
+    float **delta;    /* [step]: dLoss/dpre of each sample */
     int32_t **argmax; /* [step]; NULL but in convolutional networks */
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gradient of a fully connected layer: sums of outer products, 64 samples, bits of a word, at a time. Rows at rest
- * and inputs that are zero take no work.
+ * The gradient and the update of a fully connected layer: sums of outer products, 64 samples, bits of a word, at a
+ * time. Rows at rest and inputs that are zero take no work.
  */
 #ifdef BNNEP_WITH_OPENBLAS
 #include <cblas.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The gradient of a convolution, gathered from the places that the pooling took. */
+/* The gradient of a convolution, and its update: gathered from the places that the pooling took. */
 #include <string.h>
 
 #include "backends/cpu/real/learn.h"
@@ -67,8 +67,8 @@ static void list_term(const struct real_update *update, size_t tile, size_t o, s
 }
 
 /* The contrast, with A the map below in the nudged phase and dA its change, as seen from the places of the phases:
- * a^b A^b(place^b) - a^* A^*(place^*) = a^b A^b(place^b) - a^* A^b(place^*) + a^* dA(place^*), in which the first two
- * are da A^b(place) where the places agree. */
+ * a^b A^b(argmax^b) - a^* A^*(argmax^*) = a^b A^b(argmax^b) - a^* A^b(argmax^*) + a^* dA(argmax^*), in which the first
+ * two are da A^b(place) where the places agree. */
 static void list_contrast(const struct real_update *update, size_t tile, size_t o, size_t l, struct real_views *views) {
     const struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);

@@ -116,8 +116,9 @@ static void move_hidden(const struct passage *p, size_t k, const float *forward,
     const float *feedback = p->run->delta_coded ? p->common->delta.feedback : p->common->step.feedback;
     const struct pull pull = {forward, feedback + (ws->offset[k] + first) * LANES,
                               bnnep_real_feedback_scale(net, k + 1)};
-    net->kernels->states->move_hidden(bnnep_real_state(ws, p->run->how->to, p->lanes.tile, k) + first * LANES, &pull,
-                                      units, &net->model->grid, p->lanes.moving, change);
+    const struct bnnep_neuron neuron = bnnep_neuron_of(net->model, k, p->run->how->beta);
+    float *state = bnnep_real_state(ws, p->run->how->to, p->lanes.tile, k) + first * LANES;
+    net->kernels->states->move_hidden(state, &pull, units, &neuron, p->lanes.moving, change);
 }
 
 static void move_part(void *arg, size_t task, unsigned worker) {
@@ -169,40 +170,35 @@ static void copy_states(struct real_workspace *ws, const struct bnnep_relaxation
         memcpy(ws->argmax[how->to] + at, ws->argmax[how->from] + at, count * sizeof(int32_t));
 }
 
-static void raise_to(atomic_uint *most, unsigned steps) {
-    for (unsigned before = atomic_load(most); before < steps && !atomic_compare_exchange_weak(most, &before, steps);)
-        continue;
-}
-
 /* Did no state of a sample change by more than the tolerance in this step, whoever saw it, and is no more left to be
- * sent? */
-static bool rests(struct passage *p, size_t lane) {
+ * sent? Forgets what was seen, for the next step. */
+static bool has_settled(struct passage *p, size_t lane) {
     struct real_scratch *scratch = p->run->ws->scratch;
     const unsigned first = p->run->parts > 1 ? 0 : p->worker;
     const unsigned beyond = p->run->parts > 1 ? p->run->ws->threads : p->worker + 1;
     const float tolerance = p->run->how->tolerance, most_left = tolerance > FINEST ? tolerance : FINEST;
-    bool rests = true;
+    bool settled = true;
     for (unsigned w = first; w < beyond; w++) {
-        rests = rests && scratch[w].change[lane] <= tolerance && scratch[w].left[lane] <= most_left;
+        settled = settled && scratch[w].change[lane] <= tolerance && scratch[w].left[lane] <= most_left;
         scratch[w].change[lane] = scratch[w].left[lane] = 0.0f;
     }
-    return rests;
+    return settled;
 }
 
-/* Counts the step, and lets go of samples that have come to rest or have done all steps. */
+/* Counts the step; samples that have settled, or have done all steps, go no further. */
 static void settle(struct passage *p) {
     struct real_lanes *lanes = &p->lanes;
     const struct bnnep_relaxation *how = p->run->how;
     for (size_t l = 0; l < LANES; l++) {
-        const bool at_rest = rests(p, l);
+        const bool settled = has_settled(p, l);
         if (lanes->moving[l] == 0.0f)
             continue;
         lanes->steps[l]++;
-        if (!at_rest && lanes->steps[l] < how->steps)
+        if (!settled && lanes->steps[l] < how->steps)
             continue;
         lanes->moving[l] = 0.0f;
         lanes->in_use--;
-        raise_to(&p->run->most_steps, (unsigned)lanes->steps[l]);
+        bnnep_raise_to(&p->run->most_steps, (unsigned)lanes->steps[l]);
     }
 }
 
@@ -214,13 +210,13 @@ static bool goes_on(struct passage *p) {
 }
 
 /* Samples that begin have sent nothing, and what they send first is sent down to the finest step. */
-static void begin_coding(struct passage *p, bool tile) {
+static void begin_coding(struct passage *p, bool new_tile) {
     const struct real_lanes *lanes = &p->lanes;
-    if (tile)
+    if (new_tile)
         bnnep_real_delta_reset(p->run->ws, &p->common->delta);
     for (size_t l = 0; l < LANES; l++) {
         const bool begins = lanes->moving[l] != 0.0f && lanes->steps[l] == 0;
-        if (begins && !tile)
+        if (begins && !new_tile)
             bnnep_real_delta_reset_lane(p->run->ws, &p->common->delta, l);
         p->precision.fine[l] = begins || !(p->run->how->tolerance > 0.0f);
     }
@@ -242,13 +238,13 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
         copy_states(ws, run->how, first, beyond);
     uint64_t sample_steps = 0;
     while (run->how->steps > 0 && (lanes->in_use > 0 || lanes->next < lanes->end) && goes_on(&p)) {
-        const bool tile = lanes->in_use == 0;
-        if (tile)
+        const bool new_tile = lanes->in_use == 0;
+        if (new_tile)
             bnnep_real_begin_tile(lanes);
         else if (run->refill)
             bnnep_real_refill(lanes);
         if (run->delta_coded)
-            begin_coding(&p, tile);
+            begin_coding(&p, new_tile);
         else if (lanes->in_use <= LANES / 2 && !lanes->half)
             bnnep_real_pack(lanes);
         step(&p);
