@@ -44,8 +44,7 @@ struct limit_kernels {
     double (*multiply_adds)(void), (*bit_products)(void), (*bit_logic)(void);
 };
 
-/* --- count.c: what a batch needs ------------------------------------------------------------------------------------
- */
+/* --- count.c: what a batch needs ---------------------------------------------------------------------------------- */
 
 struct work {
     double multiply_adds, bit_products, bytes;
@@ -57,8 +56,7 @@ void count_work(const struct setup *setup, const struct options *options, const 
 /* The least time for it: that of the scarcest resource. */
 double least_seconds(const struct work *work, const struct limits *limits);
 
-/* --- report.c: lines of key=value, or JSON ---------------------------------------------------------------------------
- */
+/* --- report.c: lines of key=value, or JSON ------------------------------------------------------------------------ */
 
 void report_limits(json_t *line, const struct limits *limits);
 void report_measured(json_t *line, const struct options *options, const struct measured *measured);

@@ -68,8 +68,7 @@ static double bit_logic(void) {
     return 2.0 * ROUNDS * CHAINS * WIDTH * 8;
 }
 
-/* --- AND and count -------------------------------------------------------------------------------------------------
- */
+/* --- AND and count ------------------------------------------------------------------------------------------------ */
 
 /* count(): bits set in each lane; add(): lanes, at most 31 counts each; widen(): their sums in lanes of 64 bits. */
 #if defined(__AVX512VPOPCNTDQ__)

@@ -33,8 +33,7 @@ static bool can_run(const struct limit_kernels *kernels) {
     return kernels == &limit_kernels_generic;
 }
 
-/* --- threads ---------------------------------------------------------------------------------------------------------
- */
+/* --- threads ------------------------------------------------------------------------------------------------------ */
 
 /* One thread of a try: a kernel over and over, or if there is none a copy from one array to another. */
 struct runner {

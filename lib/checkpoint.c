@@ -10,8 +10,7 @@
 
 #define FORMAT_VERSION "1"
 
-/* --- descriptions --------------------------------------------------------------------------------------------------
- */
+/* --- descriptions ------------------------------------------------------------------------------------------------- */
 
 static json_t *describe_network(const bnnep_network *net) {
     const bnnep_network_options *o = &net->options;
@@ -72,8 +71,7 @@ static bool put_json(json_t *metadata, const char *key, json_t *value) {
     return done;
 }
 
-/* --- tensors ---------------------------------------------------------------------------------------------------------
- */
+/* --- tensors ------------------------------------------------------------------------------------------------------ */
 
 static bnnep_status fill_momentum(const void *from, size_t k, void *bytes, size_t count) {
     return bnnep_optimizer_get_momentum(from, k, bytes, count);
@@ -113,8 +111,7 @@ static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t 
     return tensors;
 }
 
-/* --- writing ---------------------------------------------------------------------------------------------------------
- */
+/* --- writing ------------------------------------------------------------------------------------------------------ */
 
 /* The metadata of a file. */
 static bnnep_status describe(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, json_t *note,
@@ -166,8 +163,7 @@ bnnep_status bnnep_network_save(const bnnep_network *net, const char *path, cons
     return save(net, NULL, path, note);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------------
- */
+/* --- reading ------------------------------------------------------------------------------------------------------ */
 
 /* Opens a file of ours. */
 static bnnep_status open_file(const char *path, struct bnnep_container *file) {

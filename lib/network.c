@@ -347,8 +347,7 @@ static bnnep_status initialise(bnnep_network *net) {
     return BNNEP_OK;
 }
 
-/* --- lifetime ------------------------------------------------------------------------------------------------------
- */
+/* --- lifetime ----------------------------------------------------------------------------------------------------- */
 
 static bnnep_status build(bnnep_network *net, const struct bnnep_choice *choice, bool drawn) {
     char why[BNNEP_WHY] = "";

@@ -127,8 +127,7 @@ bnnep_status bnnep_train_batch(bnnep_optimizer *opt, const float *inputs, const 
     return status;
 }
 
-/* --- epochs --------------------------------------------------------------------------------------------------------
- */
+/* --- epochs ------------------------------------------------------------------------------------------------------- */
 
 /* A walk over a data set in batches. */
 struct walk {

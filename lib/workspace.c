@@ -68,8 +68,7 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
     return bnnep_workspace_make((bnnep_network *)(uintptr_t)network, (size_t)o.max_batch, o.threads, true, out);
 }
 
-/* --- the phases, one by one ------------------------------------------------------------------------------------------
- */
+/* --- the phases, one by one --------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count) {
     const bnnep_network *net = ws->network;
@@ -170,8 +169,7 @@ bnnep_status bnnep_relax(bnnep_workspace *ws, int32_t from, int32_t to, int32_t 
     return status;
 }
 
-/* --- states --------------------------------------------------------------------------------------------------------
- */
+/* --- states ------------------------------------------------------------------------------------------------------- */
 
 static bnnep_status check_state(const bnnep_workspace *ws, size_t layer, const float *state, size_t count) {
     if (!ws || !state)

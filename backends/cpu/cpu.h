@@ -60,8 +60,7 @@ struct cpu_engine {
 /* real/engine.c, binary/engine.c */
 extern const struct cpu_engine bnnep_real_engine, bnnep_binary_engine;
 
-/* --- network.c: parameters ------------------------------------------------------------------------------------------
- */
+/* --- network.c: parameters ---------------------------------------------------------------------------------------- */
 
 uint64_t bnnep_cpu_network_bytes(const struct bnnep_model *model);
 bnnep_status bnnep_cpu_network_create(const struct bnnep_model *model, const char *device, void **out, char *why);
@@ -106,8 +105,7 @@ static inline bool bnnep_cpu_binary(const struct bnnep_model *model) {
     return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
 }
 
-/* --- update.c: the learning rule
- * -------------------------------------------------------------------------------------- */
+/* --- update.c: the learning rule ---------------------------------------------------------------------------------- */
 
 /* Some weights of a row, from inner column `first` of a part on, a multiple of 64. */
 struct cpu_weights {

@@ -170,8 +170,7 @@ void multiply(workspace &ws, int k, const void *below, size_t stride);
 /* ws.sums [sample][padded columns] = B_k^T above, in the same types; fully connected only. */
 void multiply_back(workspace &ws, int k, const void *above);
 
-/* --- forward.cu: fwd_k, fb_k and the adjoint of fb_k, for the samples of a tile
- * --------------------------------------- */
+/* --- forward.cu: fwd_k, fb_k and the adjoint of fb_k, for the samples of a tile ----------------------------------- */
 
 /* W below + b, pooled; without `biased`, W below. A sample that is not `running` keeps value and place (NULL: all run).
  * place may be NULL. */
@@ -189,16 +188,14 @@ void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running);
 
 void stage(workspace &ws, const float *x, const float *target, size_t count);
 
-/* --- relax.cu --------------------------------------------------------------------------------------------------------
- */
+/* --- relax.cu ----------------------------------------------------------------------------------------------------- */
 
 void make_graphs(workspace &ws);
 bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done);
 /* ws.active of layer index k from the states of a phase. */
 void activate(workspace &ws, bnnep_phase phase, int k);
 
-/* --- learn.cu, tape.cu
- * ------------------------------------------------------------------------------------------------ */
+/* --- learn.cu, tape.cu -------------------------------------------------------------------------------------------- */
 
 void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips);
 /* The terms of connection k's gradient; those whose sum over `above` is that of the bias come first. */

@@ -44,8 +44,7 @@ static bnnep_status probe(const char *device, char *why) {
     });
 }
 
-/* --- sizes: what the constructors would take -----------------------------------------------------------------------
- */
+/* --- sizes: what the constructors would take ---------------------------------------------------------------------- */
 
 template <typename Count> static uint64_t counted(Count count) noexcept {
     try {
@@ -73,8 +72,7 @@ static uint64_t optimizer_bytes(const bnnep_model *model, size_t max_batch, int3
     });
 }
 
-/* --- networks --------------------------------------------------------------------------------------------------------
- */
+/* --- networks ----------------------------------------------------------------------------------------------------- */
 
 static network &network_of(const void *handle) {
     return *static_cast<network *>(const_cast<void *>(handle));
@@ -154,8 +152,7 @@ static bnnep_status get_parameters(const void *handle, size_t k, const bnnep_par
     });
 }
 
-/* --- workspaces
- * ------------------------------------------------------------------------------------------------------- */
+/* --- workspaces --------------------------------------------------------------------------------------------------- */
 
 static bnnep_status workspace_create(const void *net, size_t max_batch, int32_t, void **out, char *why) {
     return make(network_of(net), out, why, [&] {
@@ -204,8 +201,7 @@ static bnnep_status get_state(const void *handle, bnnep_phase phase, size_t laye
     });
 }
 
-/* --- optimizers
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- optimizers --------------------------------------------------------------------------------------------------- */
 
 static bnnep_status optimizer_create(void *net, size_t max_batch, int32_t tape, void **out, char *why) {
     return make(network_of(net), out, why,

@@ -118,8 +118,7 @@ static double row_gradient(struct ref_optimizer *optimizer, struct ref_workspace
     return bias;
 }
 
-/* --- contrast ------------------------------------------------------------------------------------------------------
- */
+/* --- contrast ----------------------------------------------------------------------------------------------------- */
 
 /* Activations of layer k, the input for k = 0, of sample n after a phase. */
 static const float *activations(struct ref_workspace *ws, enum bnnep_phase phase, size_t k, size_t n) {
@@ -176,8 +175,7 @@ static void scale_contrast(struct ref_workspace *ws, size_t k) {
         }
 }
 
-/* --- the rule ------------------------------------------------------------------------------------------------------
- */
+/* --- the rule ----------------------------------------------------------------------------------------------------- */
 
 /* Momentum and flips of row j. Returns the number of flips. */
 static uint64_t update_row(struct ref_optimizer *optimizer, size_t k, size_t j, const struct bnnep_rule *rule,

@@ -197,8 +197,7 @@ static bnnep_status get_state(const void *handle, enum bnnep_phase phase, size_t
     return BNNEP_OK;
 }
 
-/* --- optimizer -----------------------------------------------------------------------------------------------------
- */
+/* --- optimizer ---------------------------------------------------------------------------------------------------- */
 
 static struct ref_tape take_tape(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
                                  size_t steps) {

@@ -81,8 +81,7 @@ static enum result compare(struct run *run, const char *what, size_t k, const fl
     return PASS;
 }
 
-/* --- building the network --------------------------------------------------------------------------------------------
- */
+/* --- building the network ----------------------------------------------------------------------------------------- */
 
 /* The description of the case's network; connections has room for MOST. */
 static enum result describe(struct run *run, bnnep_network_options *o, bnnep_connection *connections) {
@@ -189,8 +188,7 @@ static enum result initialise(struct run *run, size_t k) {
     return status == BNNEP_OK ? PASS : refused(run, status);
 }
 
-/* --- checking a batch ------------------------------------------------------------------------------------------------
- */
+/* --- checking a batch --------------------------------------------------------------------------------------------- */
 
 static enum result check_states(struct run *run, size_t k, size_t count, bool bptt) {
     float *ours = malloc(count * sizeof *ours);
@@ -303,8 +301,7 @@ static enum result train_batch(struct run *run, bool bptt) {
     return status == BNNEP_OK ? check_batch(run, &report, samples, bptt) : refused(run, status);
 }
 
-/* --- running ---------------------------------------------------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 static enum result run_case(struct run *run, const char *backend) {
     const char *class = case_text(run->c, "class");

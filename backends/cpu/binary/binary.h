@@ -163,8 +163,7 @@ struct binary_optimizer {
     struct binary_pending *pending; /* [connection] */
 };
 
-/* --- workspace.c ---------------------------------------------------------------------------------------------------
- */
+/* --- workspace.c -------------------------------------------------------------------------------------------------- */
 
 uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, size_t max_batch, unsigned threads);
 bnnep_status bnnep_binary_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads,
@@ -177,8 +176,7 @@ void bnnep_binary_get_state(const void *workspace, enum bnnep_phase phase, size_
 
 void bnnep_binary_stage(void *workspace, const float *x, const float *target, size_t count);
 
-/* --- step.c ---------------------------------------------------------------------------------------------------------
- */
+/* --- step.c ------------------------------------------------------------------------------------------------------- */
 
 /* A part of the panels of some weights. */
 struct binary_share {
@@ -217,8 +215,7 @@ void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct
 void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
                             struct binary_scratch *scratch);
 
-/* --- momenta.c ------------------------------------------------------------------------------------------------------
- */
+/* --- momenta.c ---------------------------------------------------------------------------------------------------- */
 
 uint64_t bnnep_binary_optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
 bnnep_status bnnep_binary_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,

@@ -23,8 +23,7 @@ void bnnep_binary_find_alphas(const struct bnnep_link *link, const struct cpu_co
     }
 }
 
-/* --- going up ------------------------------------------------------------------------------------------------------
- */
+/* --- going up ----------------------------------------------------------------------------------------------------- */
 
 /* Where each pixel's events begin. */
 static void split(const uint32_t *events, size_t count, size_t pixels, size_t channels, size_t *from) {
@@ -99,8 +98,7 @@ void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct
     }
 }
 
-/* --- going down ----------------------------------------------------------------------------------------------------
- */
+/* --- going down --------------------------------------------------------------------------------------------------- */
 
 /* Sorts units into lists of channels, by the position that each took. */
 static void sort_units(const struct bnnep_link *link, uint64_t word, size_t base, const uint16_t *argmax,

@@ -146,8 +146,7 @@ static void drive_window(struct binary_workspace *ws, size_t first, size_t prese
     }
 }
 
-/* --- a batch -------------------------------------------------------------------------------------------------------
- */
+/* --- a batch ------------------------------------------------------------------------------------------------------ */
 
 static void stage_lanes(void *arg, size_t task, unsigned worker) {
     const struct staging *staging = arg;

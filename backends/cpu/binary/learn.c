@@ -39,8 +39,7 @@ static const uint64_t *active_of(const struct binary_workspace *ws, int phase, s
     return ws->active[phase] + (sample * ws->layout.units + ws->layer[k].offset) / 64;
 }
 
-/* --- after the phases ----------------------------------------------------------------------------------------------
- */
+/* --- after the phases --------------------------------------------------------------------------------------------- */
 
 /* a_{k+1} . W_k a_k of one phase, with the scaling factors' own sums: without bias if fully connected, fwd_k(a_k) of a
  * convolution. Into the sample's place in ws->dot: that of the free phase first, then the difference. */
@@ -89,8 +88,7 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
     }
 }
 
-/* --- contrasts -----------------------------------------------------------------------------------------------------
- */
+/* --- contrasts ---------------------------------------------------------------------------------------------------- */
 
 /* Row j of the task, and all samples: bit n of word n / 64 of active[phase]. */
 static uint64_t *active_in_row(const struct update *update, const struct binary_scratch *scratch, int phase, size_t j) {
@@ -160,8 +158,7 @@ static uint64_t update_input_row(struct update *update, size_t row, bool contras
     return flips;
 }
 
-/* --- fully connected ------------------------------------------------------------------------------------------------
- */
+/* --- fully connected ---------------------------------------------------------------------------------------------- */
 
 /* Which samples differ between the phases in a panel of the layer below. */
 static void find_differences(struct update *update) {
@@ -242,8 +239,7 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
     atomic_fetch_add(&update->flips, flips);
 }
 
-/* --- convolutions ----------------------------------------------------------------------------------------------------
- */
+/* --- convolutions ------------------------------------------------------------------------------------------------- */
 
 /* The panel of part (0, 0) that a unit's patch begins with, among those of a sample's padded map. */
 static size_t patch_of(const struct update *update, int phase, size_t sample, size_t unit) {

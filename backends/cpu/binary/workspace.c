@@ -215,8 +215,7 @@ bnnep_status bnnep_binary_workspace_create(const struct cpu_network *net, size_t
     return BNNEP_OK;
 }
 
-/* --- states --------------------------------------------------------------------------------------------------------
- */
+/* --- states ------------------------------------------------------------------------------------------------------- */
 
 /* Pixels of layer index k: maps are [channel][pixel] outside and [pixel][channel] here. */
 static size_t pixels_of(const struct bnnep_link *link) {

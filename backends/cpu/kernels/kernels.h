@@ -52,8 +52,7 @@ struct arithmetic {
     void (*finish)(void *sums, size_t count, float steps);
 };
 
-/* --- real activations; arrays are [unit][LANES]: states.c -----------------------------------------------------------
- */
+/* --- real activations; arrays are [unit][LANES]: states.c --------------------------------------------------------- */
 
 /* What a layer is pulled by: forward + scale * feedback. */
 struct pull {
@@ -84,8 +83,7 @@ struct state_kernels {
                    float *value);
 };
 
-/* --- delta coding: delta.c -------------------------------------------------------------------------------------------
- */
+/* --- delta coding: delta.c ---------------------------------------------------------------------------------------- */
 
 /* How a digit is taken from what has not been sent yet, in each lane. */
 struct digit_steps {
@@ -105,8 +103,7 @@ struct delta_kernels {
     void (*accumulate)(const int32_t *sums, size_t units, const float *step, float *kept);
 };
 
-/* --- learning: momenta.c -------------------------------------------------------------------------------------------
- */
+/* --- learning: momenta.c ------------------------------------------------------------------------------------------ */
 
 struct momentum_kernels {
     /* Bit n: x[n] is not 0; n < 64. */
@@ -121,8 +118,7 @@ struct momentum_kernels {
     void (*decay)(float *momentum, size_t count, float decay, unsigned times);
 };
 
-/* --- binary activations: counts.c, neurons.c, extract.c -------------------------------------------------------------
- */
+/* --- binary activations: counts.c, neurons.c, extract.c ----------------------------------------------------------- */
 
 struct count_kernels {
     /* Neurons that switched on (ups) and off (downs): sums[i] += sum over ups of sign i of their vectors of `panel`,
@@ -155,8 +151,7 @@ struct neuron_kernels {
     void (*activations)(size_t units, const float *state, float theta, uint64_t *active);
 };
 
-/* --- all of an instruction set
- * ---------------------------------------------------------------------------------------- */
+/* --- all of an instruction set ------------------------------------------------------------------------------------ */
 
 struct cpu_kernels {
     const char *name;

@@ -5,8 +5,7 @@
 
 #include "backends/cpu/real/real.h"
 
-/* --- connection.c: fully connected and convolutional ----------------------------------------------------------------
- */
+/* --- connection.c: fully connected and convolutional -------------------------------------------------------------- */
 
 /* fwd_k, bias included: below [in][LANES] -> value [out][LANES]; in a convolution with its argmax, the same shape. */
 void bnnep_real_forward(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
@@ -23,8 +22,7 @@ void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const 
 void bnnep_real_sum_all(const struct real_workspace *ws, enum bnnep_phase phase, size_t tile,
                         struct real_scratch *scratch);
 
-/* --- connected.c: products of a sign matrix
- * ------------------------------------------------------------------------------ */
+/* --- connected.c: products of a sign matrix ----------------------------------------------------------------------- */
 
 /* What is summed up, and in which numbers. */
 struct real_operand {

@@ -72,8 +72,7 @@ static inline size_t bnnep_real_sample_stride(size_t columns) {
     return (columns + 63) / 64 * 64 + 16;
 }
 
-/* --- terms.c --------------------------------------------------------------------------------------------------------
- */
+/* --- terms.c ------------------------------------------------------------------------------------------------------ */
 
 /* How many terms there are, and number i of them. */
 size_t bnnep_real_term_count(const struct real_update *update);
@@ -83,14 +82,12 @@ const float *bnnep_real_below(const struct real_update *update, const struct rea
 /* b <- b + lr gb of row j. */
 void bnnep_real_update_bias(const struct real_update *update, size_t j);
 
-/* --- learn_connected.c, learn_convolution.c: momenta, flips and biases of a connection
- * ---------------------------------- */
+/* --- learn_connected.c, learn_convolution.c: momenta, flips and biases of a connection ---------------------------- */
 
 void bnnep_real_update_connected(struct real_update *update);
 void bnnep_real_update_convolution(struct real_update *update);
 
-/* --- learn.c, bptt.c
- * -------------------------------------------------------------------------------------------------- */
+/* --- learn.c, bptt.c ---------------------------------------------------------------------------------------------- */
 
 void bnnep_real_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
                       uint64_t *flips);

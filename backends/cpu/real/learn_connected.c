@@ -101,8 +101,7 @@ static void take_above(const struct real_update *update, const struct real_term 
     }
 }
 
-/* --- products ------------------------------------------------------------------------------------------------------
- */
+/* --- products ----------------------------------------------------------------------------------------------------- */
 
 /* Samples with work to do, of 64, from which on OpenBLAS's dense product is the faster one (docs/performance.md). Its
  * calls have at most 2^18 multiply-adds, which it does in the calling thread whatever its own thread count is set to

@@ -146,8 +146,7 @@ void bnnep_real_put_state(void *workspace, enum bnnep_phase phase, size_t layer,
 void bnnep_real_get_state(const void *workspace, enum bnnep_phase phase, size_t layer, float *state);
 void bnnep_real_stage(void *workspace, const float *x, const float *target, size_t count);
 
-/* --- relax.c --------------------------------------------------------------------------------------------------------
- */
+/* --- relax.c ------------------------------------------------------------------------------------------------------ */
 
 bnnep_status bnnep_real_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done);
 

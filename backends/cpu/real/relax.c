@@ -37,8 +37,7 @@ struct passage {
     struct real_lanes lanes;
 };
 
-/* --- one step ------------------------------------------------------------------------------------------------------
- */
+/* --- one step ----------------------------------------------------------------------------------------------------- */
 
 /* Tasks are parts of connections, or of layers: which one, and which part of it. */
 static size_t index_of(const struct passage *p, size_t task) {
@@ -159,8 +158,7 @@ static void step(struct passage *p) {
     do_tasks(p, layers * parts, move_part);
 }
 
-/* --- a phase -------------------------------------------------------------------------------------------------------
- */
+/* --- a phase ------------------------------------------------------------------------------------------------------ */
 
 /* The nudged phase starts where the free phase ended. */
 static void copy_states(struct real_workspace *ws, const struct bnnep_relaxation *how, size_t first, size_t beyond) {

@@ -92,8 +92,7 @@ void fault(const char *what) {
     abort();
 }
 
-/* --- memory: each array lies between guards, which are looked at when it is freed
- * ------------------------------------- */
+/* --- memory: each array lies between guards, which are looked at when it is freed --------------------------------- */
 
 static constexpr size_t guard = sanitized ? 0 : 64; /* sanitizers have guards of their own */
 static constexpr unsigned char guard_byte = 0xA5;
@@ -248,8 +247,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, on);
 }
 
-/* --- streams and graphs ---------------------------------------------------------------------------------------------
- */
+/* --- streams and graphs ------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *made, unsigned) {
     const std::lock_guard<std::recursive_mutex> lock(device);

@@ -45,8 +45,7 @@ struct array {
     int *device;
 };
 
-/* --- kernels, whole and with a barrier left out --------------------------------------------------------------------
- */
+/* --- kernels, whole and with a barrier left out ------------------------------------------------------------------- */
 
 /* Each block's numbers, the other way round. */
 template <bool barrier> static __global__ void turn_round(int *out) {
@@ -99,8 +98,7 @@ static void barriers() {
     expect(!same_in_all_orders(across<false>), "a race between blocks does not show");
 }
 
-/* --- faults: each ends the process -----------------------------------------------------------------------------------
- */
+/* --- faults: each ends the process -------------------------------------------------------------------------------- */
 
 static __global__ void write_at(int *out, size_t index) {
     if (threadIdx.x == 0 && blockIdx.x == 0)
@@ -177,8 +175,7 @@ static void faults() {
     expect(!ends_well(free_in_a_capture), "freeing memory while a stream is captured does not show");
 }
 
-/* --- streams: lazy, each for itself ----------------------------------------------------------------------------------
- */
+/* --- streams: lazy, each for itself ------------------------------------------------------------------------------- */
 
 static __global__ void set_all(int *out, int value) {
     out[blockIdx.x * threads + threadIdx.x] = value;
@@ -232,8 +229,7 @@ static void streams() {
     cudaStreamDestroy(stream);
 }
 
-/* --- graphs and atomics
- * ------------------------------------------------------------------------------------------------ */
+/* --- graphs and atomics ------------------------------------------------------------------------------------------- */
 
 static __global__ void count_up(int *out, int by) {
     atomicAdd(out, by);
