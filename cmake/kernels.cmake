@@ -1,7 +1,7 @@
 # The innermost loops of the cpu backend: the same file, once for each instruction set, picked at run time.
-# With a check at every access, gcc takes minutes for loops that are unrolled.
+# With a check of every address, gcc takes minutes for loops that are unrolled.
 set(_kernel_level -O3)
-if(BNNEP_SANITIZE)
+if(BNNEP_SANITIZE MATCHES "address")
   set(_kernel_level -Og)
 endif()
 
