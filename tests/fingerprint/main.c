@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bits that must not change: trains small networks of every kind that the paper has, on every backend and kernel
- * set of this machine, and prints a line with digests for each. fingerprint                 prints the lines
- *     fingerprint FILE [WORD]     compares them with a file of such lines, or only those that begin with a word
- * Lines that the file has and this machine cannot make are passed over, and so are those of networks of real
- * activations on the cpu backend where OpenBLAS is another one than the file's (its first line): bits of its products
+ * set of this machine, and prints a line with digests for each.
+ *
+ *     fingerprint - [WORD]        prints the lines, or those of networks whose names begin with a word
+ *     fingerprint FILE [WORD]     compares them with a file of such lines
+ *
+ * Lines that the file has and this machine cannot make are passed over, and so are those of networks whose contrast is
+ * dense, on the cpu backend, where OpenBLAS is another one than the file's (its first line): bits of its products
  * differ.
  */
 #include <inttypes.h>
@@ -186,7 +189,7 @@ static const char *find_line(const struct lines *lines, const char *key) {
 
 static bool is_comparable(const char *line, bool same_products) {
     const struct kind *kind = kind_find(line, strcspn(line, " "));
-    return same_products || !strstr(line, " cpu ") || (kind && kind->dynamics == BNNEP_BINARY_ACTIVATIONS);
+    return same_products || !strstr(line, " cpu ") || (kind && !kind->dense);
 }
 
 /* Returns how many lines differ. */
@@ -226,7 +229,7 @@ int main(int argc, char **argv) {
         if (argc < 3 || strncmp(kinds[i].name, argv[2], strlen(argv[2])) == 0)
             add_settings(&lines, &kinds[i]);
     int failed = 0;
-    if (argc > 1)
+    if (argc > 1 && strcmp(argv[1], "-") != 0)
         failed = compare(&lines, argv[1]);
     else {
         printf("OpenBLAS %s\n", products());

@@ -66,6 +66,23 @@ const struct kind kinds[] = {
     {FC2_BIN, .name = "mnist-fc2-bin-alpha", .learn_alpha = true},
     {CONV_BIN, .name = "mnist-conv-bin"},
     {CONV_BIN, .name = "mnist-conv-bin-alpha", .learn_alpha = true},
+    {.name = "dense-fc1", /* 64 samples, which all move */
+     .dynamics = BNNEP_REAL_ACTIVATIONS,
+     .dense = true,
+     .channels = 90,
+     .height = 1,
+     .width = 1,
+     .connection = {BNNEP_FC(333), BNNEP_FC(10)},
+     .connections = 2,
+     .classes = 10,
+     .expand_output = 1,
+     .free_steps = 30,
+     .nudged_steps = 8,
+     .samples = 69,
+     .beta = 0.3f,
+     .random_beta = true,
+     .gamma = 0.02,
+     .threshold = 1e-4},
     /* threads share the steps of the only tile */
     {LARGE_FC2, .name = "large-fc2"},
     {.name = "large-conv", /* wide */

@@ -12,6 +12,7 @@ struct kind {
     int32_t dynamics, method;
     bool learn_alpha;
     bool large; /* too much for the reference backend */
+    bool dense; /* so much of its contrast is not 0 that OpenBLAS multiplies: bits are those of its kernels */
     int32_t channels, height, width;
     bnnep_connection connection[MOST_CONNECTIONS];
     size_t connections;
