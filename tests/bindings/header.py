@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""What include/bnnep/bnnep.h declares: functions by a small parser of what the preprocessor leaves; sizes, offsets,
-values and initial contents by a C program that is written, compiled and run.
+"""What bnnep/bnnep.h and the headers that it includes declare: functions by a small parser of what the preprocessor
+leaves; sizes, offsets, values and initial contents by a C program that is written, compiled and run.
 
     header.py INCLUDE_FOLDER      prints the layout, a line a structure, field or constant
 """
@@ -20,8 +20,7 @@ class Header:
 
     def __init__(self, include):
         self.include = include
-        command = [CC, "-E", "-P", "-I", include, os.path.join(include, "bnnep/bnnep.h")]
-        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        text = self.preprocess("-P")
         text = " ".join(re.sub(r"__attribute__\s*\(\(.*?\)\)\)", "BNNEP_API", text).split())
         self.functions = {
             name: (clean(result), arguments(given))
@@ -41,15 +40,13 @@ class Header:
             for body in re.findall(r"enum(?: bnnep_\w+)? \{([^}]*)\}", text)
             for name in re.findall(r"BNNEP_\w+", body)
         ]
-        with open(os.path.join(include, "bnnep/bnnep.h")) as file:
-            source = file.read()
-        self.inits = {
-            name: macro
-            for name in self.structs
-            for macro in [name.upper() + "_INIT"]
-            if f"#define {macro}" in source
-        }
+        macros = set(re.findall(r"#define (\w+)", self.preprocess("-dM")))
+        self.inits = {name: f"{name.upper()}_INIT" for name in self.structs if f"{name.upper()}_INIT" in macros}
         self.measure()
+
+    def preprocess(self, option):
+        command = [CC, "-E", option, "-I", self.include, os.path.join(self.include, "bnnep/bnnep.h")]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def measure(self):
         lines = ['printf("sizeof bnnep_status %zu\\n", sizeof(bnnep_status));']
