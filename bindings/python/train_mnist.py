@@ -29,7 +29,8 @@ SAMPLE = next((folder for folder in SAMPLES if os.path.isdir(folder)), SAMPLES[0
 
 def show_progress(now):
     if sys.stderr.isatty():
-        print(f"\rbatch {now.batch} of {now.batches}, error {now.so_far.error:.2%} ", end="", file=sys.stderr)
+        batches = f"batch {now.batches_done} of {now.batches_total}"
+        print(f"\r{batches}, error {now.so_far.error:.2%} ", end="", file=sys.stderr)
 
 
 def train(network, optimizer, training, test, epochs):
@@ -76,7 +77,7 @@ def draw_tiles(pictures, titles, columns, **how):
 def relax_by_steps(network, inputs, steps):
     """How far the states of each layer move in each step of the free phase, and where the hidden ones come to rest."""
     moves = []
-    layers = range(1, network.info.connections + 1)
+    layers = range(1, network.info.layer_count)
     with Workspace(network, max_batch=len(inputs)) as space:
         space.stage(inputs)
         before = [space.state(layer, len(inputs)) for layer in layers]
@@ -109,7 +110,7 @@ def main():
     parser.add_argument("--out", metavar="DIR", default=".")
     arguments = parser.parse_args()
     try:
-        training, test = (Dataset.from_folder(arguments.data, part) for part in Part)
+        training, test = (Dataset.open(arguments.data, part) for part in Part)
         network = Network(training.shape, [fc(arguments.hidden), fc(10)])
         optimizer = Optimizer(network, gamma=[1e-4, 1e-5], threshold=5e-7, lr_bias=[0.05, 0.025])
         os.makedirs(arguments.out, exist_ok=True)

@@ -3,7 +3,7 @@
 
     from bnnep import Dataset, Network, Optimizer, Part, fc
 
-    train, test = (Dataset.from_folder("data/mnist", part) for part in Part)
+    train, test = (Dataset.open("data/mnist", part) for part in Part)
     network = Network((28, 28), [fc(4096), fc(10)])
     optimizer = Optimizer(network, gamma=[1e-4, 1e-5], threshold=5e-7, lr_bias=[0.05, 0.025])
     for epoch in range(5):
@@ -14,12 +14,9 @@ that BNNEP_LIBRARY names, or the loader finds.
 """
 from __future__ import annotations
 
-import ctypes
-from dataclasses import dataclass
-
-from . import _abi
 from ._abi import library
-from ._data import Dataset, DataType, Part
+from ._context import Backend, Context, Device, LogLevel
+from ._data import DataType, Dataset, Format, Part, Transform
 from ._errors import (
     ArgumentError,
     BackendError,
@@ -32,7 +29,7 @@ from ._errors import (
     OutOfMemoryError,
     UnsupportedError,
 )
-from ._handle import Path, path
+from ._files import file_text
 from ._network import (
     Connection,
     Dynamics,
@@ -41,16 +38,14 @@ from ._network import (
     NetworkInfo,
     NetworkOptions,
     Parameters,
-    Phase,
     Readout,
-    Relaxed,
-    Workspace,
     conv,
     fc,
     memory_needed,
 )
-from ._optimizer import Method, Optimizer
+from ._optimizer import ContrastPart, Method, Nudge, Optimizer, OptimizerInfo
 from ._training import Progress, Report
+from ._workspace import Phase, Relaxed, Workspace
 
 __all__ = [
     "ArgumentError",
@@ -59,19 +54,26 @@ __all__ = [
     "CallbackError",
     "Cancelled",
     "Connection",
+    "Context",
+    "ContrastPart",
     "DataError",
     "DataType",
     "Dataset",
+    "Device",
     "Dynamics",
     "Error",
     "FileError",
+    "Format",
     "FormatError",
     "Kind",
+    "LogLevel",
     "Method",
     "Network",
     "NetworkInfo",
     "NetworkOptions",
+    "Nudge",
     "Optimizer",
+    "OptimizerInfo",
     "OutOfMemoryError",
     "Parameters",
     "Part",
@@ -80,47 +82,17 @@ __all__ = [
     "Readout",
     "Relaxed",
     "Report",
+    "Transform",
     "UnsupportedError",
     "Workspace",
-    "backends",
     "conv",
     "fc",
-    "file_note",
+    "file_text",
     "memory_needed",
     "version",
 ]
 
 
-@dataclass(frozen=True)
-class Backend:
-    """What computes."""
-
-    name: str
-    summary: str
-    available: bool
-    reason: str  #: why it cannot be used here; "" if it can
-
-
-def backends() -> list[Backend]:
-    """All that the library knows of, whether usable here or not."""
-    found = []
-    for index in range(library.bnnep_backend_count()):
-        info = _abi.BackendInfo()
-        library.bnnep_backend_get(index, ctypes.byref(info))
-        found.append(Backend(info.name.decode(), info.summary.decode(), bool(info.available), info.reason.decode()))
-    return found
-
-
 def version() -> str:
     """The version of the library that runs."""
     return str(library.bnnep_version_string().decode())
-
-
-def file_note(file: Path) -> str:
-    """The note of a checkpoint or network file."""
-    length = ctypes.c_size_t()
-    name = path(file)
-    library.bnnep_file_note(name, None, 0, ctypes.byref(length))
-    note = ctypes.create_string_buffer(length.value + 1)
-    library.bnnep_file_note(name, note, len(note), None)
-    return note.value.decode(errors="surrogateescape")

@@ -1,333 +1,123 @@
 # SPDX-License-Identifier: MIT
-"""include/bnnep/bnnep.h in ctypes: every structure and function, and the library that has them.
+"""The functions of bnnep.h and inside.h in ctypes, and the library that has them.
 
-A test compares all of it with the header: sizes, offsets and types of fields, what the _INIT macros write, argument and
-result types.
+A test compares them with the headers: names, argument and result types.
 """
 from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import operator
 import os
 import threading
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float, c_size_t, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_float, c_size_t, c_void_p
 from ctypes import c_int8, c_int32, c_uint8, c_uint32, c_uint64
 from typing import Any, Optional
 
+from . import _structs as c
 from ._errors import BY_STATUS, Error
-
-# --- values ---------------------------------------------------------------------------------------------------------
-
-
-def checked(value: Any, kind: Any) -> int:
-    """The integer, if the C type can hold it: ctypes would cut it off without a word."""
-    number: int = operator.index(value)
-    if kind(number).value != number:
-        raise OverflowError(f"{number} does not fit into {'u' * (kind(-1).value > 0)}int{8 * ctypes.sizeof(kind)}")
-    return number
 
 
 def checking(kind: Any) -> Any:
     """The C integer type, for arguments, with values looked at."""
 
     def from_param(_: Any, value: Any) -> Any:
-        return kind(checked(value, kind))
+        return kind(c.checked(value, kind))
 
     return type(kind.__name__, (kind,), {"from_param": classmethod(from_param)})
 
 
 Int32, Uint64, Size = checking(c_int32), checking(c_uint64), checking(c_size_t)
-Status = ctypes.c_int
-Handle = c_void_p
-
-
-class Options(Structure):
-    """A structure that opens with `size`: set here, the other fields as the header's _INIT macro has them."""
-
-    defaults: dict[str, Any] = {}
-
-    def __init__(self, **values: Any) -> None:
-        super().__init__()
-        types: dict[str, Any] = {name: kind for name, kind in self._fields_}
-        for name, value in {"size": ctypes.sizeof(self), **self.defaults, **values}.items():
-            if name not in types:
-                raise TypeError(f"{type(self).__name__} has no {name!r}")
-            if types[name] in (c_int32, c_uint64, c_size_t):
-                value = checked(value, types[name])
-            setattr(self, name, value)
-
-
-# --- structures -----------------------------------------------------------------------------------------------------
-
-
-class BackendInfo(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("name", c_char_p),
-        ("summary", c_char_p),
-        ("reason", c_char_p),
-        ("available", c_int32),
-        ("reserved", c_int32),
-    ]
-
-
-class DatasetOptions(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("type", c_int32),
-        ("channels", c_int32),
-        ("height", c_int32),
-        ("width", c_int32),
-        ("classes", c_int32),
-        ("copy", c_int32),
-    ]
-    defaults = {"height": 1, "width": 1, "copy": 1}
-
-
-class Transform(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("mean", POINTER(c_float)),
-        ("deviation", POINTER(c_float)),
-        ("flip", c_int32),
-        ("crop", c_int32),
-    ]
-
-
-class DatasetInfo(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("count", c_uint64),
-        ("channels", c_int32),
-        ("height", c_int32),
-        ("width", c_int32),
-        ("classes", c_int32),
-        ("mean", POINTER(c_float)),
-        ("deviation", POINTER(c_float)),
-    ]
-
-
-class Connection(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("kind", c_int32),
-        ("outputs", c_int32),
-        ("kernel", c_int32),
-        ("padding", c_int32),
-        ("pool", c_int32),
-        ("reserved", c_int32),
-    ]
-
-
-LogFn = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
-
-
-class NetworkOptions(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("dynamics", c_int32),
-        ("input_channels", c_int32),
-        ("input_height", c_int32),
-        ("input_width", c_int32),
-        ("classes", c_int32),
-        ("expand_output", c_int32),
-        ("connections", POINTER(Connection)),
-        ("connection_count", c_size_t),
-        ("theta", c_float),
-        ("gamma_neur", c_float),
-        ("free_steps", c_int32),
-        ("settle_tolerance", c_float),
-        ("max_batch", c_int32),
-        ("seed", c_uint64),
-        ("backend", c_char_p),
-        ("log", LogFn),
-        ("log_user", c_void_p),
-        ("grid_bits", c_int32),
-        ("reserved", c_int32),
-    ]
-    defaults = {
-        "input_height": 1,
-        "input_width": 1,
-        "classes": 10,
-        "expand_output": 1,
-        "theta": 0.5,
-        "gamma_neur": 0.5,
-        "free_steps": 50,
-        "max_batch": 64,
-    }
-
-
-class NetworkInfo(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("backend", c_char_p),
-        ("connections", c_size_t),
-        ("inputs", c_uint64),
-        ("outputs", c_uint64),
-        ("weights", c_uint64),
-        ("dynamics", c_int32),
-        ("classes", c_int32),
-        ("expand_output", c_int32),
-        ("max_batch", c_int32),
-        ("free_steps", c_int32),
-        ("settle_tolerance", c_float),
-        ("input_channels", c_int32),
-        ("input_height", c_int32),
-        ("input_width", c_int32),
-        ("grid_bits", c_int32),
-        ("theta", c_float),
-        ("gamma_neur", c_float),
-    ]
-
-
-class ConnectionInfo(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("kind", c_int32),
-        ("rows", c_uint64),
-        ("columns", c_uint64),
-        ("scales", c_uint64),
-        ("units", c_uint64),
-        ("channels", c_uint64),
-        ("height", c_uint64),
-        ("width", c_uint64),
-        ("kernel", c_int32),
-        ("padding", c_int32),
-        ("pool", c_int32),
-        ("reserved", c_int32),
-    ]
-
-
-class OptimizerOptions(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("method", c_int32),
-        ("nudged_steps", c_int32),
-        ("beta", c_float),
-        ("random_beta", c_int32),
-        ("gamma", POINTER(c_double)),
-        ("threshold", POINTER(c_double)),
-        ("lr_bias", POINTER(c_double)),
-        ("lr_alpha", POINTER(c_double)),
-        ("shuffle", c_int32),
-        ("seed", c_uint64),
-        ("momentum_noise", c_int32),
-        ("reserved", c_int32),
-    ]
-    defaults = {"nudged_steps": 10, "beta": 0.3, "random_beta": 1, "shuffle": 1}
-
-
-class Report(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("samples", c_uint64),
-        ("batches", c_uint64),
-        ("loss", c_double),
-        ("errors", c_uint64),
-        ("errors_single", c_uint64),
-        ("steps_free", c_double),
-        ("steps_nudged", c_double),
-        ("steps_free_max", c_uint32),
-        ("steps_nudged_max", c_uint32),
-        ("seconds", c_double),
-        ("flips", POINTER(c_uint64)),
-        ("flips_count", c_size_t),
-    ]
-
-
-class Progress(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("event", c_int32),
-        ("batch", c_uint64),
-        ("batches", c_uint64),
-        ("samples", c_uint64),
-        ("so_far", POINTER(Report)),
-    ]
-
-
-class WorkspaceOptions(Options):
-    _fields_ = [("size", c_size_t), ("max_batch", c_int32), ("threads", c_int32)]
-
-
-class Relaxed(Options):
-    _fields_ = [
-        ("size", c_size_t),
-        ("sample_steps", c_uint64),
-        ("most_steps", c_uint32),
-        ("reserved", c_uint32),
-    ]
-
-
-ReadFn = CFUNCTYPE(c_int32, c_void_p, POINTER(c_uint64), c_size_t, POINTER(c_float), POINTER(c_int32))
-ProgressFn = CFUNCTYPE(c_int32, c_void_p, POINTER(Progress))
+Status = c_int32
 
 # --- functions ------------------------------------------------------------------------------------------------------
 
 _floats, _doubles, _labels, _signs = POINTER(c_float), POINTER(c_double), POINTER(c_int32), POINTER(c_int8)
-_bits, _counts, _out = POINTER(c_uint8), POINTER(c_uint64), POINTER(Handle)
+_bits, _counts, _handles = POINTER(c_uint8), POINTER(c_uint64), POINTER(c.Handle)
 
-#: Name (without bnnep_), result, arguments; in the order of the header.
+#: Name (without bnnep_), result, arguments; in the order of the headers.
 FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "status_name": (c_char_p, (Status,)),
     "last_error": (c_char_p, ()),
     "version": (c_uint32, ()),
     "version_string": (c_char_p, ()),
-    "backend_count": (c_size_t, ()),
-    "backend_get": (Status, (Size, POINTER(BackendInfo))),
-    "dataset_from_memory": (Status, (POINTER(DatasetOptions), c_void_p, _labels, Uint64, _out)),
-    "dataset_from_idx": (Status, (c_char_p, c_char_p, Int32, _out)),
-    "dataset_from_folder": (Status, (c_char_p, Int32, Int32, _out)),
-    "dataset_from_cifar10": (Status, (c_char_p, Int32, _out)),
-    "dataset_transformed": (Status, (Handle, POINTER(Transform), _out)),
-    "dataset_from_callback": (Status, (POINTER(DatasetOptions), ReadFn, c_void_p, Uint64, _out)),
-    "dataset_subset": (Status, (Handle, Uint64, Uint64, _out)),
-    "dataset_shuffled": (Status, (Handle, Uint64, _out)),
-    "dataset_get_info": (Status, (Handle, POINTER(DatasetInfo))),
-    "dataset_read": (Status, (Handle, Uint64, Size, _floats, _labels)),
-    "dataset_free": (None, (Handle,)),
-    "network_create": (Status, (POINTER(NetworkOptions), _out)),
-    "network_memory": (Status, (POINTER(NetworkOptions), Int32, _counts)),
-    "network_free": (None, (Handle,)),
-    "network_set_relaxation": (Status, (Handle, Int32, c_float)),
-    "network_get_info": (Status, (Handle, POINTER(NetworkInfo))),
-    "network_get_connection": (Status, (Handle, Size, POINTER(ConnectionInfo))),
-    "optimizer_create": (Status, (Handle, POINTER(OptimizerOptions), _out)),
-    "optimizer_free": (None, (Handle,)),
-    "train_batch": (Status, (Handle, _floats, _labels, Size, POINTER(Report))),
-    "train_epoch": (Status, (Handle, Handle, Size, ProgressFn, c_void_p, POINTER(Report))),
-    "workspace_create": (Status, (Handle, POINTER(WorkspaceOptions), _out)),
-    "workspace_free": (None, (Handle,)),
-    "network_workspace": (Handle, (Handle,)),
-    "evaluate": (Status, (Handle, Handle, Handle, ProgressFn, c_void_p, POINTER(Report))),
-    "predict": (Status, (Handle, Handle, _floats, Uint64, Int32, _floats, _labels)),
-    "checkpoint_save": (Status, (Handle, c_char_p, c_char_p)),
-    "checkpoint_load": (Status, (Handle, c_char_p)),
-    "network_save": (Status, (Handle, c_char_p, c_char_p)),
-    "network_load": (Status, (c_char_p, POINTER(NetworkOptions), _out)),
-    "file_note": (Status, (c_char_p, c_char_p, Size, POINTER(c_size_t))),
+    "context_options_init": (Status, (POINTER(c.ContextOptions), Size)),
+    "context_create": (Status, (POINTER(c.ContextOptions), _handles)),
+    "context_free": (None, (c.Handle,)),
+    "backend_count": (c_size_t, (c.Handle,)),
+    "backend_get": (Status, (c.Handle, Size, POINTER(c.BackendInfo))),
+    "device_get": (Status, (c.Handle, Size, Size, POINTER(c.DeviceInfo))),
+    "dataset_options_init": (Status, (POINTER(c.DatasetOptions), Size)),
+    "dataset_from_memory": (Status, (c.Handle, POINTER(c.DatasetOptions), c_void_p, _labels, Uint64, _handles)),
+    "dataset_from_callback": (Status, (c.Handle, POINTER(c.DatasetOptions), c.ReadFn, c_void_p, Uint64, _handles)),
+    "open_options_init": (Status, (POINTER(c.OpenOptions), Size)),
+    "dataset_open": (Status, (c.Handle, c_char_p, POINTER(c.OpenOptions), _handles)),
+    "dataset_from_source": (Status, (c.Handle, POINTER(c.Source), POINTER(c.OpenOptions), _handles)),
+    "dataset_subset": (Status, (c.Handle, Uint64, Uint64, _handles)),
+    "dataset_select": (Status, (c.Handle, _counts, Uint64, _handles)),
+    "dataset_concat": (Status, (_handles, Size, _handles)),
+    "transform_init_cifar10": (Status, (POINTER(c.Transform), Size, Int32)),
+    "dataset_transformed": (Status, (c.Handle, POINTER(c.Transform), _handles)),
+    "dataset_get_info": (Status, (c.Handle, POINTER(c.DatasetInfo))),
+    "dataset_read": (Status, (c.Handle, Uint64, Size, _floats, _labels)),
+    "dataset_free": (None, (c.Handle,)),
+    "network_options_init": (Status, (POINTER(c.NetworkOptions), Size)),
+    "network_create": (Status, (c.Handle, POINTER(c.NetworkOptions), _handles)),
+    "network_clone": (Status, (c.Handle, c.Handle, _handles)),
+    "network_memory": (Status, (c.Handle, POINTER(c.NetworkOptions), Int32, _counts)),
+    "network_free": (None, (c.Handle,)),
+    "network_set_relaxation": (Status, (c.Handle, Int32, c_double)),
+    "network_get_info": (Status, (c.Handle, POINTER(c.NetworkInfo))),
+    "optimizer_options_init": (Status, (POINTER(c.OptimizerOptions), Size)),
+    "optimizer_create": (Status, (c.Handle, POINTER(c.OptimizerOptions), _handles)),
+    "optimizer_clone": (Status, (c.Handle, c.Handle, _handles)),
+    "optimizer_free": (None, (c.Handle,)),
+    "optimizer_get_info": (Status, (c.Handle, POINTER(c.OptimizerInfo))),
+    "optimizer_get_rates": (Status, (c.Handle, Int32, _doubles, Size)),
+    "optimizer_set_rates": (Status, (c.Handle, Int32, _doubles, Size)),
+    "run_options_init": (Status, (POINTER(c.RunOptions), Size)),
+    "interrupt": (None, (_labels,)),
+    "optimizer_train_batch": (Status, (c.Handle, _floats, _labels, Size, POINTER(c.RunOptions), POINTER(c.Report))),
+    "optimizer_train_epoch": (Status, (c.Handle, c.Handle, POINTER(c.RunOptions), POINTER(c.Report))),
+    "network_evaluate": (Status, (c.Handle, c.Handle, POINTER(c.RunOptions), POINTER(c.Report))),
+    "network_predict": (Status, (c.Handle, _floats, Uint64, POINTER(c.RunOptions), _floats, _labels)),
+    "workspace_options_init": (Status, (POINTER(c.WorkspaceOptions), Size)),
+    "workspace_create": (Status, (c.Handle, POINTER(c.WorkspaceOptions), _handles)),
+    "workspace_free": (None, (c.Handle,)),
+    "network_workspace": (c.Handle, (c.Handle,)),
+    "checkpoint_save": (Status, (c.Handle, c_char_p, c_char_p)),
+    "checkpoint_write": (Status, (c.Handle, POINTER(c.Sink), c_char_p)),
+    "checkpoint_load": (Status, (c.Handle, c_char_p)),
+    "checkpoint_read": (Status, (c.Handle, POINTER(c.Source))),
+    "network_save": (Status, (c.Handle, c_char_p, c_char_p)),
+    "network_write": (Status, (c.Handle, POINTER(c.Sink), c_char_p)),
+    "load_options_init": (Status, (POINTER(c.LoadOptions), Size)),
+    "network_load": (Status, (c.Handle, c_char_p, POINTER(c.LoadOptions), _handles)),
+    "network_read": (Status, (c.Handle, POINTER(c.Source), POINTER(c.LoadOptions), _handles)),
     "file_text": (Status, (c_char_p, c_char_p, c_char_p, Size, POINTER(c_size_t))),
-    "network_get_signs": (Status, (Handle, Size, _signs, Size)),
-    "network_set_signs": (Status, (Handle, Size, _signs, Size)),
-    "network_get_sign_bits": (Status, (Handle, Size, _bits, Size)),
-    "network_set_sign_bits": (Status, (Handle, Size, _bits, Size)),
-    "network_get_alpha": (Status, (Handle, Size, _floats, Size)),
-    "network_set_alpha": (Status, (Handle, Size, _floats, Size)),
-    "network_get_bias": (Status, (Handle, Size, _floats, Size)),
-    "network_set_bias": (Status, (Handle, Size, _floats, Size)),
-    "optimizer_get_momentum": (Status, (Handle, Size, _floats, Size)),
-    "optimizer_set_momentum": (Status, (Handle, Size, _floats, Size)),
-    "optimizer_get_position": (Status, (Handle, _counts, _counts)),
-    "optimizer_set_position": (Status, (Handle, Uint64, Uint64)),
-    "optimizer_set_beta": (Status, (Handle, c_float, Int32)),
-    "optimizer_set_lr_alpha": (Status, (Handle, _doubles)),
-    "stage": (Status, (Handle, _floats, _floats, Size)),
-    "relax": (Status, (Handle, Int32, Int32, Int32, c_float, POINTER(Relaxed))),
-    "workspace_get_state": (Status, (Handle, Int32, Size, _floats, Size)),
-    "workspace_set_state": (Status, (Handle, Int32, Size, _floats, Size)),
-    "learn": (Status, (Handle, Handle, c_float, _counts)),
-    "backpropagate": (Status, (Handle, Handle, Int32)),
+    "source_text": (Status, (POINTER(c.Source), c_char_p, c_char_p, Size, POINTER(c_size_t))),
+    "network_get_connection": (Status, (c.Handle, Size, POINTER(c.ConnectionInfo))),
+    "network_get_signs": (Status, (c.Handle, Size, _signs, Size)),
+    "network_set_signs": (Status, (c.Handle, Size, _signs, Size)),
+    "network_get_sign_bits": (Status, (c.Handle, Size, _bits, Size)),
+    "network_set_sign_bits": (Status, (c.Handle, Size, _bits, Size)),
+    "network_get_alpha": (Status, (c.Handle, Size, _floats, Size)),
+    "network_set_alpha": (Status, (c.Handle, Size, _floats, Size)),
+    "network_get_bias": (Status, (c.Handle, Size, _floats, Size)),
+    "network_set_bias": (Status, (c.Handle, Size, _floats, Size)),
+    "optimizer_get_momentum": (Status, (c.Handle, Size, _floats, Size)),
+    "optimizer_set_momentum": (Status, (c.Handle, Size, _floats, Size)),
+    "optimizer_set_position": (Status, (c.Handle, Uint64, Uint64)),
+    "workspace_stage": (Status, (c.Handle, _floats, _floats, Size)),
+    "relaxation_init": (Status, (POINTER(c.Relaxation), Size)),
+    "workspace_relax": (Status, (c.Handle, POINTER(c.Relaxation), POINTER(c.Relaxed))),
+    "workspace_get_state": (Status, (c.Handle, Int32, Size, _floats, Size)),
+    "workspace_set_state": (Status, (c.Handle, Int32, Size, _floats, Size)),
+    "contrast_options_init": (Status, (POINTER(c.ContrastOptions), Size)),
+    "optimizer_contrast": (Status, (c.Handle, c.Handle, POINTER(c.ContrastOptions))),
+    "optimizer_backpropagate": (Status, (c.Handle, c.Handle, Int32)),
+    "optimizer_get_contrast": (Status, (c.Handle, Size, Int32, _floats, Size)),
+    "optimizer_set_contrast": (Status, (c.Handle, Size, Int32, _floats, Size)),
+    "optimizer_update": (Status, (c.Handle, POINTER(c.Report))),
 }
 
 # --- the library ----------------------------------------------------------------------------------------------------

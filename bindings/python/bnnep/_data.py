@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from typing import Any, Callable, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _abi
+from . import _abi, _structs
 from ._abi import library
-from ._handle import Handle, Path, create, integers, path, pointer
+from ._context import Context
+from ._files import File, source
+from ._handle import Handle, create, given, integers, pointer
 
 #: Delivers inputs and labels for an array of places.
 ReadFn = Callable[[NDArray[np.uint64]], "tuple[ArrayLike, ArrayLike]"]
@@ -24,11 +27,43 @@ class Part(enum.IntEnum):
     TEST = 1
 
 
+class Format(enum.IntEnum):
+    """Formats of data files."""
+
+    AUTO = 0
+    IDX = 1
+    CIFAR10 = 2
+
+
 class DataType(enum.IntEnum):
     """How inputs in memory are stored."""
 
     FLOAT32 = 0
     UINT8 = 1
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How inputs are changed as they are read: to (value - mean) / deviation, with one of each or one a channel; in
+    training mirrored left to right half of the time, and cropped at random after an edge of `crop` values was added."""
+
+    mean: Optional[ArrayLike] = None
+    deviation: Optional[ArrayLike] = None
+    flip: bool = False
+    crop: int = 0
+
+    @classmethod
+    def cifar10(cls, part: int = Part.TRAINING) -> Transform:
+        """The paper's of CIFAR-10."""
+        made = _structs.Transform()
+        library.bnnep_transform_init_cifar10(ctypes.byref(made), ctypes.sizeof(made), part)
+        mean, deviation = (array(given, made.channel_count) for given in (made.mean, made.deviation))
+        return cls(mean, deviation, bool(made.flip), made.crop)
+
+
+def array(floats: Any, count: int) -> NDArray[np.float32]:
+    """A copy of the library's."""
+    return np.ctypeslib.as_array(floats, (count,)).copy()
 
 
 def input_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -43,19 +78,24 @@ def input_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 class Dataset(Handle):
-    """A list of labelled inputs.
+    """A list of inputs with labels, or without: then they can only be predicted.
 
-    >>> Dataset(images, labels)         # arrays [count, ...]; labels None: all 0, for inputs to be predicted
+    >>> Dataset(images, labels)         # arrays [count, ...] and [count]
 
     Inputs are [count, values], [count, height, width] or [count, channels, height, width]; uint8 counts as value / 255.
     Arrays of float32 or uint8 and labels of int32, C-contiguous, are used where they are, without a copy: they are kept
-    alive, and must not be changed meanwhile. Others are converted once. `copy` makes a copy in any case.
+    alive, and must not be changed meanwhile. Others are converted once. Labels are below `classes`; 0: any.
     """
 
     _free = "bnnep_dataset_free"
 
     def __init__(
-        self, inputs: ArrayLike, labels: Optional[ArrayLike] = None, *, classes: int = 0, copy: bool = False
+        self,
+        inputs: ArrayLike,
+        labels: Optional[ArrayLike] = None,
+        *,
+        classes: int = 0,
+        context: Optional[Context] = None,
     ) -> None:
         values = np.asarray(inputs)
         if values.dtype.kind != "f" and values.dtype != np.uint8:
@@ -63,19 +103,17 @@ class Dataset(Handle):
         values = np.require(values, np.uint8 if values.dtype == np.uint8 else np.float32, ["C", "A"])
         channels, height, width = input_shape(values.shape[1:])
         count = len(values)
-        named = np.zeros(count, np.int32) if labels is None else integers(labels, "labels", (count,))
-        options = _abi.DatasetOptions(
+        named = None if labels is None else integers(labels, "labels", (count,))
+        options = _structs.DatasetOptions(
             type=DataType.UINT8 if values.dtype == np.uint8 else DataType.FLOAT32,
             channels=channels,
             height=height,
             width=width,
             classes=classes,
-            copy=copy,
+            borrow=True,
         )
-        made = create(
-            library.bnnep_dataset_from_memory, ctypes.byref(options), values.ctypes.data, pointer(named), count
-        )
-        super().__init__(made, *(() if copy else (values, named)))
+        arguments = (given(context), ctypes.byref(options), values.ctypes.data, pointer(named), count)
+        super().__init__(create(library.bnnep_dataset_from_memory, *arguments), values, named, context)
 
     @classmethod
     def _adopt(cls, made: int, *keep: Any) -> Dataset:
@@ -84,73 +122,100 @@ class Dataset(Handle):
         return dataset
 
     @classmethod
-    def from_folder(cls, folder: Path, part: int = Part.TRAINING, *, classes: int = 10) -> Dataset:
-        """A folder laid out as MNIST: four IDX files, each plain or gzip."""
-        return cls._adopt(create(library.bnnep_dataset_from_folder, path(folder), part, classes))
+    def open(
+        cls,
+        file: File,
+        part: int = Part.TRAINING,
+        *,
+        labels: Optional[File] = None,
+        format: int = Format.AUTO,
+        classes: int = 0,
+        context: Optional[Context] = None,
+    ) -> Dataset:
+        """A folder, of which `part` is read, or a file, or a file's bytes: MNIST's IDX format, plain or gzip, whose
+        labels are a file of their own, or CIFAR-10's binary one."""
+        opened = source(file)
+        named = None if labels is None else source(labels)
+        options = ctypes.byref(
+            _structs.OpenOptions(
+                labels=None if named is None else ctypes.pointer(named), format=format, part=part, classes=classes
+            )
+        )
+        if opened.path is None:
+            made = create(library.bnnep_dataset_from_source, given(context), ctypes.byref(opened), options)
+        else:
+            made = create(library.bnnep_dataset_open, given(context), opened.path, options)
+        return cls._adopt(made, context)
 
     @classmethod
-    def from_idx(cls, images: Path, labels: Optional[Path] = None, *, classes: int = 0) -> Dataset:
-        """Two files in the IDX format, plain or gzip."""
-        named = None if labels is None else path(labels)
-        return cls._adopt(create(library.bnnep_dataset_from_idx, path(images), named, classes))
-
-    @classmethod
-    def from_cifar10(cls, folder: Path, part: int = Part.TRAINING) -> Dataset:
-        """A folder with CIFAR-10 in its binary format; normalised, the training set flipped and cropped at random."""
-        return cls._adopt(create(library.bnnep_dataset_from_cifar10, path(folder), part))
-
-    @classmethod
-    def from_callback(cls, read: ReadFn, count: int, shape: tuple[int, ...], *, classes: int = 0) -> Dataset:
+    def from_callback(
+        cls,
+        read: ReadFn,
+        count: int,
+        shape: tuple[int, ...],
+        *,
+        classes: int = 0,
+        context: Optional[Context] = None,
+    ) -> Dataset:
         """`count` inputs of `shape` that `read` delivers as they are needed. Its exceptions come out of the call that
         needed them."""
         channels, height, width = input_shape(shape)
-        options = _abi.DatasetOptions(channels=channels, height=height, width=width, classes=classes)
+        options = _structs.DatasetOptions(channels=channels, height=height, width=width, classes=classes)
         values = channels * height * width
 
-        def deliver(_: Any, indices: Any, wanted: int, inputs: Any, labels: Any) -> int:
+        def deliver(_: Any, asked: Any) -> int:
             try:
-                given, named = read(np.ctypeslib.as_array(indices, (wanted,)).copy())
-                if inputs:
-                    np.ctypeslib.as_array(inputs, (wanted, values))[:] = np.reshape(given, (wanted, values))
-                if labels:
-                    np.ctypeslib.as_array(labels, (wanted,))[:] = integers(named, "labels", (wanted,))
+                batch = asked[0]
+                wanted = batch.count
+                inputs, labels = read(np.ctypeslib.as_array(batch.indices, (wanted,)).copy())
+                if batch.inputs:
+                    np.ctypeslib.as_array(batch.inputs, (wanted, values))[:] = np.reshape(inputs, (wanted, values))
+                if batch.labels:
+                    np.ctypeslib.as_array(batch.labels, (wanted,))[:] = integers(labels, "labels", (wanted,))
                 return 0
             except BaseException as error:
                 _abi.remember(error)
                 return 1
 
-        function = _abi.ReadFn(deliver)
-        made = create(library.bnnep_dataset_from_callback, ctypes.byref(options), function, None, count)
-        return cls._adopt(made, function)
+        function = _structs.ReadFn(deliver)
+        arguments = (given(context), ctypes.byref(options), function, None, count)
+        return cls._adopt(create(library.bnnep_dataset_from_callback, *arguments), function, context)
+
+    @classmethod
+    def concat(cls, datasets: Sequence[Dataset]) -> Dataset:
+        """The inputs of data sets of one shape, one set after the other, sharing the memory."""
+        handles = (_structs.Handle * len(datasets))(*(dataset.handle for dataset in datasets))
+        made = create(library.bnnep_dataset_concat, handles, len(datasets))
+        return cls._adopt(made, *(dataset._keep for dataset in datasets))
 
     def subset(self, first: int, count: int) -> Dataset:
         """The `count` inputs from place `first` on, sharing the memory."""
         return self._adopt(create(library.bnnep_dataset_subset, self.handle, first, count), *self._keep)
 
-    def shuffled(self, seed: int) -> Dataset:
-        """The same inputs in an order drawn by `seed`, sharing the memory."""
-        return self._adopt(create(library.bnnep_dataset_shuffled, self.handle, seed), *self._keep)
+    def select(self, indices: ArrayLike) -> Dataset:
+        """The inputs at these places, in their order, any of them any number of times; shares the memory."""
+        places = integers(indices, "indices", (np.size(indices),), np.uint64)
+        return self._adopt(create(library.bnnep_dataset_select, self.handle, pointer(places), len(places)), *self._keep)
 
-    def transformed(
-        self,
-        mean: Optional[ArrayLike] = None,
-        deviation: Optional[ArrayLike] = None,
-        *,
-        flip: bool = False,
-        crop: int = 0,
-    ) -> Dataset:
-        """The same inputs, normalised for each channel; in training mirrored and cropped at random."""
-        channels = (self.shape[0],)
-        given = [
+    def transformed(self, transform: Transform) -> Dataset:
+        """The same inputs, transformed as they are read, sharing the memory."""
+        channels = self.shape[0]
+        mean, deviation = (
             None if value is None else np.require(np.broadcast_to(np.asarray(value, np.float32), channels), None, "C")
-            for value in (mean, deviation)
-        ]
-        transform = _abi.Transform(mean=pointer(given[0]), deviation=pointer(given[1]), flip=flip, crop=crop)
-        made = create(library.bnnep_dataset_transformed, self.handle, ctypes.byref(transform))
+            for value in (transform.mean, transform.deviation)
+        )
+        options = _structs.Transform(
+            mean=pointer(mean),
+            deviation=pointer(deviation),
+            channel_count=channels,
+            flip=transform.flip,
+            crop=transform.crop,
+        )
+        made = create(library.bnnep_dataset_transformed, self.handle, ctypes.byref(options))
         return self._adopt(made, *self._keep)
 
-    def _info(self) -> _abi.DatasetInfo:
-        info = _abi.DatasetInfo()
+    def _info(self) -> _structs.DatasetInfo:
+        info = _structs.DatasetInfo()
         library.bnnep_dataset_get_info(self.handle, ctypes.byref(info))
         return info
 
@@ -169,16 +234,18 @@ class Dataset(Handle):
         return int(self._info().classes)
 
     @property
+    def labelled(self) -> bool:
+        return bool(self._info().labelled)
+
+    @property
     def normalisation(self) -> Optional[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         """Mean and deviation of each channel, or None."""
         info = self._info()
-        if not info.mean:
-            return None
-        mean, deviation = (np.ctypeslib.as_array(part, (info.channels,)).copy() for part in (info.mean, info.deviation))
-        return mean, deviation
+        return (array(info.mean, info.channels), array(info.deviation, info.channels)) if info.mean else None
 
     def read(self, first: int = 0, count: Optional[int] = None) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """Inputs [count, channels, height, width] and labels from place `first` on; by default all that are left."""
+        """Inputs [count, channels, height, width] and labels, -1 where there are none, from place `first` on; by
+        default all that are left."""
         wanted = max(len(self) - first, 0) if count is None else count
         inputs = np.empty((wanted, *self.shape), np.float32)
         labels = np.empty(wanted, np.int32)

@@ -23,7 +23,7 @@ class ArgumentError(Error, ValueError):
 
 
 class OutOfMemoryError(Error, MemoryError):
-    """Out of memory."""
+    """Out of memory, or of what the context allows."""
 
     status = -2
 
@@ -41,7 +41,7 @@ class FormatError(Error, ValueError):
 
 
 class DataError(Error, ValueError):
-    """NaN or infinity in the inputs, or a label outside the classes."""
+    """NaN or infinity in the inputs, a label outside the classes, or no label."""
 
     status = -5
 

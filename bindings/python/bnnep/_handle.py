@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What networks, data sets, optimizers and workspaces have in common, and how numpy and Python's values go across."""
+"""What all handles have in common, and how numpy's and Python's values go across."""
 from __future__ import annotations
 
 import ctypes
@@ -10,16 +10,16 @@ from typing import Any, Callable, Optional, TypeVar, Union
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._abi import Handle as Pointer
+from . import _structs
 from ._abi import library
 
 Self = TypeVar("Self", bound="Handle")
-Path = Union[str, "os.PathLike[str]", bytes]
+Path = Union[str, "os.PathLike[str]"]
 
 
 def create(function: Callable[..., None], *arguments: Any) -> int:
     """Calls a function whose last argument is the handle that it makes."""
-    out = Pointer()
+    out = _structs.Handle()
     function(*arguments, ctypes.byref(out))
     assert out.value is not None
     return out.value
@@ -68,21 +68,28 @@ class Handle:
         self.close()
 
 
-def text(value: Union[str, bytes, None]) -> Optional[bytes]:
-    """UTF-8 for the library. It would end at a zero byte, without a word."""
-    if value is None:
-        return None
-    encoded = value if isinstance(value, bytes) else value.encode()
-    if b"\0" in encoded:
-        raise ValueError(f"a zero byte in {value!r}")
-    return encoded
+def given(handle: Optional[Handle]) -> Optional[int]:
+    """The C pointer, NULL for None."""
+    return None if handle is None else handle.handle
+
+
+def text(value: Optional[str]) -> Optional[bytes]:
+    """UTF-8 for the library; NULL for None."""
+    return None if value is None else without_zero(value.encode())
 
 
 def path(value: Path) -> bytes:
     """A path as the system has it."""
-    encoded = text(os.fsencode(value))
-    assert encoded is not None
-    return encoded
+    if isinstance(value, bytes):
+        raise TypeError("a path is a str or an os.PathLike; bytes are the contents of a file")
+    return without_zero(os.fsencode(value))
+
+
+def without_zero(value: bytes) -> bytes:
+    """The library would end at a zero byte, without a word."""
+    if b"\0" in value:
+        raise ValueError(f"a zero byte in {value!r}")
+    return value
 
 
 def pointer(array: Optional[NDArray[Any]]) -> Any:
@@ -99,13 +106,21 @@ def floats(values: ArrayLike, what: str) -> NDArray[np.float32]:
     return np.require(array, np.float32, ["C", "A"])
 
 
-def integers(values: ArrayLike, what: str, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """C-contiguous int32 of a shape: the array itself if it is that already."""
-    array = np.asarray(values)
+def batch(values: ArrayLike, width: int, what: str) -> NDArray[np.float32]:
+    """Floats [count, width]; the samples may have any shape of so many values."""
+    array = floats(values, what)
+    if array.ndim < 2 or int(np.prod(array.shape[1:])) != width:
+        raise ValueError(f"{what} of shape {array.shape}; [count, ...] with {width} values a sample is needed")
+    return array.reshape(len(array), width)
+
+
+def integers(values: ArrayLike, what: str, shape: tuple[int, ...], kind: Any = np.int32) -> NDArray[Any]:
+    """C-contiguous integers of a shape: the array itself if it is that already."""
+    array, limits = np.asarray(values), np.iinfo(kind)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{what} must be integers, not {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"{what} have shape {array.shape}; {shape} is needed")
-    if array.size and not (-(2**31) <= int(array.min()) and int(array.max()) < 2**31):
-        raise OverflowError(f"{what} must fit into 32 bits")
-    return np.require(array, np.int32, ["C", "A"])
+    if array.size and not (limits.min <= int(array.min()) and int(array.max()) <= limits.max):
+        raise OverflowError(f"{what} must fit into {limits.dtype}")
+    return np.require(array, kind, ["C", "A"])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from typing import Optional, Sequence, Union
+from dataclasses import dataclass
+from typing import Any, Optional, Sequence, Union
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _abi
+from . import _structs
 from ._abi import library
 from ._data import Dataset
-from ._handle import Handle, Path, create, floats, integers, path, pointer, text
-from ._network import Network, Workspace, batch
-from ._training import CancelFn, ProgressFn, Report, run
+from ._files import File, source, to_bytes
+from ._handle import Handle, Path, batch, create, floats, given, integers, path, pointer, text
+from ._network import Network
+from ._training import CancelFn, ProgressFn, Report, blank, run
+from ._workspace import Phase, Workspace
 
 #: One value a connection, input first; or one for all.
 PerConnection = Union[float, Sequence[float], NDArray[np.float64]]
@@ -27,15 +30,83 @@ class Method(enum.IntEnum):
     BPTT = 1
 
 
+class Nudge(enum.IntEnum):
+    """Which nudges a batch gets: one of beta or -beta, drawn for each, or one of beta."""
+
+    RANDOM_SIGN = 0
+    FIXED = 1
+
+
+class Rate(enum.IntEnum):
+    """Rates, which are attributes of an optimizer."""
+
+    GAMMA = 0
+    THRESHOLD = 1
+    BIAS = 2
+    ALPHA = 3
+    BETA = 4
+
+
+class ContrastPart(enum.IntEnum):
+    """What a contrast is of."""
+
+    WEIGHTS = 0
+    BIAS = 1
+    ALPHA = 2
+
+
+@dataclass(frozen=True)
+class OptimizerInfo:
+    """What an optimizer was made with, and where it stands."""
+
+    batches: int  #: trained; they number the random draws, as the epochs do
+    epochs: int
+    seed: int
+    method: Method
+    nudged_steps: int
+    nudge: Nudge
+    keep_order: bool
+    learns_alpha: bool
+
+
+def _rate(which: Rate) -> Any:
+    """A rate as an attribute. A value that is set counts from the next batch on."""
+
+    def get(optimizer: Optimizer) -> Any:
+        values = np.empty(optimizer._count(which))
+        library.bnnep_optimizer_get_rates(optimizer.handle, which, pointer(values), values.size)
+        return float(values[0]) if which == Rate.BETA else values
+
+    def put(optimizer: Optimizer, values: PerConnection) -> None:
+        rates = _spread(values, optimizer._count(which), which.name.lower())
+        library.bnnep_optimizer_set_rates(optimizer.handle, which, rates, len(rates))
+
+    return property(get, put)
+
+
+def _spread(values: PerConnection, count: int, what: str) -> ctypes.Array[ctypes.c_double]:
+    array = np.asarray(values, np.float64)
+    if array.shape not in ((), (count,)):
+        raise ValueError(f"{what} of shape {array.shape}; one value or {count} are needed")
+    return (ctypes.c_double * count)(*np.broadcast_to(array, count))
+
+
 class Optimizer(Handle):
     """How a network learns. `gamma`, `threshold`, `lr_bias` and `lr_alpha` have one value a connection, input first.
 
     >>> Optimizer(network, gamma=[1e-4, 1e-5], threshold=5e-7, lr_bias=[0.05, 0.025])
 
-    What the options mean, their ranges and defaults: bnnep_optimizer_options in bnnep.h.
+    They and `beta` are attributes, to be read and set. What the options mean, and their ranges: bnnep_optimizer_options
+    in bnnep.h; 0 are its defaults.
     """
 
     _free = "bnnep_optimizer_free"
+
+    gamma = _rate(Rate.GAMMA)
+    threshold = _rate(Rate.THRESHOLD)
+    lr_bias = _rate(Rate.BIAS)
+    lr_alpha = _rate(Rate.ALPHA)
+    beta = _rate(Rate.BETA)
 
     def __init__(
         self,
@@ -45,108 +116,153 @@ class Optimizer(Handle):
         threshold: PerConnection,
         lr_bias: PerConnection,
         lr_alpha: Optional[PerConnection] = None,
-        method: int = Method.EQUILIBRIUM_PROPAGATION,
-        nudged_steps: int = 10,
-        beta: float = 0.3,
-        random_beta: bool = True,
-        shuffle: bool = True,
+        beta: float = 0.0,
         seed: int = 0,
-        momentum_noise: bool = False,
+        method: int = Method.EQUILIBRIUM_PROPAGATION,
+        nudged_steps: int = 0,
+        nudge: int = Nudge.RANDOM_SIGN,
+        keep_order: bool = False,
     ) -> None:
-        info = network.info
-        self._connections, self._inputs = info.connections, info.inputs
-        self._shapes = [(c.rows, c.columns) for c in network.connections]
-        options = _abi.OptimizerOptions(
+        self._describe(network)
+        options = _structs.OptimizerOptions(
+            gamma=_spread(gamma, self._connections, "gamma"),
+            threshold=_spread(threshold, self._connections, "threshold"),
+            lr_bias=_spread(lr_bias, self._connections, "lr_bias"),
+            lr_alpha=None if lr_alpha is None else _spread(lr_alpha, self._connections, "lr_alpha"),
+            connection_count=self._connections,
+            beta=beta,
+            seed=seed,
             method=method,
             nudged_steps=nudged_steps,
-            beta=beta,
-            random_beta=random_beta,
-            gamma=self._rates(gamma, "gamma"),
-            threshold=self._rates(threshold, "threshold"),
-            lr_bias=self._rates(lr_bias, "lr_bias"),
-            lr_alpha=None if lr_alpha is None else self._rates(lr_alpha, "lr_alpha"),
-            shuffle=shuffle,
-            seed=seed,
-            momentum_noise=momentum_noise,
+            nudge=nudge,
+            keep_order=keep_order,
         )
         made = create(library.bnnep_optimizer_create, network.handle, ctypes.byref(options))
         super().__init__(made, *network._keep)
 
-    def _rates(self, values: PerConnection, what: str) -> ctypes.Array[ctypes.c_double]:
-        array = np.asarray(values, np.float64)
-        if array.shape not in ((), (self._connections,)):
-            raise ValueError(f"{what} of shape {array.shape}; one value or {self._connections} are needed")
-        return (ctypes.c_double * self._connections)(*np.broadcast_to(array, self._connections))
+    def _describe(self, network: Network) -> None:
+        described = network.connections
+        self._connections, self._inputs = len(described), network.info.inputs
+        self._shapes = [
+            {
+                ContrastPart.WEIGHTS: (connection.rows, connection.columns),
+                ContrastPart.BIAS: (connection.rows,),
+                ContrastPart.ALPHA: (connection.scales,),
+            }
+            for connection in described
+        ]
 
-    def train_batch(self, inputs: ArrayLike, labels: ArrayLike) -> Report:
+    def clone(self, network: Network) -> Optimizer:
+        """An optimizer with the same momenta, rates and position, for a network of the same shape, such as a clone."""
+        other = type(self).__new__(type(self))
+        other._describe(network)
+        Handle.__init__(other, create(library.bnnep_optimizer_clone, self.handle, network.handle), *network._keep)
+        return other
+
+    @property
+    def info(self) -> OptimizerInfo:
+        info = _structs.OptimizerInfo()
+        library.bnnep_optimizer_get_info(self.handle, ctypes.byref(info))
+        return info.into(
+            OptimizerInfo,
+            method=Method(info.method),
+            nudge=Nudge(info.nudge),
+            keep_order=bool(info.keep_order),
+            learns_alpha=bool(info.learns_alpha),
+        )
+
+    def _count(self, which: Rate) -> int:
+        return 1 if which == Rate.BETA else self._connections
+
+    def train_batch(self, inputs: ArrayLike, labels: ArrayLike, *, workspace: Optional[Workspace] = None) -> Report:
         """Trains on one batch: free phase, nudged phase, update. Errors and loss are those before the update."""
         values = batch(inputs, self._inputs, "inputs")
         named = integers(labels, "labels", (len(values),))
-        flips = np.zeros(self._connections, np.uint64)
-        report = _abi.Report(flips=pointer(flips), flips_count=flips.size)
-        library.bnnep_train_batch(self.handle, pointer(values), pointer(named), len(values), ctypes.byref(report))
-        return Report._of(report, flips)
+        how, report = _structs.RunOptions(workspace=given(workspace)), blank(flips=self._connections)
+        library.bnnep_optimizer_train_batch(
+            self.handle, pointer(values), pointer(named), len(values), ctypes.byref(how), ctypes.byref(report)
+        )
+        return Report._of(report)
 
     def train_epoch(
         self,
         dataset: Dataset,
-        batch_size: int = 64,
+        batch_size: int = 0,
         *,
+        workspace: Optional[Workspace] = None,
         progress: Optional[ProgressFn] = None,
         cancel: Optional[CancelFn] = None,
     ) -> Report:
-        """Trains on all of `dataset` once. If `cancel` says so it stops with Cancelled, whose `report` tells what was
-        done, and the next call goes on with the epoch."""
-        handles = (self.handle, dataset.handle, batch_size)
-        return run(library.bnnep_train_epoch, handles, self._connections, progress, cancel)
+        """Trains on all of `dataset` once; `batch_size` 0 means max_batch. If `cancel` says so it stops with Cancelled,
+        whose `report` tells what was done, and the next call goes on with the epoch."""
+        report = blank(flips=self._connections)
+        how = {"workspace": given(workspace), "batch_size": batch_size}
+        handles = (self.handle, dataset.handle)
+        return run(library.bnnep_optimizer_train_epoch, handles, report, progress, cancel, **how)
 
     def save(self, file: Path, note: Optional[str] = None) -> None:
         """Writes a checkpoint: all that a run has to remember."""
         library.bnnep_checkpoint_save(self.handle, path(file), text(note))
 
-    def load(self, file: Path) -> None:
-        """Brings optimizer and network to where a checkpoint stands; going on is bit for bit as if not interrupted."""
-        library.bnnep_checkpoint_load(self.handle, path(file))
+    def to_bytes(self, note: Optional[str] = None) -> bytes:
+        """What save() would write."""
+        return to_bytes(library.bnnep_checkpoint_write, self.handle, note)
+
+    def load(self, file: File) -> None:
+        """Brings optimizer and network to where a checkpoint stands, or its bytes; going on is bit for bit as if not
+        interrupted."""
+        library.bnnep_checkpoint_read(self.handle, ctypes.byref(source(file)))
+
+    def set_position(self, batches: int, epochs: int) -> None:
+        """Sets the batches and epochs trained, which `info` has."""
+        library.bnnep_optimizer_set_position(self.handle, batches, epochs)
+
+    def _get(self, get: Any, connection: int, part: int, *which: int) -> NDArray[np.float32]:
+        place = range(self._connections)[connection]
+        values = np.empty(self._shapes[place][ContrastPart(part)], np.float32)
+        get(self.handle, place, *which, pointer(values), values.size)
+        return values
+
+    def _set(self, put: Any, connection: int, values: ArrayLike, part: int, *which: int) -> None:
+        place = range(self._connections)[connection]
+        array, shape = floats(values, "values"), self._shapes[place][ContrastPart(part)]
+        if array.shape != shape:
+            raise ValueError(f"values of shape {array.shape}; {shape} is needed")
+        put(self.handle, place, *which, pointer(array), array.size)
 
     def momentum(self, connection: int) -> NDArray[np.float32]:
         """Momenta of a connection, [rows, columns]."""
-        values = np.empty(self._shapes[connection], np.float32)
-        place = range(self._connections)[connection]
-        library.bnnep_optimizer_get_momentum(self.handle, place, pointer(values), values.size)
-        return values
+        return self._get(library.bnnep_optimizer_get_momentum, connection, ContrastPart.WEIGHTS)
 
     def set_momentum(self, connection: int, values: ArrayLike) -> None:
-        given = floats(values, "momenta")
-        if given.shape != self._shapes[connection]:
-            raise ValueError(f"momenta of shape {given.shape}; {self._shapes[connection]} is needed")
-        place = range(self._connections)[connection]
-        library.bnnep_optimizer_set_momentum(self.handle, place, pointer(given), given.size)
+        self._set(library.bnnep_optimizer_set_momentum, connection, values, ContrastPart.WEIGHTS)
 
-    @property
-    def position(self) -> tuple[int, int]:
-        """Batches and epochs trained; they number the random draws."""
-        batches, epochs = ctypes.c_uint64(), ctypes.c_uint64()
-        library.bnnep_optimizer_get_position(self.handle, ctypes.byref(batches), ctypes.byref(epochs))
-        return batches.value, epochs.value
-
-    @position.setter
-    def position(self, value: tuple[int, int]) -> None:
-        library.bnnep_optimizer_set_position(self.handle, *value)
-
-    def set_beta(self, beta: float, random_beta: bool = True) -> None:
-        """Changes beta from the next batch on."""
-        library.bnnep_optimizer_set_beta(self.handle, beta, random_beta)
-
-    def set_lr_alpha(self, lr_alpha: PerConnection) -> None:
-        """Changes the learning rates of the scaling factors, for an optimizer made with some."""
-        library.bnnep_optimizer_set_lr_alpha(self.handle, self._rates(lr_alpha, "lr_alpha"))
-
-    def learn(self, workspace: Workspace, beta: float) -> NDArray[np.uint64]:
-        """Updates from the contrast of the two phases in `workspace`; returns the flips of each connection."""
-        flips = np.zeros(self._connections, np.uint64)
-        library.bnnep_learn(self.handle, workspace.handle, beta, pointer(flips))
-        return flips
+    def contrast(
+        self,
+        workspace: Workspace,
+        *,
+        divisor: float = 0.0,
+        first: int = Phase.FREE,
+        second: int = Phase.NUDGED,
+    ) -> None:
+        """Takes the contrast of two phases, (second - first) / divisor, mean of the samples. A divisor of 0 is the beta
+        of the second phase less that of the first."""
+        options = _structs.ContrastOptions(divisor=divisor, first=first, second=second)
+        library.bnnep_optimizer_contrast(self.handle, workspace.handle, ctypes.byref(options))
 
     def backpropagate(self, workspace: Workspace, steps: int) -> None:
-        """With Method.BPTT, in place of the nudged phase: `steps` free steps, and the gradient through them."""
-        library.bnnep_backpropagate(self.handle, workspace.handle, steps)
+        """With Method.BPTT, in place of nudged phase and contrast: `steps` free steps and the gradient through them."""
+        library.bnnep_optimizer_backpropagate(self.handle, workspace.handle, steps)
+
+    def get_contrast(self, connection: int, part: int = ContrastPart.WEIGHTS) -> NDArray[np.float32]:
+        """The contrast that update() will apply: of the weights [rows, columns], the bias [rows], or alpha [scales]."""
+        return self._get(library.bnnep_optimizer_get_contrast, connection, part, part)
+
+    def set_contrast(self, connection: int, values: ArrayLike, part: int = ContrastPart.WEIGHTS) -> None:
+        self._set(library.bnnep_optimizer_set_contrast, connection, values, part, part)
+
+    def update(self) -> NDArray[np.uint64]:
+        """Moves momenta, weights, biases and scaling factors by the contrast; returns the flips of each connection."""
+        report = blank(flips=self._connections)
+        library.bnnep_optimizer_update(self.handle, ctypes.byref(report))
+        return Report._of(report).flips

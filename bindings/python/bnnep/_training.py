@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import enum
+import math
 import signal
 import threading
 from dataclasses import dataclass
@@ -12,11 +14,15 @@ from typing import Any, Callable, Iterator, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _abi
+from . import _abi, _structs
 from ._errors import Error
-from ._handle import pointer
 
-EVENT_STEP, EVENT_BATCH = 0, 1
+
+class Event(enum.IntEnum):
+    """When the library calls a progress callback."""
+
+    STEP = 0
+    BATCH = 1
 
 
 @dataclass(frozen=True)
@@ -25,15 +31,17 @@ class Report:
 
     samples: int
     batches: int
-    loss: float  #: 1/2 |s_L - target|^2 after the free phase, mean of the samples
     errors: int  #: samples whose class was wrong, read by averaging the units of a class
     errors_single: int  #: the same, read from the first unit of a class
+    loss: float  #: 1/2 |s_L - target|^2 after the free phase, mean of the samples
     steps_free: float  #: time steps of the free phase that were done, mean of the samples
     steps_nudged: float
+    seconds: float  #: wall-clock time
     steps_free_max: int
     steps_nudged_max: int
-    seconds: float  #: wall-clock time
     flips: NDArray[np.uint64]  #: weights flipped, a connection each, input first; none in an evaluation
+    confusion: Optional[NDArray[np.uint64]]  #: samples by class and prediction, if an evaluation was asked for it
+    predictions: Optional[NDArray[np.int32]]  #: the class that each sample was taken for, likewise
 
     @property
     def error(self) -> float:
@@ -41,18 +49,41 @@ class Report:
         return self.errors / self.samples if self.samples else 0.0
 
     @classmethod
-    def _of(cls, report: _abi.Report, flips: NDArray[np.uint64]) -> Report:
-        numbers: dict[str, Any] = {name: getattr(report, name) for name in cls.__annotations__ if name != "flips"}
-        return cls(**numbers, flips=flips)
+    def _of(cls, report: _structs.Report) -> Report:
+        flips = _copy(report.flips, report.flips_count)
+        confusion = _copy(report.confusion, report.confusion_count)
+        classes = math.isqrt(report.confusion_count)
+        return report.into(
+            cls,
+            flips=np.zeros(0, np.uint64) if flips is None else flips,
+            confusion=None if confusion is None else confusion.reshape(classes, classes),
+            predictions=_copy(report.predictions, report.predictions_count),
+        )
+
+
+def _copy(values: Any, count: int) -> Optional[NDArray[Any]]:
+    return np.ctypeslib.as_array(values, (count,)).copy() if values else None
+
+
+def blank(flips: int = 0, confusion: int = 0, predictions: int = 0) -> _structs.Report:
+    """A report to be filled in, with arrays so long; 0: none."""
+    return _structs.Report(
+        flips=(ctypes.c_uint64 * flips)() if flips else None,
+        flips_count=flips,
+        confusion=(ctypes.c_uint64 * confusion)() if confusion else None,
+        confusion_count=confusion,
+        predictions=(ctypes.c_int32 * predictions)() if predictions else None,
+        predictions_count=predictions,
+    )
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a training or an evaluation stands after a batch."""
 
-    batch: int  #: batches done
-    batches: int  #: batches in all
-    samples: int  #: samples done
+    batches_done: int
+    batches_total: int
+    samples_done: int
     so_far: Report
 
 
@@ -87,15 +118,14 @@ def interrupts() -> Iterator[Callable[[], None]]:
 
 def run(
     function: Callable[..., None],
-    handles: tuple[Any, ...],
-    connections: int,
+    handles: tuple[int, int],
+    report: _structs.Report,
     progress: Optional[ProgressFn],
     cancel: Optional[CancelFn],
+    **options: Any,
 ) -> Report:
-    """Calls `function`, whose last three arguments are a progress callback, its data and a report. The callback is
-    there even if nobody asked for it, so that Ctrl-C stops an epoch."""
-    flips = np.zeros(connections, np.uint64)
-    report = _abi.Report(flips=pointer(flips), flips_count=connections)
+    """Calls `function`, whose last two arguments are the options of a run and a report. The callback is there even if
+    nobody asked for it, so that Ctrl-C stops an epoch."""
     stopped = False
 
     with interrupts() as run_handler:
@@ -104,19 +134,20 @@ def run(
             nonlocal stopped
             try:
                 run_handler()
-                if not stopped and progress is not None and event[0].event == EVENT_BATCH:
-                    now = event[0]
-                    so_far = Report._of(now.so_far[0], flips.copy())
-                    progress(Progress(now.batch, now.batches, now.samples, so_far))
+                now = event[0]
+                if not stopped and progress is not None and now.event == Event.BATCH:
+                    so_far = Report._of(now.so_far[0])
+                    progress(Progress(now.batches_done, now.batches_total, now.samples_done, so_far))
                 stopped = stopped or (cancel is not None and bool(cancel()))
             except BaseException as error:
                 _abi.remember(error)
                 stopped = True
             return stopped
 
+        how = _structs.RunOptions(progress=_structs.ProgressFn(on_event), **options)
         try:
-            function(*handles, _abi.ProgressFn(on_event), None, ctypes.byref(report))
+            function(*handles, ctypes.byref(how), ctypes.byref(report))
         except Error as error:
-            error.report = Report._of(report, flips)
+            error.report = Report._of(report)
             raise
-    return Report._of(report, flips)
+    return Report._of(report)
