@@ -12,22 +12,22 @@ extern "C" {
 }
 
 fn run(folder: &str, units: i32, epochs: u32) -> bnnep::Result<()> {
-    let train = Dataset::from_folder(folder, Part::Training, 10)?;
-    let test = Dataset::from_folder(folder, Part::Test, 10)?;
+    let train = Dataset::open(folder, Part::Training, None)?;
+    let test = Dataset::open(folder, Part::Test, None)?;
 
     let mut options = ffi::NetworkOptions::init();
-    options.input_channels = 1;
     options.input_height = 28;
     options.input_width = 28;
-    let mut network = Network::new(options, &[fc(units), fc(10)])?;
-    let rates = Rates { gamma: &[1e-4, 1e-5], threshold: &[5e-7, 5e-7], lr_bias: &[0.05, 0.025] };
+    let mut network = Network::new(options, &[fc(units), fc(10)], None)?;
+    let rates =
+        Rates { gamma: &[1e-4, 1e-5], threshold: &[5e-7, 5e-7], lr_bias: &[0.05, 0.025], lr_alpha: None };
     let mut optimizer = Optimizer::new(&mut network, rates, ffi::OptimizerOptions::init())?;
 
     for epoch in 1..=epochs {
-        let report = optimizer.train_epoch(&train, 64, &mut |now| {
+        let report = optimizer.train_epoch(&train, 0, &mut |now| {
             // not in logs and pipes
             if now.event == ffi::EVENT_BATCH && unsafe { isatty(2) } != 0 {
-                eprint!("\r{} of {} batches\r", now.batch, now.batches);
+                eprint!("\r{} of {} batches\r", now.batches_done, now.batches_total);
             }
             false
         })?;
