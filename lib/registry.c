@@ -116,7 +116,7 @@ static bnnep_status describe_devices(bnnep_context *context, struct bnnep_entry 
     for (size_t i = 0; i < entry->devices; i++) {
         char name[BNNEP_WHY] = "";
         entry->table.device_get(i, name, about[i].summary, &about[i].memory_bytes);
-        snprintf(about[i].name, sizeof about[i].name, "%s%s%.*s", entry->name, name[0] ? ":" : "", BNNEP_WHY, name);
+        snprintf(about[i].name, sizeof about[i].name, "%s%s%s", entry->name, name[0] ? ":" : "", name);
     }
     entry->about = about;
     return BNNEP_OK;

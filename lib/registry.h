@@ -18,7 +18,7 @@ struct bnnep_opened {
 
 /* Texts about a device. */
 struct bnnep_device {
-    char name[BNNEP_WHY + 64], summary[BNNEP_WHY];
+    char name[BNNEP_WHY + 66], summary[BNNEP_WHY];
     uint64_t memory_bytes;
 };
 

@@ -146,7 +146,7 @@ bnnep_status bnnep_check_phase(const bnnep_workspace *ws, int32_t phase) {
 
 bnnep_status bnnep_check_reached(const bnnep_workspace *ws, int32_t phase) {
     const bnnep_status status = bnnep_check_phase(ws, phase);
-    if (status == BNNEP_OK && !ws->reached[phase])
+    if (status == BNNEP_OK && phase < BNNEP_PHASES && !ws->reached[phase])
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the %s phase of the staged batch was not run",
                           phase == BNNEP_PHASE_NUDGED ? "nudged" : "other");
     return status;
