@@ -39,10 +39,10 @@ struct bnnep_entry {
 };
 
 struct bnnep_registry {
-    pthread_mutex_t lock; /* of all below but `chosen` */
+    pthread_mutex_t lock; /* of all below */
     struct bnnep_entry *first;
     bool listed;                /* all modules are among the entries */
-    struct bnnep_choice chosen; /* asked for by name; backend NULL: auto */
+    struct bnnep_choice chosen; /* asked for by name, or registered; backend NULL: auto */
 };
 
 /* table.c: copies what this library knows of a table and its capabilities. False, and why, if it does not fit. */

@@ -34,7 +34,8 @@ bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, size_t t
     if (!ws->inputs || !ws->targets || !ws->outputs || !ws->labels || !ws->indices)
         status = bnnep_fail_memory("a workspace", max_batch * host_bytes_per_sample(net->inputs, net->outputs));
     else {
-        status = net->backend->workspace_create(net->device, max_batch, threads, &ws->device, why);
+        status =
+            net->backend->workspace_create(net->place, &net->model, net->device, max_batch, threads, &ws->device, why);
         if (status != BNNEP_OK)
             bnnep_fail(status, "a workspace for batches of %zu: %s", max_batch, why);
     }

@@ -188,7 +188,8 @@ static bnnep_status get_parameters(const void *handle, size_t k, const bnnep_par
 
 /* --- workspaces --------------------------------------------------------------------------------------------------- */
 
-static bnnep_status workspace_create(const void *net, size_t max_batch, size_t, void **out, char *why) {
+static bnnep_status workspace_create(void *, const bnnep_model *, const void *net, size_t max_batch, size_t, void **out,
+                                     char *why) {
     return make(network_of(net), out, why, [&] {
         auto made = std::make_unique<workspace>(network_of(net), max_batch, purpose::use);
         make_products(*made);
