@@ -89,9 +89,9 @@ static void evaluation(const std::string &folder) {
     expect(net.predict(samples.first) == report.predicted, "predictions of inputs");
 
     bnnep_dataset_options vectors = BNNEP_DATASET_OPTIONS_INIT;
-    vectors.channels = 784;
+    vectors.height = vectors.width = 28;
     const bnnep::dataset copied(vectors, samples.first, samples.second), unnamed(vectors, samples.first);
-    expect(net.evaluate(copied).errors == errors, "a data set of vectors");
+    expect(net.evaluate(copied).errors == errors, "a data set of arrays");
     expect(net.evaluate(unnamed).predicted == report.predicted, "one without labels");
     const auto two = bnnep::dataset::concat({&data, &copied}).select({3, 203});
     expect(two.read(0, 1) == two.read(1, 1) && two.read(0, 1) == data.read(3, 1), "joined and selected");

@@ -33,8 +33,8 @@ class Data(unittest.TestCase):
     def test_arrays_are_kept_alive_by_what_is_made_of_them(self):
         inputs, labels = toy()
         alive = weakref.ref(inputs)
-        part = Dataset(inputs, labels).subset(10, 20).select([3, 19, 3])
-        part = Dataset.concat([part, part]).transformed(Transform(0.5, 2.0))
+        part = Dataset(inputs, labels).subset(10, 20).select([3, 19, 3]).transformed(Transform(0.5, 2.0))
+        part = Dataset.concat([part, part])
         wanted = (inputs[[13, 29, 13, 13, 29, 13]] - 0.5) / 2
         del inputs
         gc.collect()
@@ -157,7 +157,9 @@ class Training(unittest.TestCase):
         before = network.evaluate(test)
         optimizer = Optimizer(network, **RATES)
         reports = [optimizer.train_epoch(train, 10) for _ in range(10)]
-        after = network.evaluate(test, confusion=True, predictions=True)
+        seen = []
+        after = network.evaluate(test, confusion=True, predictions=True, progress=seen.append)
+        self.assertEqual((seen[-1].so_far.errors, seen[-1].so_far.predictions), (after.errors, None))
         self.assertGreater(before.error, 0.3)
         self.assertLess(after.error, 0.1)
         self.assertEqual((optimizer.info.batches, optimizer.info.epochs), (300, 10))

@@ -114,10 +114,6 @@ class Inside(unittest.TestCase):
         free = space.relax()
         space.relax(10, to=Phase.NUDGED, beta=0.3)
         second.contrast(space)
-        for part, shape in zip(ContrastPart, ((3, 30), (3,), (1,))):
-            taken = second.get_contrast(-1, part)
-            self.assertEqual(taken.shape, shape)
-            second.set_contrast(1, taken, part)
         flips = second.update()
         self.assertEqual(list(report.flips), list(flips))
         self.assertEqual(free.sample_steps, report.steps_free * 8)
@@ -127,6 +123,29 @@ class Inside(unittest.TestCase):
             np.testing.assert_array_equal(one.connections[k].signs, other.connections[k].signs)
         for phase in (Phase.FREE, Phase.NUDGED):
             np.testing.assert_array_equal(one.workspace.state(1, 8, phase), space.state(1, 8, phase))
+
+    def test_contrasts(self):
+        inputs, labels = toy(8)
+        network = small()
+        optimizer = Optimizer(network, **RATES, lr_alpha=0.01)
+        space = Workspace(network)
+        space.stage(inputs, np.eye(3)[labels])
+        space.relax(to=Phase.OTHER, beta=-0.25)
+        space.relax(to=Phase.NUDGED, beta=0.25)
+        optimizer.contrast(space, first=Phase.OTHER)
+        taken = optimizer.get_contrast(1)
+        optimizer.contrast(space, first=Phase.OTHER, divisor=1)
+        np.testing.assert_array_equal(optimizer.get_contrast(1), taken / 2)
+        for part, shape in zip(ContrastPart, ((3, 30), (3,), (1,))):
+            wanted = np.full(shape, 0.125, np.float32)
+            optimizer.set_contrast(-1, wanted, part)
+            np.testing.assert_array_equal(optimizer.get_contrast(1, part), wanted)
+        bias = network.connections[1].bias
+        optimizer.update()
+        np.testing.assert_allclose(optimizer.momentum(1), np.full((3, 30), 0.01 * 0.125), rtol=1e-6)
+        np.testing.assert_allclose(network.connections[1].bias, bias + 0.025 * 0.125, rtol=1e-6)
+        with self.assertRaises(ValueError):
+            optimizer.set_contrast(0, wanted)
 
     def test_back_propagation(self):
         inputs, labels = toy(8)

@@ -53,7 +53,7 @@ class Context(Handle):
 
     >>> Context("cpu", threads=4, log=lambda level, line: print(line))
 
-    `backend` is a name that `backends` has, or "auto", the best of them. What the options mean, and their ranges:
+    `backend` is a name that `backends` has, or "auto", the best that is here. What the options mean, and their ranges:
     bnnep_context_options in bnnep.h; 0 and None are its defaults.
     """
 
@@ -76,7 +76,7 @@ class Context(Handle):
 
     @property
     def backends(self) -> list[Backend]:
-        """All that are known, whether usable here or not, in the order in which "auto" tries them."""
+        """All that are known, whether usable here or not."""
         return [self._backend(index) for index in range(library.bnnep_backend_count(self.handle))]
 
     def _backend(self, index: int) -> Backend:

@@ -133,7 +133,8 @@ class Dataset(Handle):
         context: Optional[Context] = None,
     ) -> Dataset:
         """A folder, of which `part` is read, or a file, or a file's bytes: MNIST's IDX format, plain or gzip, whose
-        labels are a file of their own, or CIFAR-10's binary one."""
+        labels are a file of their own, or CIFAR-10's binary one. Files whose name does not end in ".bin", and bytes,
+        are taken for IDX if `format` does not say otherwise."""
         opened = source(file)
         named = None if labels is None else source(labels)
         options = ctypes.byref(

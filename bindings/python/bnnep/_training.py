@@ -49,15 +49,15 @@ class Report:
         return self.errors / self.samples if self.samples else 0.0
 
     @classmethod
-    def _of(cls, report: _structs.Report) -> Report:
+    def _of(cls, report: _structs.Report, done: bool = True) -> Report:
         flips = _copy(report.flips, report.flips_count)
-        confusion = _copy(report.confusion, report.confusion_count)
+        confusion = _copy(report.confusion, report.confusion_count) if done else None
         classes = math.isqrt(report.confusion_count)
         return report.into(
             cls,
             flips=np.zeros(0, np.uint64) if flips is None else flips,
             confusion=None if confusion is None else confusion.reshape(classes, classes),
-            predictions=_copy(report.predictions, report.predictions_count),
+            predictions=_copy(report.predictions, report.predictions_count) if done else None,
         )
 
 
@@ -84,7 +84,7 @@ class Progress:
     batches_done: int
     batches_total: int
     samples_done: int
-    so_far: Report
+    so_far: Report  #: without confusion and predictions
 
 
 #: Called after each batch; an exception stops the call and comes out of it.
@@ -136,7 +136,7 @@ def run(
                 run_handler()
                 now = event[0]
                 if not stopped and progress is not None and now.event == Event.BATCH:
-                    so_far = Report._of(now.so_far[0])
+                    so_far = Report._of(now.so_far[0], done=False)
                     progress(Progress(now.batches_done, now.batches_total, now.samples_done, so_far))
                 stopped = stopped or (cancel is not None and bool(cancel()))
             except BaseException as error:
