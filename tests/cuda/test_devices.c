@@ -30,17 +30,28 @@ static bnnep_status make(const char *backend) {
 static void none(void **state) {
     (void)state;
     bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+    bnnep_context *context;
     setenv("BNNEP_EMULATION_DEVICES", "0", 1);
-    assert_ok(bnnep_backend_get(NULL, 0, &info));
+    assert_ok(bnnep_context_create(NULL, &context));
+    assert_ok(bnnep_backend_get(context, 0, &info));
     assert_false(info.available);
     assert_non_null(strstr(info.reason, "no CUDA-capable device is detected"));
+    bnnep_context_free(context);
     assert_refused(make("cuda"), BNNEP_ERROR_BACKEND, "no CUDA-capable device is detected");
     assert_ok(make("auto"));
 }
 
 static void two(void **state) {
     (void)state;
+    bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+    bnnep_context *context;
     setenv("BNNEP_EMULATION_DEVICES", "2", 1);
+    assert_ok(bnnep_context_create(NULL, &context));
+    assert_ok(bnnep_device_get(context, 0, 1, &device));
+    assert_string_equal(device.name, "cuda:1");
+    assert_true(device.memory_bytes > 0);
+    assert_refused(bnnep_device_get(context, 0, 2, &device), BNNEP_ERROR_ARGUMENT, "2");
+    bnnep_context_free(context);
     assert_ok(make("cuda"));
     assert_ok(make("cuda:1"));
     assert_refused(make("cuda:7"), BNNEP_ERROR_BACKEND, "device 7 does not exist: there are 2, counted from 0");
