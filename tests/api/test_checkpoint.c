@@ -66,14 +66,14 @@ static bnnep_dataset *data(void) {
     int32_t *labels = random_labels(&stream, IMAGES, 10);
     bnnep_dataset *dataset;
     o.channels = VALUES;
-    assert_ok(bnnep_dataset_from_memory(&o, x, labels, IMAGES, &dataset));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, labels, IMAGES, &dataset));
     free(x);
     free(labels);
     return dataset;
 }
 
 static int32_t stop_after(void *user, const bnnep_progress *progress) {
-    return progress->event == BNNEP_EVENT_BATCH && progress->batch == *(const uint64_t *)user;
+    return progress->event == BNNEP_EVENT_BATCH && progress->batches_done == *(const uint64_t *)user;
 }
 
 static void same_report(const bnnep_report *a, const bnnep_report *b, const uint64_t *flips_a,
@@ -90,27 +90,30 @@ static void resumes(void **state) {
     bnnep_dataset *dataset = data();
     for (int32_t kind = 0; kind < 4; kind++) {
         const struct shape shape = kind < 2 ? shape_of(kind) : convolutional(kind - 2);
-        struct net whole = net_make(&shape, "cpu:threads=2");
+        struct net whole = net_make(&shape, "cpu/2");
         uint64_t flips[2], flips_resumed[2];
         bnnep_report report = BNNEP_REPORT_INIT, resumed = BNNEP_REPORT_INIT;
         report.flips = flips;
         resumed.flips = flips_resumed;
         report.flips_count = resumed.flips_count = 2;
-        assert_ok(bnnep_train_epoch(whole.optimizer, dataset, BATCH, NULL, NULL, NULL));
-        assert_ok(bnnep_train_epoch(whole.optimizer, dataset, BATCH, NULL, NULL, &report));
+        assert_ok(bnnep_optimizer_train_epoch(whole.optimizer, dataset, RUN(.batch_size = BATCH), NULL));
+        assert_ok(bnnep_optimizer_train_epoch(whole.optimizer, dataset, RUN(.batch_size = BATCH), &report));
         for (uint64_t stop = 1; stop < BATCHES; stop += 3) {
             struct shape other = shape; /* other initial values, all replaced by the checkpoint's */
-            struct net first = net_make(&shape, "cpu:threads=1"), second = net_make(&other, "cpu:threads=3");
-            assert_ok(bnnep_train_batch(second.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
-            assert_ok(bnnep_train_epoch(first.optimizer, dataset, BATCH, NULL, NULL, NULL));
-            assert_int_equal(bnnep_train_epoch(first.optimizer, dataset, BATCH, stop_after, &stop, NULL),
-                             BNNEP_CANCELLED);
+            struct net first = net_make(&shape, "cpu/1"), second = net_make(&other, "cpu/3");
+            assert_ok(bnnep_optimizer_train_batch(second.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3},
+                                                  1, NULL, NULL));
+            assert_ok(bnnep_optimizer_train_epoch(first.optimizer, dataset, RUN(.batch_size = BATCH), NULL));
+            assert_int_equal(
+                bnnep_optimizer_train_epoch(first.optimizer, dataset,
+                                            RUN(.batch_size = BATCH, .progress = stop_after, .user = &stop), NULL),
+                BNNEP_CANCELLED);
             assert_ok(bnnep_checkpoint_save(first.optimizer, path, "a note"));
             assert_ok(bnnep_checkpoint_load(second.optimizer, path));
             assert_same_network(&first, &second);
-            assert_refused(bnnep_train_epoch(second.optimizer, dataset, BATCH - 1, NULL, NULL, NULL),
+            assert_refused(bnnep_optimizer_train_epoch(second.optimizer, dataset, RUN(.batch_size = BATCH - 1), NULL),
                            BNNEP_ERROR_ARGUMENT, "an epoch of 120 samples in batches of 16 is under way");
-            assert_ok(bnnep_train_epoch(second.optimizer, dataset, BATCH, NULL, NULL, &resumed));
+            assert_ok(bnnep_optimizer_train_epoch(second.optimizer, dataset, RUN(.batch_size = BATCH), &resumed));
             assert_same_network(&whole, &second);
             same_report(&report, &resumed, flips, flips_resumed);
             net_free(&first);
@@ -140,7 +143,7 @@ static int32_t stop_at_once(void *user, const bnnep_progress *progress) {
  * too. */
 static void whole_report(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     bnnep_dataset *dataset = data();
     struct net first = net_make(&shape, "cpu"), second = net_make(&shape, "cpu");
     uint64_t flips[2], flips_resumed[2];
@@ -148,11 +151,13 @@ static void whole_report(void **state) {
     report.flips = flips;
     resumed.flips = flips_resumed;
     report.flips_count = resumed.flips_count = 2;
-    assert_int_equal(bnnep_train_epoch(first.optimizer, dataset, BATCH, one_slow_batch, NULL, &report),
+    assert_int_equal(bnnep_optimizer_train_epoch(first.optimizer, dataset,
+                                                 RUN(.batch_size = BATCH, .progress = one_slow_batch), &report),
                      BNNEP_CANCELLED);
     assert_ok(bnnep_checkpoint_save(first.optimizer, path, NULL));
     assert_ok(bnnep_checkpoint_load(second.optimizer, path));
-    assert_int_equal(bnnep_train_epoch(second.optimizer, dataset, BATCH, stop_at_once, NULL, &resumed),
+    assert_int_equal(bnnep_optimizer_train_epoch(second.optimizer, dataset,
+                                                 RUN(.batch_size = BATCH, .progress = stop_at_once), &resumed),
                      BNNEP_CANCELLED);
     same_report(&report, &resumed, flips, flips_resumed);
     assert_true(report.batches == 1 && report.steps_free_max > 0 && report.steps_nudged_max > 0);
@@ -164,25 +169,23 @@ static void whole_report(void **state) {
     net_free(&second);
 }
 
-/* Learning rates and beta that were changed on the way: the rates are the checkpoint's, beta must be. */
+/* Learning rates that were changed on the way are the checkpoint's. */
 static void changed_on_the_way(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu");
     const double none[2] = {0.0, 0.0};
     float before[2], after[2];
-    assert_ok(bnnep_optimizer_set_lr_alpha(saved.optimizer, none));
+    assert_ok(bnnep_optimizer_set_rates(saved.optimizer, BNNEP_RATE_ALPHA, none, 2));
     assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
     assert_ok(bnnep_checkpoint_load(net.optimizer, path));
     for (size_t k = 0; k < 2; k++)
         assert_ok(bnnep_network_get_alpha(net.network, k, &before[k], 1));
-    assert_ok(bnnep_train_batch(net.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(
+        bnnep_optimizer_train_batch(net.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL, NULL));
     for (size_t k = 0; k < 2; k++)
         assert_ok(bnnep_network_get_alpha(net.network, k, &after[k], 1));
     assert_memory_equal(before, after, sizeof before);
-    assert_ok(bnnep_optimizer_set_beta(net.optimizer, 0.25f, true));
-    assert_refused(bnnep_checkpoint_load(net.optimizer, path), BNNEP_ERROR_ARGUMENT,
-                   "optimizer's beta is 0.5, here it is 0.25");
     net_free(&saved);
     net_free(&net);
 }
@@ -191,7 +194,7 @@ static void changed_on_the_way(void **state) {
 static void hand_on(struct net *from, struct net *to, struct stream *stream) {
     float *x = random_pixels(stream, BATCH, VALUES);
     int32_t *labels = random_labels(stream, BATCH, 10);
-    assert_ok(bnnep_train_batch(from->optimizer, x, labels, BATCH, NULL));
+    assert_ok(bnnep_optimizer_train_batch(from->optimizer, x, labels, BATCH, NULL, NULL));
     free(x);
     free(labels);
     assert_ok(bnnep_checkpoint_save(from->optimizer, path, NULL));
@@ -215,7 +218,7 @@ static void moves(void **state) {
             hand_on(&here, &there, &stream);
             for (int batch = 0; batch < 3; batch++)
                 hand_on(&stays, &too, &same);
-            if (dynamics == BNNEP_BINARY_ACTIVATIONS)
+            if (dynamics == BNNEP_DYNAMICS_BINARY)
                 assert_same_network(&stays, &there);
             net_free(&here);
             net_free(&there);
@@ -243,10 +246,11 @@ static void write_file(const uint8_t *bytes, size_t size) {
 
 static void damage(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
     size_t size;
-    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(
+        bnnep_optimizer_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL, NULL));
     assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
     uint8_t *bytes = read_file(&size);
     for (size_t at = 0; at < size; at++) {
@@ -272,7 +276,7 @@ static void damage(void **state) {
 
 static void other_runs(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net saved = net_make(&shape, "cpu");
     assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
     struct {
@@ -285,7 +289,7 @@ static void other_runs(void **state) {
                   {shape, "optimizer's seed is 4, here it is 5"},
                   {shape, "here it is []"},
                   {shape, "optimizer's lr_alpha is"},
-                  {shape, "optimizer's momentum_noise is false, here it is true"},
+                  {shape, "optimizer's nudge is 0, here it is 1"},
                   {shape, "network's grid_bits is 0, here it is 16"}};
     others[0].shape.units[1] = 30;
     others[1].shape.dynamics = 1;
@@ -294,7 +298,7 @@ static void other_runs(void **state) {
     others[4].shape.seed = 5;
     others[5].shape.learn_alpha = false;
     others[6].shape.lr_alpha = 0.02;
-    others[7].shape.momentum_noise = true;
+    others[7].shape.random_beta = false;
     others[8].shape.grid_bits = 16;
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         struct net net = net_make(&others[i].shape, "cpu"), untouched = net_make(&others[i].shape, "cpu");
@@ -346,10 +350,11 @@ static void foreign(void **state) {
         {"\\\"epochs\\\":0", "\\\"epochs\\\":-", "hold no position"},
         {"\\\"errors\\\":0", "\\\"errors\\\":9", "its position's counters cannot be read"},
     };
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
     size_t size;
-    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(
+        bnnep_optimizer_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL, NULL));
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
         uint8_t *bytes = read_file(&size);
@@ -368,12 +373,13 @@ static void foreign(void **state) {
 static void older(void **state) {
     (void)state;
     static const char field[] = "\\\"grid_bits\\\":0,";
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct shape on_grid = shape;
     on_grid.grid_bits = 16;
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), other = net_make(&on_grid, "cpu");
     size_t size;
-    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(
+        bnnep_optimizer_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL, NULL));
     assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
     uint8_t *bytes = read_file(&size);
     memset(find_text(bytes, size, field), ' ', sizeof field - 1);
@@ -390,23 +396,23 @@ static void older(void **state) {
 static void on_a_grid(void **state) {
     (void)state;
     struct stream stream = {3};
-    struct shape shapes[] = {shape_of(BNNEP_REAL_ACTIVATIONS), convolutional(BNNEP_REAL_ACTIVATIONS)};
+    struct shape shapes[] = {shape_of(BNNEP_DYNAMICS_REAL), convolutional(BNNEP_DYNAMICS_REAL)};
     for (size_t i = 0; i < 2; i++) {
         float *x = random_pixels(&stream, BATCH, VALUES), scores[BATCH * 10], again[BATCH * 10];
         shapes[i].grid_bits = 16;
         struct net net = net_make(&shapes[i], "cpu");
-        bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
+        bnnep_context *context = context_on("ref");
         bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
         bnnep_network *read;
-        like.backend = "ref";
-        assert_ok(bnnep_predict(net.network, NULL, x, BATCH, BNNEP_READ_AVERAGE, scores, NULL));
+        assert_ok(bnnep_network_predict(net.network, x, BATCH, NULL, scores, NULL));
         assert_ok(bnnep_network_save(net.network, path, NULL));
-        assert_ok(bnnep_network_load(path, &like, &read));
+        assert_ok(bnnep_network_load(context, path, NULL, &read));
         assert_ok(bnnep_network_get_info(read, &info));
         assert_int_equal(info.grid_bits, 16);
-        assert_ok(bnnep_predict(read, NULL, x, BATCH, BNNEP_READ_AVERAGE, again, NULL));
+        assert_ok(bnnep_network_predict(read, x, BATCH, NULL, again, NULL));
         assert_memory_equal(scores, again, sizeof scores);
         bnnep_network_free(read);
+        bnnep_context_free(context);
         net_free(&net);
         free(x);
     }
@@ -415,12 +421,13 @@ static void on_a_grid(void **state) {
 /* Values that cannot be, in a file that is otherwise whole: found before any of them is put. */
 static void impossible_values(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     const uint32_t nan = 0x7fc00000;
     const size_t momenta = 29 * 35 + 20 * 29, floats = momenta + 2 + 29 + 20; /* then 5 bytes of signs a row */
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
     size_t size;
-    assert_ok(bnnep_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL));
+    assert_ok(
+        bnnep_optimizer_train_batch(saved.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL, NULL));
     assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
     uint8_t *bytes = read_file(&size), *const tensors = bytes + size - (4 * floats + 29 * 5 + 20 * 4);
     memcpy(tensors + 4 * (momenta + 1), &nan, 4);
@@ -443,23 +450,23 @@ static void impossible_values(void **state) {
 /* A run that has diverged writes nothing: what was there before stays. */
 static void diverged(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net net = net_make(&shape, "cpu");
     bnnep_workspace *ws = bnnep_network_workspace(net.network);
     float huge[29];
     for (size_t i = 0; i < 29; i++)
         huge[i] = 1e38f;
     assert_ok(bnnep_checkpoint_save(net.optimizer, path, "good"));
-    assert_ok(bnnep_stage(ws, (const float[VALUES]){1.0f}, (const float[20]){1.0f}, 1));
-    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
-    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 1, 0.5f, NULL));
-    assert_ok(bnnep_workspace_set_state(ws, BNNEP_NUDGED, 1, huge, 29));
-    assert_ok(bnnep_workspace_set_state(ws, BNNEP_NUDGED, 2, huge, 20));
-    assert_ok(bnnep_learn(net.optimizer, ws, 0.5f, NULL));
+    assert_ok(bnnep_workspace_stage(ws, (const float[VALUES]){1.0f}, (const float[20]){1.0f}, 1));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, NULL));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 1, 0.5f, NULL));
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_PHASE_NUDGED, 1, huge, 29));
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_PHASE_NUDGED, 2, huge, 20));
+    assert_ok(phase_learn(net.optimizer, ws, 0.0, NULL));
     assert_refused(bnnep_checkpoint_save(net.optimizer, path, "bad"), BNNEP_ERROR_DATA,
                    "run.safetensors: not written: tensor connection.1.momentum: element 0 is inf");
     char note[8];
-    assert_ok(bnnep_file_note(path, note, sizeof note, NULL));
+    assert_ok(bnnep_file_text(path, "note", note, sizeof note, NULL));
     assert_string_equal(note, "good");
     net_free(&net);
 }
@@ -477,7 +484,7 @@ static mode_t mode_under(mode_t mask, const struct net *net) {
 /* Files are made as others are, by the umask; what a killed write left is used up; two writers are kept apart. */
 static void writing(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net net = net_make(&shape, "cpu");
     char part[sizeof path + 8];
     snprintf(part, sizeof part, "%s.part", path);
@@ -502,13 +509,14 @@ static void writing(void **state) {
 static void inference(void **state) {
     (void)state;
     const bnnep_connection connections[] = {BNNEP_CONV(5, 3, 1, 2), BNNEP_FC(10)};
-    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT, like = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_context *context = context_on("ref");
     bnnep_network *network, *read;
     struct stream stream = {2};
     float *x = random_pixels(&stream, 5, 2 * 7 * 9), scores[50], again[50];
     char note[8];
     size_t length;
-    o.dynamics = BNNEP_BINARY_ACTIVATIONS;
+    o.dynamics = BNNEP_DYNAMICS_BINARY;
     o.input_channels = 2;
     o.input_height = 7;
     o.input_width = 9;
@@ -517,14 +525,13 @@ static void inference(void **state) {
     o.free_steps = 11;
     o.theta = 0.4f;
     o.seed = 6;
-    assert_ok(bnnep_network_create(&o, &network));
-    assert_ok(bnnep_predict(network, NULL, x, 5, BNNEP_READ_AVERAGE, scores, NULL));
+    assert_ok(bnnep_network_create(NULL, &o, &network));
+    assert_ok(bnnep_network_predict(network, x, 5, NULL, scores, NULL));
     assert_ok(bnnep_network_save(network, path, "nine chars"));
-    like.backend = "ref";
-    assert_ok(bnnep_network_load(path, &like, &read));
-    assert_ok(bnnep_predict(read, NULL, x, 5, BNNEP_READ_AVERAGE, again, NULL));
+    assert_ok(bnnep_network_load(context, path, NULL, &read));
+    assert_ok(bnnep_network_predict(read, x, 5, NULL, again, NULL));
     assert_memory_equal(scores, again, sizeof scores);
-    assert_ok(bnnep_file_note(path, note, sizeof note, &length));
+    assert_ok(bnnep_file_text(path, "note", note, sizeof note, &length));
     assert_string_equal(note, "nine ch");
     assert_int_equal(length, 10);
     char text[32];
@@ -539,13 +546,14 @@ static void inference(void **state) {
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     bnnep_connection_info first = BNNEP_CONNECTION_INFO_INIT;
     assert_ok(bnnep_network_get_info(read, &info));
-    assert_true(info.theta == 0.4f && info.gamma_neur == o.gamma_neur);
+    assert_true(info.theta == (double)0.4f && info.gamma_neur == o.gamma_neur);
     assert_ok(bnnep_network_get_connection(read, 0, &first));
     assert_int_equal(first.kernel, connections[0].kernel);
     assert_int_equal(first.padding, connections[0].padding);
     assert_int_equal(first.pool, connections[0].pool);
     bnnep_network_free(network);
     bnnep_network_free(read);
+    bnnep_context_free(context);
     free(x);
 }
 
@@ -566,14 +574,14 @@ static void claims(void **state) {
     o.connections = connections;
     o.connection_count = 2;
     o.theta = 0.4f;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_network_create(NULL, &o, &network));
     assert_ok(bnnep_network_save(network, path, NULL));
     bnnep_network_free(network);
     uint8_t *bytes = read_file(&size);
     assert_int_equal(sizeof from, sizeof to);
     memcpy(find_text(bytes, size, from), to, strlen(to));
     seal(bytes, size);
-    assert_refused(bnnep_network_load(path, NULL, &network), BNNEP_ERROR_FORMAT,
+    assert_refused(bnnep_network_load(NULL, path, NULL, &network), BNNEP_ERROR_FORMAT,
                    "connection.0.signs is U8 [5, 3], expected U8 [5, 19125000]");
 }
 
