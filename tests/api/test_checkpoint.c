@@ -169,27 +169,6 @@ static void whole_report(void **state) {
     net_free(&second);
 }
 
-/* Learning rates that were changed on the way are the checkpoint's. */
-static void changed_on_the_way(void **state) {
-    (void)state;
-    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
-    struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu");
-    const double none[2] = {0.0, 0.0};
-    float before[2], after[2];
-    assert_ok(bnnep_optimizer_set_rates(saved.optimizer, BNNEP_RATE_ALPHA, none, 2));
-    assert_ok(bnnep_checkpoint_save(saved.optimizer, path, NULL));
-    assert_ok(bnnep_checkpoint_load(net.optimizer, path));
-    for (size_t k = 0; k < 2; k++)
-        assert_ok(bnnep_network_get_alpha(net.network, k, &before[k], 1));
-    assert_ok(
-        bnnep_optimizer_train_batch(net.optimizer, (const float[VALUES]){1.0f}, (const int32_t[]){3}, 1, NULL, NULL));
-    for (size_t k = 0; k < 2; k++)
-        assert_ok(bnnep_network_get_alpha(net.network, k, &after[k], 1));
-    assert_memory_equal(before, after, sizeof before);
-    net_free(&saved);
-    net_free(&net);
-}
-
 /* Trains a batch of its own on one network and hands it on to the next by a checkpoint. */
 static void hand_on(struct net *from, struct net *to, struct stream *stream) {
     float *x = random_pixels(stream, BATCH, VALUES);
@@ -590,7 +569,6 @@ int main(void) {
         cmocka_unit_test(resumes),
         cmocka_unit_test(moves),
         cmocka_unit_test(whole_report),
-        cmocka_unit_test(changed_on_the_way),
         cmocka_unit_test(damage),
         cmocka_unit_test(other_runs),
         cmocka_unit_test(foreign),
