@@ -138,36 +138,39 @@ static int32_t look(void *user, const bnnep_progress *progress) {
     return 0;
 }
 
-/* One epoch over COUNT copies of the map; what the network saw. */
-static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs) {
-    static float maps[COUNT * H * W], bias[H * W];
+/* COUNT copies of the map. */
+static bnnep_dataset *maps(int32_t flip, int32_t crop) {
+    static float values[COUNT * H * W];
     static int32_t labels[COUNT];
-    int8_t signs[H * W * H * W];
-    const bnnep_connection connections[] = {BNNEP_FC(H * W)};
-    const double gamma[] = {1e-9}, threshold[] = {1e30}, rate[] = {0.0};
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
-    bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
-    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_transform t = BNNEP_TRANSFORM_INIT;
-    bnnep_dataset *plain;
-    bnnep_network *network;
-    bnnep_optimizer *optimizer;
+    bnnep_dataset *plain, *seen;
     for (int i = 0; i < COUNT * H * W; i++)
-        maps[i] = (float)(i % (H * W)) / 16.0f;
-    /* Row j is +1 but for column j, so that the input can be told from the states: s_j = alpha (S - 2 x_j). */
+        values[i] = (float)(i % (H * W)) / 16.0f;
+    o.height = H;
+    o.width = W;
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, values, labels, COUNT, &plain));
+    t.flip = flip;
+    t.crop = crop;
+    assert_ok(bnnep_dataset_transformed(plain, &t, &seen));
+    bnnep_dataset_free(plain);
+    return seen;
+}
+
+static const float small_alpha = 1.0f / 32.0f;
+
+/* Row j is +1 but for column j, so that the input can be told from the states: s_j = alpha (S - 2 x_j). */
+static bnnep_network *make_eye(void) {
+    static const float bias[H * W];
+    const bnnep_connection connections[] = {BNNEP_FC(H * W)};
+    bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
+    int8_t signs[H * W * H * W];
+    bnnep_network *network;
     for (int j = 0; j < H * W; j++)
         for (int i = 0; i < H * W; i++)
             signs[j * H * W + i] = i == j ? -1 : 1;
-    o.channels = 1;
-    o.height = H;
-    o.width = W;
-    assert_ok(bnnep_dataset_from_memory(NULL, &o, maps, labels, COUNT, &plain));
-    t.flip = flip;
-    t.crop = crop;
-    assert_ok(bnnep_dataset_transformed(plain, &t, &seen->data));
     n.input_height = H;
     n.input_width = W;
-    n.input_channels = 1;
     n.classes = H * W;
     n.connections = connections;
     n.connection_count = 1;
@@ -175,31 +178,41 @@ static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, in
     assert_ok(bnnep_network_create(NULL, &n, &network));
     assert_ok(bnnep_network_set_signs(network, 0, signs, sizeof signs));
     assert_ok(bnnep_network_set_bias(network, 0, bias, H * W));
-    const float small = 1.0f / 32.0f;
-    assert_ok(bnnep_network_set_alpha(network, 0, &small, 1));
+    assert_ok(bnnep_network_set_alpha(network, 0, &small_alpha, 1));
+    return network;
+}
+
+/* From states to what was seen: S, the sum of x, is that of s / (10 alpha). */
+static void decode(float *s) {
+    float sum = 0.0f;
+    for (int j = 0; j < H * W; j++)
+        sum += s[j] / (small_alpha * (H * W - 2));
+    for (int j = 0; j < H * W; j++)
+        s[j] = roundf((sum - s[j] / small_alpha) / 2.0f * 16.0f);
+}
+
+/* One epoch, the last of some, over the maps; what the network saw. */
+static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs) {
+    const double gamma[] = {1e-9}, threshold[] = {1e30}, rate[] = {0.0};
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_network *network = make_eye();
+    bnnep_optimizer *optimizer;
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = rate;
     p.keep_order = 1;
     p.seed = seed;
     assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
+    seen->data = maps(flip, crop);
     seen->workspace = bnnep_network_workspace(network);
     for (int epoch = 0; epoch < epochs; epoch++) {
         seen->count = 0;
-        assert_ok(bnnep_optimizer_train_epoch(optimizer, seen->data,
-                                              RUN(.batch_size = 1, .progress = look, .user = seen), NULL));
+        assert_ok(bnnep_optimizer_train_epoch(optimizer, seen->data, RUN(.progress = look, .user = seen), NULL));
     }
-    for (size_t image = 0; image < COUNT;
-         image++) { /* s_j = small * (S - 2 x_j), S = sum of x = sum of s / (small * 10) */
-        float *s = seen->images + image * H * W, sum = 0.0f;
-        for (int j = 0; j < H * W; j++)
-            sum += s[j] / (small * (H * W - 2));
-        for (int j = 0; j < H * W; j++)
-            s[j] = roundf((sum - s[j] / small) / 2.0f * 16.0f);
-    }
+    for (size_t image = 0; image < COUNT; image++)
+        decode(seen->images + image * H * W);
     bnnep_optimizer_free(optimizer);
     bnnep_network_free(network);
-    bnnep_dataset_free(plain);
     bnnep_dataset_free(seen->data);
 }
 

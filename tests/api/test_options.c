@@ -28,7 +28,7 @@ static bnnep_network_options good(void) {
         assert_refused(bnnep_network_memory(NULL, &o, 1, &size), status, text);                                        \
     } while (0)
 
-static void networks(void **state) {
+static void connections(void **state) {
     (void)state;
     const bnnep_connection conv[] = {BNNEP_CONV(4, 9, 2, 2), BNNEP_FC(10)};
     const bnnep_connection wide_pool[] = {BNNEP_CONV(4, 3, 2, 4), BNNEP_FC(10)};
@@ -39,18 +39,6 @@ static void networks(void **state) {
     const bnnep_connection none[] = {BNNEP_FC(0), BNNEP_FC(10)}, odd[] = {{sizeof odd[0], 7, 10, 0, 0, 0, 0, 0, 0}};
     const bnnep_connection stray[] = {{sizeof stray[0], BNNEP_CONNECTION_FULL, 10, 5, 0, 0, 0, 0, 0}};
     const bnnep_connection unsized[] = {{0, BNNEP_CONNECTION_FULL, 10, 0, 0, 0, 0, 0, 0}};
-    const bnnep_connection vast[] = {BNNEP_FC(1000000000), BNNEP_FC(10)};
-    bnnep_network *network;
-    assert_refused(bnnep_network_create(NULL, NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
-    REFUSE_NETWORK(dynamics = 2, BNNEP_ERROR_ARGUMENT, "dynamics is 2");
-    REFUSE_NETWORK(input_channels = -1, BNNEP_ERROR_ARGUMENT, "input is -1 x 1 x 1");
-    REFUSE_NETWORK(input_height = -3, BNNEP_ERROR_ARGUMENT, "input is 12 x -3 x 1");
-    REFUSE_NETWORK(classes = 1, BNNEP_ERROR_ARGUMENT, "classes is 1");
-    REFUSE_NETWORK(classes = 9, BNNEP_ERROR_ARGUMENT, "last layer has 10 units, but classes * expand_output is 9 * 1");
-    REFUSE_NETWORK(expand_output = -1, BNNEP_ERROR_ARGUMENT, "expand_output is -1");
-    REFUSE_NETWORK(expand_output = 3, BNNEP_ERROR_ARGUMENT, "10 * 3");
-    REFUSE_NETWORK(connection_count = 0, BNNEP_ERROR_ARGUMENT, "has 0");
-    REFUSE_NETWORK(connections = NULL, BNNEP_ERROR_ARGUMENT, "has 0");
     REFUSE_NETWORK(connections = conv, BNNEP_ERROR_ARGUMENT,
                    "connection 0: the kernel of 9 x 9 is larger than the map of 5 x 5");
     REFUSE_NETWORK(connections = wide_pool, BNNEP_ERROR_ARGUMENT,
@@ -63,7 +51,23 @@ static void networks(void **state) {
     REFUSE_NETWORK(connections = odd, BNNEP_ERROR_ARGUMENT, "connection 0: kind is 7");
     REFUSE_NETWORK(connections = stray, BNNEP_ERROR_ARGUMENT, "belong to convolutions");
     REFUSE_NETWORK(connections = unsized, BNNEP_ERROR_ARGUMENT, "bnnep_connection: size is 0");
+    REFUSE_NETWORK(connection_count = 0, BNNEP_ERROR_ARGUMENT, "has 0");
+    REFUSE_NETWORK(connections = NULL, BNNEP_ERROR_ARGUMENT, "has 0");
+}
+
+static void networks(void **state) {
+    (void)state;
+    bnnep_network *network;
+    assert_refused(bnnep_network_create(NULL, NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
+    REFUSE_NETWORK(dynamics = 2, BNNEP_ERROR_ARGUMENT, "dynamics is 2");
+    REFUSE_NETWORK(input_channels = -1, BNNEP_ERROR_ARGUMENT, "input is -1 x 1 x 1");
+    REFUSE_NETWORK(input_height = -3, BNNEP_ERROR_ARGUMENT, "input is 12 x -3 x 1");
+    REFUSE_NETWORK(classes = 1, BNNEP_ERROR_ARGUMENT, "classes is 1");
+    REFUSE_NETWORK(classes = 9, BNNEP_ERROR_ARGUMENT, "last layer has 10 units, but classes * expand_output is 9 * 1");
+    REFUSE_NETWORK(expand_output = -1, BNNEP_ERROR_ARGUMENT, "expand_output is -1");
+    REFUSE_NETWORK(expand_output = 3, BNNEP_ERROR_ARGUMENT, "10 * 3");
     REFUSE_NETWORK(theta = 1.5, BNNEP_ERROR_ARGUMENT, "theta is 1.5");
+    REFUSE_NETWORK(theta = -0.1, BNNEP_ERROR_ARGUMENT, "theta is -0.1");
     REFUSE_NETWORK(theta = NAN, BNNEP_ERROR_ARGUMENT, "theta is nan");
     REFUSE_NETWORK(gamma_neur = -0.5, BNNEP_ERROR_ARGUMENT, "gamma_neur is -0.5");
     REFUSE_NETWORK(gamma_neur = 1.5, BNNEP_ERROR_ARGUMENT, "gamma_neur is 1.5");
@@ -76,8 +80,14 @@ static void networks(void **state) {
     REFUSE_NETWORK(grid_bits = -1, BNNEP_ERROR_ARGUMENT, "grid_bits is -1");
     REFUSE_NETWORK(reserved = 1, BNNEP_ERROR_UNSUPPORTED, "reserved is 1");
     REFUSE_NETWORK(size = 3, BNNEP_ERROR_ARGUMENT, "size is 3");
-    /* a description far beyond any memory: refused, not attempted in part */
+}
+
+/* A description far beyond any memory: refused, not attempted in part. */
+static void vast_networks(void **state) {
+    (void)state;
+    const bnnep_connection vast[] = {BNNEP_FC(1000000000), BNNEP_FC(10)};
     bnnep_network_options o = good();
+    bnnep_network *network;
     uint64_t bytes = 0;
     o.input_channels = 1000;
     o.connections = vast;
@@ -120,11 +130,9 @@ static void grids(void **state) {
     (void)state;
     const bnnep_connection wide[] = {BNNEP_FC(4096), BNNEP_FC(10)}, vast[] = {BNNEP_FC(9000000), BNNEP_FC(10)};
     const bnnep_connection conv[] = {BNNEP_CONV(2, 1, 0, 1), BNNEP_CONV(200, 5, 2, 1), BNNEP_FC(10)};
-    const double fine[] = {0.5, 0.5};
     bnnep_network_options o = good();
     bnnep_network *network;
     uint64_t bytes;
-    float x[12] = {0.0f}, hidden[20] = {0.0f}, output[10] = {0.0f};
     o.dynamics = BNNEP_DYNAMICS_BINARY;
     o.grid_bits = 18;
     assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT, "it must be 0");
@@ -142,7 +150,14 @@ static void grids(void **state) {
     o.input_height = o.input_width = 3;
     assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT,
                    "5000 values fit into 32 bits up to 18");
-    o = good();
+}
+
+static void states_on_a_grid(void **state) {
+    (void)state;
+    const double fine[] = {0.5, 0.5};
+    bnnep_network_options o = good();
+    bnnep_network *network;
+    float x[12] = {0.0f}, hidden[20] = {0.0f}, output[10] = {0.0f};
     o.grid_bits = 20;
     assert_ok(bnnep_network_create(NULL, &o, &network));
     bnnep_workspace *ws = bnnep_network_workspace(network);
@@ -383,10 +398,17 @@ static void backends(void **state) {
 int main(void) {
     setenv("BNNEP_BACKEND_PATH", "/nowhere", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks), cmocka_unit_test(grids),
-        cmocka_unit_test(contexts), cmocka_unit_test(optimizers),
-        cmocka_unit_test(batches),  cmocka_unit_test(epochs),
-        cmocka_unit_test(phases),   cmocka_unit_test(back_propagation),
+        cmocka_unit_test(connections),
+        cmocka_unit_test(networks),
+        cmocka_unit_test(vast_networks),
+        cmocka_unit_test(states_on_a_grid),
+        cmocka_unit_test(grids),
+        cmocka_unit_test(contexts),
+        cmocka_unit_test(optimizers),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(epochs),
+        cmocka_unit_test(phases),
+        cmocka_unit_test(back_propagation),
         cmocka_unit_test(backends),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -125,6 +125,40 @@ static void messages(void **state) {
     assert_non_null(strstr(bnnep_last_error(), "bnnep_optimizer_train_batch"));
 }
 
+/* In a child: trains a batch and sends the network's memory. */
+static void train_and_send(struct net *net, const float *x, const int32_t *labels, int to) {
+    size_t count;
+    alarm(60);
+    const bnnep_status status = bnnep_optimizer_train_batch(net->optimizer, x, labels, 40, NULL, NULL);
+    float *memory = net_memory(net, &count);
+    const char *bytes = (const char *)memory;
+    for (size_t left = count * sizeof *memory; status == BNNEP_OK && left > 0;) {
+        const ssize_t written = write(to, bytes, left);
+        if (written <= 0)
+            _exit(2);
+        bytes += written;
+        left -= (size_t)written;
+    }
+    free(memory);
+    net_free(net);
+    _exit(status == BNNEP_OK ? 0 : 1);
+}
+
+/* The network's memory must be what the child sends. */
+static void receive_and_compare(const struct net *net, int from) {
+    size_t count, have = 0;
+    float *memory = net_memory(net, &count);
+    char *theirs = malloc(count * sizeof *memory);
+    assert_non_null(theirs);
+    for (ssize_t got; have < count * sizeof *memory; have += (size_t)got)
+        if ((got = read(from, theirs + have, count * sizeof *memory - have)) <= 0)
+            break;
+    assert_int_equal(have, count * sizeof *memory);
+    assert_memory_equal(theirs, memory, have);
+    free(theirs);
+    free(memory);
+}
+
 /* A child process trains on with the parent's handle, then the parent does the same: same result. */
 static void forked(void **state) {
     (void)state;
@@ -136,43 +170,18 @@ static void forked(void **state) {
     int32_t *labels = random_labels(&stream, 40, 10);
     struct net net = net_make(&shapes[0], "cpu/3");
     assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, labels, 40, NULL, NULL)); /* the pool's threads exist now */
-    size_t count;
-    int channel[2];
+    int channel[2], status = 0;
     assert_int_equal(pipe(channel), 0);
     const pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) {
-        alarm(60);
-        const bnnep_status status = bnnep_optimizer_train_batch(net.optimizer, x, labels, 40, NULL, NULL);
-        float *memory = net_memory(&net, &count);
-        const char *bytes = (const char *)memory;
-        for (size_t left = count * sizeof *memory; status == BNNEP_OK && left > 0;) {
-            const ssize_t written = write(channel[1], bytes, left);
-            if (written <= 0)
-                _exit(2);
-            bytes += written;
-            left -= (size_t)written;
-        }
-        free(memory);
-        net_free(&net);
-        _exit(status == BNNEP_OK ? 0 : 1);
-    }
+    if (child == 0)
+        train_and_send(&net, x, labels, channel[1]);
     close(channel[1]);
     assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, labels, 40, NULL, NULL));
-    float *memory = net_memory(&net, &count);
-    char *theirs = malloc(count * sizeof *memory);
-    size_t have = 0;
-    for (ssize_t got; have < count * sizeof *memory; have += (size_t)got)
-        if ((got = read(channel[0], theirs + have, count * sizeof *memory - have)) <= 0)
-            break;
-    int status = 0;
+    receive_and_compare(&net, channel[0]);
     waitpid(child, &status, 0);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    assert_int_equal(have, count * sizeof *memory);
-    assert_memory_equal(theirs, memory, have);
     close(channel[0]);
-    free(theirs);
-    free(memory);
     free(x);
     free(labels);
     net_free(&net);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Training as a whole, on the sample of MNIST: an epoch is its batches, reports add up, progress can cancel between
- * batches and inside a phase, readouts agree, parameters go out and in, the data come in the right order, and the
+ * batches and inside a phase, readouts agree, the data come in the right order, and the
  * network learns. */
 #include <math.h>
 #include <stdlib.h>
@@ -126,40 +126,43 @@ static void cancel(void **state) {
     bnnep_dataset_free(data);
 }
 
+/* The scores of the first batch, read from its free states: class-major, units 2c and 2c + 1 of class c. */
+static void check_scores(bnnep_network *network, const float *x, const float *average, const float *single) {
+    static float states[BATCH * 20];
+    bnnep_workspace *ws = bnnep_network_workspace(network);
+    assert_ok(bnnep_workspace_stage(ws, x, NULL, BATCH));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape.free_steps, 0.0, NULL));
+    assert_ok(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 2, states, BATCH * 20));
+    for (size_t i = 0; i < BATCH * 10; i++) {
+        assert_true(single[i] == states[2 * i]);
+        assert_true(fabsf(average[i] - 0.5f * (states[2 * i] + states[2 * i + 1])) < 1e-6f);
+    }
+}
+
 /* Prediction, evaluation and states agree; a workspace of another size changes nothing. */
 static void readouts(void **state) {
     (void)state;
-    static float x[COUNT * VALUES], average[COUNT * 10], single[COUNT * 10], again[COUNT * 10], states[BATCH * 20];
+    static float x[COUNT * VALUES], average[COUNT * 10], single[COUNT * 10], again[COUNT * 10];
     int32_t y[COUNT], by_average[COUNT], by_single[COUNT];
     bnnep_dataset *data = sample(BNNEP_PART_TEST, COUNT);
-    struct net net = net_make(&shape, "cpu");
+    struct net net = net_make(&shape, "cpu/2");
     bnnep_report report = BNNEP_REPORT_INIT;
     uint64_t wrong = 0, wrong_single = 0, differ = 0;
-    bnnep_workspace_options options = BNNEP_WORKSPACE_OPTIONS_INIT;
+    bnnep_workspace_options options = {.size = sizeof options, .max_batch = 7, .threads = 2};
     bnnep_workspace *workspace;
     assert_ok(bnnep_dataset_read(data, 0, COUNT, x, y));
     assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, y, BATCH, NULL, NULL));
     assert_ok(bnnep_network_predict(net.network, x, COUNT, NULL, average, by_average));
     assert_ok(bnnep_network_predict(net.network, x, COUNT, RUN(.readout = BNNEP_READOUT_SINGLE), single, by_single));
     assert_ok(bnnep_network_evaluate(net.network, data, NULL, &report));
-    options.max_batch = 7;
-    options.threads = 2;
     assert_ok(bnnep_workspace_create(net.network, &options, &workspace));
     assert_ok(bnnep_network_predict(net.network, x, COUNT, RUN(.workspace = workspace), again, NULL));
     assert_memory_equal(average, again, sizeof average);
-    assert_ok(bnnep_workspace_stage(bnnep_network_workspace(net.network), x, NULL, BATCH));
-    assert_ok(phase_run(bnnep_network_workspace(net.network), BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape.free_steps,
-                        0.0f, NULL));
-    assert_ok(bnnep_workspace_get_state(bnnep_network_workspace(net.network), BNNEP_PHASE_FREE, 2, states, BATCH * 20));
+    check_scores(net.network, x, average, single);
     for (size_t n = 0; n < COUNT; n++) {
         for (size_t c = 0; c < 10; c++) {
             assert_true(average[n * 10 + c] <= average[n * 10 + (size_t)by_average[n]]);
             assert_true(single[n * 10 + c] <= single[n * 10 + (size_t)by_single[n]]);
-            if (n < BATCH) { /* class-major: units 2c and 2c+1 */
-                assert_true(single[n * 10 + c] == states[n * 20 + 2 * c]);
-                assert_true(fabsf(average[n * 10 + c] - 0.5f * (states[n * 20 + 2 * c] + states[n * 20 + 2 * c + 1])) <
-                            1e-6f);
-            }
         }
         wrong += by_average[n] != y[n];
         wrong_single += by_single[n] != y[n];
@@ -173,100 +176,6 @@ static void readouts(void **state) {
     bnnep_workspace_free(workspace);
     bnnep_optimizer_free(net.optimizer);
     bnnep_dataset_free(data);
-}
-
-/* All parameters of one network, put into another, make it the same; wrong lengths and values change nothing. */
-static void parameters(void **state) {
-    (void)state;
-    struct shape other_seed = shape;
-    other_seed.seed = 99;
-    struct net a = net_make(&shape, "ref"), b = net_make(&other_seed, "cpu");
-    static float x[BATCH * VALUES], values[64 * VALUES];
-    static uint8_t bits[64 * VALUES / 8];
-    static int8_t signs[64 * VALUES];
-    int32_t y[BATCH];
-    bnnep_dataset *data = sample(BNNEP_PART_TRAINING, BATCH);
-    assert_ok(bnnep_dataset_read(data, 0, BATCH, x, y));
-    assert_ok(bnnep_optimizer_train_batch(a.optimizer, x, y, BATCH, NULL, NULL));
-    for (size_t k = 0; k < 2; k++) {
-        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
-        assert_ok(bnnep_network_get_connection(a.network, k, &info));
-        const size_t rows = (size_t)info.rows, weights = rows * (size_t)info.columns,
-                     bytes = rows * ((size_t)info.columns / 8);
-        assert_ok(bnnep_network_get_sign_bits(a.network, k, bits, bytes));
-        assert_ok(bnnep_network_set_sign_bits(b.network, k, bits, bytes));
-        assert_ok(bnnep_network_get_signs(b.network, k, signs, weights));
-        for (size_t i = 0; i < weights; i++)
-            assert_int_equal(signs[i], bits[i / 8] >> (i % 8) & 1 ? 1 : -1);
-        assert_ok(bnnep_network_get_bias(a.network, k, values, rows));
-        assert_ok(bnnep_network_set_bias(b.network, k, values, rows));
-        assert_ok(bnnep_network_get_alpha(a.network, k, values, 1));
-        assert_ok(bnnep_network_set_alpha(b.network, k, values, 1));
-        assert_ok(bnnep_optimizer_get_momentum(a.optimizer, k, values, weights));
-        assert_ok(bnnep_optimizer_set_momentum(b.optimizer, k, values, weights));
-    }
-    assert_same_network(&a, &b);
-    assert_refused(bnnep_network_set_signs(b.network, 0, signs, 3), BNNEP_ERROR_ARGUMENT,
-                   "has 3 elements, expected 50176");
-    assert_refused(bnnep_network_set_signs(b.network, 2, signs, 3), BNNEP_ERROR_ARGUMENT,
-                   "connection 2 does not exist");
-    signs[5] = 0;
-    assert_refused(bnnep_network_set_signs(b.network, 1, signs, 1280), BNNEP_ERROR_DATA, "element 5 is 0");
-    values[0] = NAN;
-    assert_refused(bnnep_network_set_alpha(b.network, 1, values, 1), BNNEP_ERROR_DATA, "alpha: element 0 is nan");
-    assert_refused(bnnep_optimizer_set_momentum(b.optimizer, 1, values, 1280), BNNEP_ERROR_DATA, "momentum: element 0");
-    assert_same_network(&a, &b);
-    bnnep_dataset_free(data);
-    net_free(&a);
-    net_free(&b);
-}
-
-/* Momenta that were set (such as the noise that the paper's program starts from) are forgotten at the rate of gamma:
- * nothing flips here, so that two networks see the same gradients. */
-static void momenta_decay(void **state) {
-    (void)state;
-    enum { WEIGHTS = 64 * VALUES };
-    static float x[BATCH * VALUES], noise[WEIGHTS], with[WEIGHTS], without[WEIGHTS];
-    int32_t y[BATCH];
-    bnnep_dataset *data = sample(BNNEP_PART_TRAINING, BATCH);
-    struct shape plain = shape;
-    plain.gamma = 0.125;
-    plain.threshold = 1e30;
-    struct net a = net_make(&plain, "cpu"), b = net_make(&plain, "cpu");
-    struct stream stream = {4};
-    assert_ok(bnnep_optimizer_get_momentum(a.optimizer, 0, without, WEIGHTS));
-    for (size_t i = 0; i < WEIGHTS; i++) {
-        assert_true(without[i] == 0.0f);
-        noise[i] = stream_uniform(&stream) - 0.5f;
-    }
-    assert_ok(bnnep_optimizer_set_momentum(b.optimizer, 0, noise, WEIGHTS));
-    assert_ok(bnnep_dataset_read(data, 0, BATCH, x, y));
-    for (int batch = 0; batch < 3; batch++) {
-        assert_ok(bnnep_optimizer_train_batch(a.optimizer, x, y, BATCH, NULL, NULL));
-        assert_ok(bnnep_optimizer_train_batch(b.optimizer, x, y, BATCH, NULL, NULL));
-    }
-    assert_ok(bnnep_optimizer_get_momentum(a.optimizer, 0, without, WEIGHTS));
-    assert_ok(bnnep_optimizer_get_momentum(b.optimizer, 0, with, WEIGHTS));
-    for (size_t i = 0; i < WEIGHTS; i++) /* (1 - 1/8)^3 of the noise */
-        assert_true(fabs((double)with[i] - (double)without[i] - 0.669921875 * (double)noise[i]) < 1e-6);
-    bnnep_dataset_free(data);
-    net_free(&a);
-    net_free(&b);
-}
-
-/* Bits beyond the last column must be 0. */
-static void tail_bits(void **state) {
-    (void)state;
-    const struct shape odd = {
-        .connections = 1, .units = {11, 2}, .free_steps = 1, .nudged_steps = 1, .max_batch = 1, .gamma = 0.5};
-    struct net net = net_make(&odd, "cpu");
-    uint8_t bits[4] = {1, 2, 3, 4}, back[4];
-    assert_ok(bnnep_network_set_sign_bits(net.network, 0, bits, 4));
-    assert_ok(bnnep_network_get_sign_bits(net.network, 0, back, 4));
-    assert_memory_equal(bits, back, 4);
-    bits[3] = 8; /* column 11 of row 1 */
-    assert_refused(bnnep_network_set_sign_bits(net.network, 0, bits, 4), BNNEP_ERROR_DATA, "row 1 has bits set beyond");
-    net_free(&net);
 }
 
 /* Data that turn out to be bad on the way leave the batches before as done and the rest undone. */
@@ -456,15 +365,12 @@ int main(void) {
         cmocka_unit_test(epoch_is_batches),
         cmocka_unit_test(cancel),
         cmocka_unit_test(readouts),
-        cmocka_unit_test(parameters),
-        cmocka_unit_test(tail_bits),
         cmocka_unit_test(bad_data_on_the_way),
         cmocka_unit_test(shuffled_epochs),
         cmocka_unit_test(large_callback_batch),
         cmocka_unit_test(ties),
         cmocka_unit_test(steps_of_bptt),
         cmocka_unit_test(learns),
-        cmocka_unit_test(momenta_decay),
     };
     return cmocka_run_group_tests_name("training", tests, NULL, NULL);
 }
