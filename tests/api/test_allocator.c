@@ -69,15 +69,15 @@ static bnnep_status do_views(struct things *t) {
     const bnnep_dataset *parts[] = {t->data, NULL};
     bnnep_transform flipped = BNNEP_TRANSFORM_INIT;
     flipped.flip = 1;
+    bnnep_dataset *seen = NULL, *some = NULL;
     bnnep_status status = bnnep_dataset_select(t->data, places, 3, &t->other);
-    parts[1] = t->other;
+    if (status == BNNEP_OK)
+        status = bnnep_dataset_transformed(t->other, &flipped, &seen);
+    parts[1] = seen;
     if (status == BNNEP_OK)
         status = bnnep_dataset_concat(parts, 2, &t->both);
-    bnnep_dataset *seen = NULL, *some = NULL;
     if (status == BNNEP_OK)
-        status = bnnep_dataset_transformed(t->both, &flipped, &seen);
-    if (status == BNNEP_OK)
-        status = bnnep_dataset_subset(seen, 2, 3, &some);
+        status = bnnep_dataset_subset(t->both, 2, 14, &some);
     bnnep_dataset_free(seen);
     bnnep_dataset_free(some);
     if (status != BNNEP_OK) {

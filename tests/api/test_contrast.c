@@ -297,14 +297,16 @@ static void refused(void **state) {
     assert_refused(bnnep_optimizer_contrast(s.optimizer, other.workspace, NULL), BNNEP_ERROR_ARGUMENT,
                    "another network");
     assert_refused(bnnep_optimizer_contrast(s.optimizer, NULL, NULL), BNNEP_ERROR_ARGUMENT, "NULL");
-    assert_refused(bnnep_optimizer_get_contrast(s.optimizer, 0, 3, values, 23), BNNEP_ERROR_ARGUMENT, "part is 3");
+    assert_refused(bnnep_optimizer_get_contrast(s.optimizer, 0, 3, values, 23), BNNEP_ERROR_ARGUMENT,
+                   "part 3 does not exist");
     assert_refused(bnnep_optimizer_get_contrast(s.optimizer, 0, BNNEP_CONTRAST_BIAS, values, 22), BNNEP_ERROR_ARGUMENT,
                    "22");
     assert_refused(bnnep_optimizer_set_contrast(s.optimizer, 0, BNNEP_CONTRAST_WEIGHTS, values, 23 * 17 + 1),
                    BNNEP_ERROR_ARGUMENT, "expected 391");
     assert_refused(bnnep_optimizer_set_contrast(s.optimizer, LAYERS, BNNEP_CONTRAST_BIAS, values, 1),
                    BNNEP_ERROR_ARGUMENT, "connection 3 does not exist");
-    assert_refused(bnnep_optimizer_set_contrast(s.optimizer, 0, -1, values, 23), BNNEP_ERROR_ARGUMENT, "part is -1");
+    assert_refused(bnnep_optimizer_set_contrast(s.optimizer, 0, -1, values, 23), BNNEP_ERROR_ARGUMENT,
+                   "part -1 does not exist");
     values[22] = NAN;
     assert_refused(bnnep_optimizer_set_contrast(s.optimizer, 0, BNNEP_CONTRAST_BIAS, values, 23), BNNEP_ERROR_DATA,
                    "element 22 is nan");

@@ -313,13 +313,13 @@ static void concatenated(void **state) {
     assert_refused(bnnep_dataset_concat(unlike, 2, &made), BNNEP_ERROR_ARGUMENT, "2 x 1 x 1");
     assert_null(made);
     assert_refused(bnnep_dataset_concat(missing, 2, &made), BNNEP_ERROR_ARGUMENT, "NULL");
-    assert_refused(bnnep_dataset_concat(unlike, 0, &made), BNNEP_ERROR_ARGUMENT, "0 data sets");
+    assert_refused(bnnep_dataset_concat(unlike, 0, &made), BNNEP_ERROR_ARGUMENT, "there are no data sets");
     bnnep_dataset_free(all);
     bnnep_dataset_free(view);
     bnnep_dataset_free(wide);
 }
 
-/* Inputs without labels: -1 is read, in views of them too; with some that have labels they are not labelled either. */
+/* Inputs without labels: -1 is read, in views of them too; they do not go together with some that have labels. */
 static void unlabelled(void **state) {
     (void)state;
     static const float x[] = {1.0f, 2.0f, 3.0f};
@@ -336,12 +336,14 @@ static void unlabelled(void **state) {
     assert_ok(bnnep_dataset_select(without, (const uint64_t[]){2, 1}, 2, &view));
     assert_ok(bnnep_dataset_read(view, 0, 2, NULL, y));
     assert_true(y[0] == -1 && y[1] == -1);
-    const bnnep_dataset *const parts[] = {with, without};
-    assert_ok(bnnep_dataset_concat(parts, 2, &both));
-    assert_ok(bnnep_dataset_read(both, 0, 6, NULL, y));
-    assert_true(y[2] == 6 && y[3] == -1 && y[5] == -1);
+    const bnnep_dataset *const parts[] = {with, without}, *const alike[] = {view, without};
+    assert_refused(bnnep_dataset_concat(parts, 2, &both), BNNEP_ERROR_ARGUMENT, "data set 1 lacks labels");
+    assert_ok(bnnep_dataset_concat(alike, 2, &both));
+    assert_ok(bnnep_dataset_read(both, 0, 5, NULL, y));
+    for (int n = 0; n < 5; n++)
+        assert_int_equal(y[n], -1);
     assert_ok(bnnep_dataset_get_info(both, &info));
-    assert_true(info.labelled == 0 && info.count == 6);
+    assert_true(info.labelled == 0 && info.classes == 0 && info.count == 5);
     bnnep_dataset_free(without);
     bnnep_dataset_free(with);
     bnnep_dataset_free(view);
