@@ -59,7 +59,7 @@ struct connection {
 struct network {
     network(const bnnep_model *model, int device, purpose p);
     bool binary() const {
-        return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+        return model->dynamics == BNNEP_DYNAMICS_BINARY;
     }
     bool on_grid() const {
         return model->grid.steps != 0.0f;
@@ -96,7 +96,7 @@ struct workspace {
         return net.connections[static_cast<size_t>(k)];
     }
     /* Activations of layer index k from sample `first` on, as products take them, and how far apart samples lie. */
-    const void *activations(bnnep_phase phase, int k, size_t first) const {
+    const void *activations(int32_t phase, int k, size_t first) const {
         const size_t out = at(k).s.out;
         return net.binary() ? static_cast<const void *>(active[k] + first * padded(out))
                             : static_cast<const void *>(state[phase][k] + first * out);
@@ -182,7 +182,7 @@ void feedback(workspace &ws, int k, const void *above, const uint16_t *argmax, i
 /* Like fwd_k without bias, read at given places. */
 void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *argmax, int samples, float *value);
 /* All fwd_k but the drive, and all fb_k, from the states of a phase. */
-void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running);
+void sum_all(workspace &ws, int32_t phase, const uint8_t *running);
 
 /* --- stage.cu --------------------------------------------------------------------------------------------------- */
 
@@ -191,9 +191,9 @@ void stage(workspace &ws, const float *x, const float *target, size_t count);
 /* --- relax.cu ----------------------------------------------------------------------------------------------------- */
 
 void make_graphs(workspace &ws);
-bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done);
+bnnep_status relax(workspace &ws, const bnnep_phase_run &how, bnnep_relaxed &done);
 /* ws.active of layer index k from the states of a phase. */
-void activate(workspace &ws, bnnep_phase phase, int k);
+void activate(workspace &ws, int32_t phase, int k);
 
 /* --- learn.cu, tape.cu -------------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
  * threshold and flips it, so that momenta are read and written once. Then biases and scaling factors.
  */
 #include "backends/cuda/geometry.h"
-#include "backends/rules.h"
+#include <bnnep/rules.h>
 
 namespace bnnep_cuda {
 
@@ -150,7 +150,7 @@ static void contrast_scales(workspace &ws, int k) {
     const shape &l = ws.at(k).s;
     const size_t dots = ws.count * l.scales;
     check(cudaMemsetAsync(ws.dots, 0, dots * sizeof(double), ws.work), "clearing");
-    for (bnnep_phase phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE}) {
+    for (int32_t phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE}) {
         if (k > 0 && ws.net.binary())
             activate(ws, phase, k - 1);
         ws.for_tiles([&](tile t) {
@@ -165,7 +165,7 @@ static void contrast_scales(workspace &ws, int k) {
 /* The nudged phase minus the free one, each with the argmax of its last step. */
 static std::vector<term> contrast_terms(const workspace &ws, int k, size_t &biased) {
     std::vector<term> terms;
-    for (bnnep_phase phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE})
+    for (int32_t phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE})
         terms.push_back(term{ws.state[phase][k], k == 0 ? ws.x : ws.state[phase][k - 1], ws.argmax[phase][k],
                              phase == BNNEP_PHASE_NUDGED ? 1.0f : -1.0f});
     biased = terms.size();

@@ -176,25 +176,25 @@ static bnnep_status stage_batch(void *handle, const float *x, const float *targe
     });
 }
 
-static bnnep_status relax_batch(void *handle, const bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+static bnnep_status relax_batch(void *handle, const bnnep_phase_run *how, bnnep_relaxed *done, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] { return relax(ws, *how, *done); });
 }
 
-static bnnep_status put_state(void *handle, bnnep_phase phase, size_t layer, const float *state, char *why) {
+static bnnep_status put_state(void *handle, int32_t phase, size_t layer, const float *state, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] {
-        const size_t values = ws.count * ws.net.model->links[layer - 1].out;
+        const size_t values = ws.count * ws.net.model->links[layer - 1]->out;
         copy(ws.state[phase][layer - 1], state, values, cudaMemcpyHostToDevice, ws.work);
         ws.work.wait();
         return BNNEP_OK;
     });
 }
 
-static bnnep_status get_state(const void *handle, bnnep_phase phase, size_t layer, float *state, char *why) {
+static bnnep_status get_state(const void *handle, int32_t phase, size_t layer, float *state, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] {
-        const size_t values = ws.count * ws.net.model->links[layer - 1].out;
+        const size_t values = ws.count * ws.net.model->links[layer - 1]->out;
         copy<float>(state, ws.state[phase][layer - 1], values, cudaMemcpyDeviceToHost, ws.work);
         ws.work.wait();
         return BNNEP_OK;
@@ -214,7 +214,7 @@ static void optimizer_destroy(void *handle) {
 }
 
 static size_t weights(const network &net, size_t k) {
-    return net.model->links[k].rows * net.model->links[k].columns;
+    return net.model->links[k]->rows * net.model->links[k]->columns;
 }
 
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
