@@ -351,7 +351,7 @@ static void inference(void **state) {
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     bnnep_connection_info first = BNNEP_CONNECTION_INFO_INIT;
     assert_ok(bnnep_network_get_info(read, &info));
-    assert_true(info.theta == (double)0.4f && info.gamma_neur == o.gamma_neur);
+    assert_true(info.theta == (double)0.4f && info.gamma_neur == 0.5);
     assert_ok(bnnep_network_get_connection(read, 0, &first));
     assert_int_equal(first.kernel, connections[0].kernel);
     assert_int_equal(first.padding, connections[0].padding);

@@ -134,13 +134,13 @@ static void compute(const struct setup *s, size_t k, const bnnep_contrast_option
     }
 }
 
-/* A sum of so many terms up to 1, in float, that cancel. */
+/* A sum of so many terms up to 1, in float, that cancel. Binary activations may stay as they were below the output. */
 static void assert_near(const struct setup *s, const char *what, size_t k, const float *got, const double *wanted,
                         size_t count, bool exact) {
     double largest = 0.0;
     for (size_t i = 0; i < count; i++)
         largest = fmax(largest, fabs(wanted[i]));
-    assert_true(largest > 1e-3);
+    assert_true(largest > 1e-3 || (exact && k + 1 < LAYERS));
     for (size_t i = 0; i < count; i++)
         if (exact ? (double)got[i] != wanted[i] : !(fabs((double)got[i] - wanted[i]) <= 1e-6 * fmax(1.0, largest)))
             fail_msg("kind %d, connection %zu: %s %zu is %.9g, expected %.9g", (int)(s->kind - kinds), k, what, i,
@@ -187,13 +187,14 @@ static void of_two_phases(void **state) {
             struct setup s = make(&kinds[i], backends[b], &stream);
             stage(&s, &stream);
             assert_ok(phase_run(s.workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 12, 0.0, NULL));
-            assert_ok(phase_run(s.workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 6, 0.5, NULL));
-            take_and_check(&s, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 0.0, 0.5);
+            const double beta = kinds[i].dynamics == BNNEP_DYNAMICS_BINARY ? 4.0 : 0.5; /* activations must move */
+            assert_ok(phase_run(s.workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 6, beta, NULL));
+            take_and_check(&s, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 0.0, beta);
             take_and_check(&s, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, -0.125, -0.125);
-            assert_ok(phase_run(s.workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_OTHER, 6, -0.5, NULL));
-            take_and_check(&s, BNNEP_PHASE_OTHER, BNNEP_PHASE_NUDGED, 0.0, 1.0);
-            take_and_check(&s, BNNEP_PHASE_NUDGED, BNNEP_PHASE_OTHER, 0.0, -1.0);
-            take_and_check(&s, BNNEP_PHASE_FREE, BNNEP_PHASE_OTHER, 0.0, -0.5);
+            assert_ok(phase_run(s.workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_OTHER, 6, -beta, NULL));
+            take_and_check(&s, BNNEP_PHASE_OTHER, BNNEP_PHASE_NUDGED, 0.0, 2.0 * beta);
+            take_and_check(&s, BNNEP_PHASE_NUDGED, BNNEP_PHASE_OTHER, 0.0, -2.0 * beta);
+            take_and_check(&s, BNNEP_PHASE_FREE, BNNEP_PHASE_OTHER, 0.0, -beta);
             take_and_check(&s, BNNEP_PHASE_OTHER, BNNEP_PHASE_NUDGED, 0.3, 0.3);
             destroy(&s);
         }

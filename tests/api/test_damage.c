@@ -158,7 +158,8 @@ static void older(void **state) {
     seal(bytes, size);
     assert_ok(bnnep_checkpoint_load(net.optimizer, path));
     assert_same_network(&net, &saved);
-    assert_refused(bnnep_checkpoint_load(other.optimizer, path), BNNEP_ERROR_ARGUMENT, "grid_bits is 0, here it is 16");
+    assert_refused(bnnep_checkpoint_load(other.optimizer, path), BNNEP_ERROR_ARGUMENT,
+                   "grid_bits is missing, here it is 16");
     net_free(&saved);
     net_free(&net);
     net_free(&other);

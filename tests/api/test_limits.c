@@ -31,7 +31,7 @@ static void limited_networks(void **state) {
     assert_refused(bnnep_network_create(context, &o, &network), BNNEP_ERROR_MEMORY, "max_bytes");
     assert_null(network);
     bnnep_context_free(context);
-    assert_ok(counted_context("cpu", untrained * 2, &context));
+    assert_ok(counted_context("cpu", untrained + untrained / 2, &context));
     assert_ok(bnnep_network_create(context, &o, &network));
     assert_refused(bnnep_optimizer_create(network, &p, &optimizer), BNNEP_ERROR_MEMORY, "max_bytes");
     w.max_batch = 2000;
@@ -60,13 +60,17 @@ static void limited_files(void **state) {
     bnnep_context *context;
     bnnep_dataset *dataset;
     bnnep_network *network;
-    size_t endless = SIZE_MAX;
+    const bnnep_open_options records = {.size = sizeof records, .format = BNNEP_FORMAT_CIFAR10};
+    const size_t some = 100 * 3073; /* less than what is taken at a time */
+    size_t endless = SIZE_MAX, left = some;
     bnnep_source source = {.size = sizeof source, .read = zeros, .user = &endless};
     assert_ok(counted_context("cpu", LIMIT, &context));
     const long before = atomic_load(&counted.bytes);
     assert_refused(bnnep_network_read(context, &source, NULL, &network), BNNEP_ERROR_MEMORY, "max_bytes");
-    assert_refused(bnnep_dataset_from_source(context, &source, NULL, &dataset), BNNEP_ERROR_MEMORY, "max_bytes");
-    assert_true(SIZE_MAX - endless < 20 * LIMIT);
+    assert_refused(bnnep_dataset_from_source(context, &source, &records, &dataset), BNNEP_ERROR_MEMORY, "max_bytes");
+    assert_true(SIZE_MAX - endless < 5 * LIMIT);
+    source.user = &left;
+    assert_refused(bnnep_dataset_from_source(context, &source, &records, &dataset), BNNEP_ERROR_MEMORY, "max_bytes");
     assert_true(!dataset && !network);
     assert_int_equal(atomic_load(&counted.bytes), before);
     bnnep_context_free(context);

@@ -109,7 +109,7 @@ static void by_hand_otherwise(void **state) {
 }
 
 static bnnep_optimizer *make_bptt(const struct net *net) {
-    static const double gamma[] = {0.3, 0.3, 0.3}, threshold[] = {1e-4, 1e-4, 1e-4}, rate[] = {0.1, 0.1, 0.1};
+    static const double gamma[] = {0.3, 0.3, 0.3}, threshold[] = {1e-6, 1e-6, 1e-6}, rate[] = {0.1, 0.1, 0.1};
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_optimizer *optimizer;
     p.method = BNNEP_METHOD_BPTT;
@@ -119,6 +119,22 @@ static bnnep_optimizer *make_bptt(const struct net *net) {
     p.lr_bias = rate;
     assert_ok(bnnep_optimizer_create(net->network, &p, &optimizer));
     return optimizer;
+}
+
+/* States within (0, 1), where the clamp has a derivative. */
+static void unsaturate(const struct net *net) {
+    for (size_t k = 0; k < net->shape->connections; k++) {
+        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+        float alpha[32], bias[32];
+        assert_ok(bnnep_network_get_connection(net->network, k, &info));
+        assert_true(info.rows <= 32);
+        for (size_t i = 0; i < 32; i++) {
+            alpha[i] = 0.02f;
+            bias[i] = 0.45f;
+        }
+        assert_ok(bnnep_network_set_alpha(net->network, k, alpha, (size_t)info.scales));
+        assert_ok(bnnep_network_set_bias(net->network, k, bias, (size_t)info.rows));
+    }
 }
 
 static void back_propagation_by_hand(void **state) {
@@ -135,6 +151,7 @@ static void back_propagation_by_hand(void **state) {
             for (int side = 0; side < 2; side++) {
                 bnnep_optimizer_free(nets[side].optimizer);
                 nets[side].optimizer = make_bptt(&nets[side]);
+                unsaturate(&nets[side]);
             }
             for (int batch = 0; batch < BATCHES; batch++) {
                 bnnep_workspace *ws = bnnep_network_workspace(nets[1].network);

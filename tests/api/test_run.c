@@ -64,7 +64,10 @@ static uint64_t batches_of(const struct net *net) {
 
 /* A little, so that predictions are of several classes. */
 static struct net trained(const char *where) {
+    static const float zero[40];
     struct net net = net_make(&shape, where);
+    for (size_t k = 0; k < 2; k++)
+        assert_ok(bnnep_network_set_bias(net.network, k, zero, (size_t)shape.units[k + 1]));
     assert_ok(bnnep_optimizer_train_epoch(net.optimizer, data, NULL, NULL));
     return net;
 }

@@ -280,6 +280,31 @@ static void taken(void **state) {
     }
 }
 
+/* `reserved` is a field that this library does not know. */
+static void reserved_fields(void **state) {
+    (void)state;
+    static const struct {
+        const char *taker;
+        size_t at;
+    } fields[] = {
+        {"context_options", offsetof(bnnep_context_options, reserved)},
+        {"open_options", offsetof(bnnep_open_options, reserved)},
+        {"network_options", offsetof(bnnep_network_options, reserved)},
+        {"connection", offsetof(bnnep_connection, reserved)},
+        {"run_options to train", offsetof(bnnep_run_options, reserved)},
+        {"load_options", offsetof(bnnep_load_options, reserved)},
+        {"relaxation", offsetof(bnnep_relaxation, reserved)},
+    };
+    _Alignas(max_align_t) unsigned char structure[ROOM];
+    for (size_t f = 0; f < sizeof fields / sizeof fields[0]; f++)
+        for (size_t i = 0; i < sizeof takers / sizeof takers[0]; i++)
+            if (strcmp(takers[i].name, fields[f].taker) == 0) {
+                expect(i, "no reserved field", take_with_size(i, structure, takers[i].bytes), BNNEP_OK);
+                structure[fields[f].at] = 1;
+                expect(i, "a reserved field", takers[i].take(structure), BNNEP_ERROR_UNSUPPORTED);
+            }
+}
+
 /* What lies beyond the size is not read: an older program has something else there. */
 static void older(void **state) {
     (void)state;
@@ -386,7 +411,8 @@ static void given(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(taken), cmocka_unit_test(older),
-                                       cmocka_unit_test(longer_connections), cmocka_unit_test(given)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(taken), cmocka_unit_test(reserved_fields),
+                                       cmocka_unit_test(older), cmocka_unit_test(longer_connections),
+                                       cmocka_unit_test(given)};
     return cmocka_run_group_tests_name("sizes", tests, make_handles, free_handles);
 }

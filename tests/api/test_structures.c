@@ -158,6 +158,17 @@ static void init_keeps_to_its_size(void **state) {
     }
 }
 
+/* A size beyond all reason is that of something else. */
+static void init_of_no_size(void **state) {
+    (void)state;
+    _Alignas(max_align_t) unsigned char bytes[ROOM];
+    for (size_t i = 0; i < KINDS && kinds[i].init; i++) {
+        memset(bytes, FILL, ROOM);
+        assert_refused(kinds[i].init(bytes, SIZE_MAX), BNNEP_ERROR_ARGUMENT, "size is");
+        assert_bytes(bytes, 0, ROOM, FILL, kinds[i].name);
+    }
+}
+
 /* What the header promises for 0. */
 static void numbers(void **state) {
     (void)state;
@@ -383,6 +394,7 @@ int main(void) {
         cmocka_unit_test(opened),
         cmocka_unit_test(contexts_and_loading),
         cmocka_unit_test(phases),
+        cmocka_unit_test(init_of_no_size),
     };
     return cmocka_run_group_tests_name("structures", tests, draw_data, NULL);
 }
