@@ -116,7 +116,7 @@ static bnnep_status describe_devices(bnnep_context *context, struct bnnep_entry 
     for (size_t i = 0; i < entry->devices; i++) {
         char name[BNNEP_WHY] = "";
         entry->table.device_get(i, name, about[i].summary, &about[i].memory_bytes);
-        snprintf(about[i].name, sizeof about[i].name, "%s%s%.*s", entry->name, name[0] ? ":" : "", BNNEP_WHY, name);
+        snprintf(about[i].name, sizeof about[i].name, "%s%s%s", entry->name, name[0] ? ":" : "", name);
     }
     entry->about = about;
     return BNNEP_OK;
@@ -188,13 +188,13 @@ bnnep_status bnnep_choose_backend(bnnep_context *context, const struct bnnep_mod
                                   struct bnnep_choice *choice) {
     struct bnnep_registry *registry = context->registry;
     char why[BNNEP_WHY];
-    *choice = registry->chosen;
-    if (choice->backend && !can_do(choice->backend->can, model, why))
-        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s: %s", choice->backend->name, why);
-    if (choice->backend)
-        return BNNEP_OK;
     pthread_mutex_lock(&registry->lock);
-    const bnnep_status status = choose_auto(context, model, choice);
+    *choice = registry->chosen;
+    bnnep_status status = BNNEP_OK;
+    if (!choice->backend)
+        status = choose_auto(context, model, choice);
+    else if (!can_do(choice->backend->can, model, why))
+        status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s: %s", choice->backend->name, why);
     pthread_mutex_unlock(&registry->lock);
     return status;
 }
@@ -309,7 +309,29 @@ bnnep_status bnnep_device_get(bnnep_context *context, size_t backend, size_t dev
     return status == BNNEP_OK ? bnnep_give_struct(info, &found, sizeof found, "bnnep_device_info") : status;
 }
 
-bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_backend *backend) {
+/* bnnep_backend_register() of a table that was checked; the registry is locked. */
+static bnnep_status add_own(bnnep_context *context, const struct bnnep_backend *backend, const char *device) {
+    char why[BNNEP_WHY] = "";
+    const size_t length = strlen(backend->name);
+    if (find(context->registry, backend->name, length))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is a backend '%.64s' already", backend->name);
+    struct bnnep_entry *entry = add(context, backend->name, length);
+    struct bnnep_choice choice;
+    if (!entry)
+        return bnnep_fail_memory("a backend", sizeof *entry);
+    entry->given = backend;
+    if (!device)
+        return BNNEP_OK;
+    const bnnep_status status = try_entry(context, entry, device, &choice, why);
+    if (status != BNNEP_OK) {
+        remove_last(context);
+        return bnnep_fail(status, "backend '%.64s' is not available: %s", backend->name, why);
+    }
+    context->registry->chosen = choice;
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_backend *backend, const char *device) {
     if (!context || !backend)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backend_register: %s is NULL", context ? "backend" : "context");
     struct bnnep_backend table;
@@ -317,18 +339,10 @@ bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_b
     char why[BNNEP_WHY];
     if (!bnnep_table_take(backend, &table, &can, why))
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "the backend cannot be registered: %s", why);
-    const size_t length = strlen(table.name);
-    if (!bnnep_module_name(table.name, length) || strcmp(table.name, "auto") == 0)
+    if (!bnnep_module_name(table.name, strlen(table.name)) || strcmp(table.name, "auto") == 0)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "'%.64s' cannot be the name of a backend", table.name);
     pthread_mutex_lock(&context->registry->lock);
-    bnnep_status status = BNNEP_OK;
-    struct bnnep_entry *entry = NULL;
-    if (find(context->registry, table.name, length))
-        status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is a backend '%.64s' already", table.name);
-    else if (!(entry = add(context, table.name, length)))
-        status = bnnep_fail_memory("a backend", sizeof *entry);
-    else
-        entry->given = backend;
+    const bnnep_status status = add_own(context, backend, device);
     pthread_mutex_unlock(&context->registry->lock);
     return status;
 }

@@ -18,7 +18,7 @@ struct bnnep_opened {
 
 /* Texts about a device. */
 struct bnnep_device {
-    char name[BNNEP_WHY + 64], summary[BNNEP_WHY];
+    char name[BNNEP_WHY + 66], summary[BNNEP_WHY];
     uint64_t memory_bytes;
 };
 
@@ -39,10 +39,10 @@ struct bnnep_entry {
 };
 
 struct bnnep_registry {
-    pthread_mutex_t lock; /* of all below but `chosen` */
+    pthread_mutex_t lock; /* of all below */
     struct bnnep_entry *first;
     bool listed;                /* all modules are among the entries */
-    struct bnnep_choice chosen; /* asked for by name; backend NULL: auto */
+    struct bnnep_choice chosen; /* asked for by name, or registered; backend NULL: auto */
 };
 
 /* table.c: copies what this library knows of a table and its capabilities. False, and why, if it does not fit. */

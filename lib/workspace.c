@@ -34,7 +34,8 @@ bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, size_t t
     if (!ws->inputs || !ws->targets || !ws->outputs || !ws->labels || !ws->indices)
         status = bnnep_fail_memory("a workspace", max_batch * host_bytes_per_sample(net->inputs, net->outputs));
     else {
-        status = net->backend->workspace_create(net->device, max_batch, threads, &ws->device, why);
+        status =
+            net->backend->workspace_create(net->place, &net->model, net->device, max_batch, threads, &ws->device, why);
         if (status != BNNEP_OK)
             bnnep_fail(status, "a workspace for batches of %zu: %s", max_batch, why);
     }
@@ -146,7 +147,7 @@ bnnep_status bnnep_check_phase(const bnnep_workspace *ws, int32_t phase) {
 
 bnnep_status bnnep_check_reached(const bnnep_workspace *ws, int32_t phase) {
     const bnnep_status status = bnnep_check_phase(ws, phase);
-    if (status == BNNEP_OK && !ws->reached[phase])
+    if (status == BNNEP_OK && phase < BNNEP_PHASES && !ws->reached[phase])
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the %s phase of the staged batch was not run",
                           phase == BNNEP_PHASE_NUDGED ? "nudged" : "other");
     return status;

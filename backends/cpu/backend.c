@@ -99,12 +99,14 @@ static uint64_t workspace_bytes(void *device, const struct bnnep_model *model, s
     return sizeof(struct handle) + engine_of(model)->workspace_bytes(model, max_batch, threads_of(device, threads));
 }
 
-static bnnep_status workspace_create(const void *network, size_t max_batch, size_t threads, void **out, char *why) {
+static bnnep_status workspace_create(void *device, const struct bnnep_model *model, const void *network,
+                                     size_t max_batch, size_t threads, void **out, char *why) {
     const struct cpu_network *net = network;
+    (void)model;
     struct handle *handle = handle_make(net, why);
     if (!handle)
         return BNNEP_ERROR_MEMORY;
-    const unsigned most = threads_of(net->device, threads);
+    const unsigned most = threads_of(device, threads);
     return handle_finish(handle, net->engine->workspace_create(net, max_batch, most, &handle->own, why), out);
 }
 

@@ -144,12 +144,20 @@ struct term {
     float weight;
 };
 
+/* A contrast that is kept: sums over the batch, [connection]. */
+struct contrast {
+    explicit contrast(const network &net);
+    memory held;
+    std::vector<float *> weights, bias, scale;
+};
+
 struct optimizer {
     optimizer(network &net, size_t max_batch, int32_t tape, purpose p);
     network &net;
     memory held;
-    std::vector<float *> momentum; /* [connection][rows][columns] */
-    unsigned long long *flips;     /* [connection] */
+    std::vector<float *> momentum;  /* [connection][rows][columns] */
+    std::unique_ptr<contrast> kept; /* none until it is asked for: training does without */
+    unsigned long long *flips;      /* [connection] */
     term *terms;
     tape remembered;
 };
@@ -197,7 +205,11 @@ void activate(workspace &ws, int32_t phase, int k);
 
 /* --- learn.cu, tape.cu -------------------------------------------------------------------------------------------- */
 
-void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips);
+/* Updates by the contrasts as they come; or, if `kept`, leaves them there and changes nothing else. */
+void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept);
+void update(optimizer &optimizer, const bnnep_learning &how);
+void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from);
+void get_contrast(const optimizer &optimizer, size_t k, const bnnep_contrast_out &to);
 /* The terms of connection k's gradient; those whose sum over `above` is that of the bias come first. */
 std::vector<term> tape_terms(const optimizer &optimizer, const workspace &ws, int k, size_t &biased);
 void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps);

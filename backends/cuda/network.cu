@@ -30,7 +30,7 @@ network::network(const bnnep_model *model, int device, purpose p)
     : model(model), device(device), work(p), held(p, work) {
     for (size_t k = 0; k < model->connections; k++) {
         connection c = {};
-        c.s = shape_of(model->links[k]);
+        c.s = shape_of(*model->links[k]);
         const size_t rows = model->links[k]->rows, columns = model->links[k]->columns;
         c.w.words = static_cast<int>((columns + 31) / 32);
         c.w.bits = held.take<uint32_t>(rows * static_cast<size_t>(c.w.words));

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "backends/cuda/cuda.h"
-#include <bnnep/rules.h>
 
 namespace bnnep_cuda {
 
@@ -207,7 +206,7 @@ static void count_steps(workspace &ws, bnnep_relaxed &done) {
     }
 }
 
-static void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to) {
+static void copy_phase(workspace &ws, int32_t from, int32_t to) {
     for (int k = 0; k <= ws.net.top(); k++) {
         const size_t values = ws.count * ws.at(k).s.out;
         copy<float>(ws.state[to][k], ws.state[from][k], values, cudaMemcpyDeviceToDevice, ws.work);

@@ -191,9 +191,10 @@ static uint64_t workspace_bytes(void *device, const struct bnnep_model *model, s
     return arena.used;
 }
 
-static bnnep_status workspace_create(const void *network, size_t max_batch, size_t threads, void **out, char *why) {
+static bnnep_status workspace_create(void *device, const struct bnnep_model *model, const void *network,
+                                     size_t max_batch, size_t threads, void **out, char *why) {
     const struct ref_network *net = network;
-    struct bnnep_arena arena = {.used = (size_t)workspace_bytes(NULL, net->model, max_batch, threads)};
+    struct bnnep_arena arena = {.used = (size_t)workspace_bytes(device, model, max_batch, threads)};
     if (!bnnep_arena_open(&arena, net->host))
         return no_memory(why);
     struct ref_workspace *ws = divide_workspace(&arena, net->model, max_batch);

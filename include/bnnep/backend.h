@@ -161,6 +161,8 @@ struct bnnep_capabilities {
     int32_t momentum_types; /* bit 0: float. No other type is known yet */
 };
 
+/* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.
+ * So a table needs no more than what it does differently: examples/backend has workspaces of its own alone. */
 struct bnnep_backend {
     uint32_t abi; /* BNNEP_BACKEND_ABI */
     uint32_t reserved;
@@ -187,8 +189,8 @@ struct bnnep_backend {
     bnnep_status (*get)(const void *network, size_t connection, const struct bnnep_parameters_out *to, char *why);
 
     /* threads: the most to compute with, of the host's; 0: all. */
-    bnnep_status (*workspace_create)(const void *network, size_t max_batch, size_t threads, void **workspace,
-                                     char *why);
+    bnnep_status (*workspace_create)(void *device, const struct bnnep_model *model, const void *network,
+                                     size_t max_batch, size_t threads, void **workspace, char *why);
     void (*workspace_destroy)(void *workspace);
     /* x [count][in of link 0]; target [count][out of the last link], or NULL. */
     bnnep_status (*stage)(void *workspace, const float *x, const float *target, size_t count, char *why);
@@ -211,20 +213,22 @@ struct bnnep_backend {
     /* Momenta, flips, biases and, if learn_scale, scaling factors by the contrast it keeps. */
     bnnep_status (*update)(void *optimizer, const struct bnnep_learning *how, char *why);
 
-    /* --- may be NULL from here on --------------------------------------------------------------------------------- */
-
-    /* contrast and update in one pass, with the weights before the update; the contrast need not be kept. NULL: one
-     * after the other. */
+    /* contrast and update in one pass, with the weights before the update; the contrast need not be kept. A table that
+     * leaves it out does one after the other. */
     bnnep_status (*learn)(void *optimizer, void *workspace, const struct bnnep_learning *how, char *why);
-    /* Only if it can keep a tape. Goes on for `steps` (at most tape) free steps from the free states, which end up
+    /* If it can keep a tape: goes on for `steps` (at most tape) free steps from the free states, which end up
      * there, and back-propagates the gradient of 1/2 |s_L - target|^2 through them, states before them constant. */
     bnnep_status (*backpropagate)(void *optimizer, void *workspace, int32_t steps, char *why);
 };
 
-/* Adds a backend of the caller's to a context, under the name in its table. The table must outlive the context and all
- * handles made with it. BNNEP_ERROR_ARGUMENT if there is one of this name, BNNEP_ERROR_UNSUPPORTED if it does not fit
- * this library. */
-BNNEP_API bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_backend *backend);
+/**
+ * Adds a backend of the caller's to a context, under the name in its table, which must outlive the context and all
+ * handles made with it. Networks made from now on compute with it, on the device of this name, "" for the first;
+ * NULL: it is only listed. BNNEP_ERROR_ARGUMENT if there is a backend of this name, BNNEP_ERROR_UNSUPPORTED if it does
+ * not fit this library; then nothing changes.
+ */
+BNNEP_API bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_backend *backend,
+                                              const char *device);
 
 /* --- what follows from a model ----------------------------------------------------------------------------------- */
 
