@@ -165,6 +165,40 @@ static void check(const struct setup *s, const bnnep_contrast_options *how) {
     }
 }
 
+/* Scaling factors: the products that B's contrast is made of, with their weights, and in a convolution with the bias;
+ * half of them where a layer has one factor. Read from what was checked before. */
+static void check_scales(const struct setup *s, size_t k) {
+    const size_t rows = (size_t)s->info[k].rows, columns = (size_t)s->info[k].columns;
+    const size_t scales = (size_t)s->info[k].scales, weights = rows * columns;
+    float *g = malloc((weights + 2 * rows + 2 * scales) * sizeof *g);
+    int8_t *signs = malloc(weights);
+    assert_true(g && signs);
+    float *g_bias = g + weights, *bias = g_bias + rows, *alpha = bias + rows, *got = alpha + scales;
+    assert_ok(bnnep_optimizer_get_contrast(s->optimizer, k, BNNEP_CONTRAST_WEIGHTS, g, weights));
+    assert_ok(bnnep_optimizer_get_contrast(s->optimizer, k, BNNEP_CONTRAST_BIAS, g_bias, rows));
+    assert_ok(bnnep_optimizer_get_contrast(s->optimizer, k, BNNEP_CONTRAST_ALPHA, got, scales));
+    assert_ok(bnnep_network_get_signs(s->network, k, signs, weights));
+    assert_ok(bnnep_network_get_bias(s->network, k, bias, rows));
+    assert_ok(bnnep_network_get_alpha(s->network, k, alpha, scales));
+    const bool convolutional = s->kind->connections[0].kind == BNNEP_CONNECTION_CONVOLUTION;
+    for (size_t i = 0; i < scales; i++) {
+        double wanted = 0.0, size = 1.0;
+        for (size_t j = i * (rows / scales); j < (i + 1) * (rows / scales); j++) {
+            for (size_t c = 0; c < columns; c++)
+                wanted += (double)alpha[i] * signs[j * columns + c] * (double)g[j * columns + c];
+            if (s->info[k].kind == BNNEP_CONNECTION_CONVOLUTION)
+                wanted += (double)bias[j] * (double)g_bias[j];
+            size += fabs((double)g_bias[j]);
+        }
+        wanted *= convolutional ? 1.0 : 0.5;
+        if (!(fabs((double)got[i] - wanted) <= 1e-5 * size))
+            fail_msg("kind %d, connection %zu: scale %zu is %.9g, expected %.9g", (int)(s->kind - kinds), k, i,
+                     (double)got[i], wanted);
+    }
+    free(g);
+    free(signs);
+}
+
 static void take_and_check(const struct setup *s, int32_t first, int32_t second, double divisor, double stands_for) {
     bnnep_contrast_options how = BNNEP_CONTRAST_OPTIONS_INIT;
     how.first = first;
@@ -174,6 +208,8 @@ static void take_and_check(const struct setup *s, int32_t first, int32_t second,
     how.divisor = stands_for;
     how.second = second == BNNEP_PHASE_FREE ? BNNEP_PHASE_NUDGED : second; /* 0 is the default */
     check(s, &how);
+    for (size_t k = 0; k < LAYERS; k++)
+        check_scales(s, k);
 }
 
 /* Free against nudged, and, centred, one nudged either way: its divisor is 2 beta. */
