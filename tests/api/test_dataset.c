@@ -275,6 +275,9 @@ static void callback_and_subsets(void **state) {
     assert_inputs(mixed, chosen, 5);
     assert_ok(bnnep_dataset_subset(mixed, 1, 3, &again));
     assert_inputs(again, chosen + 1, 3);
+    bnnep_dataset_free(again);
+    assert_ok(bnnep_dataset_select(mixed, (const uint64_t[]){4, 0, 2}, 3, &again));
+    assert_inputs(again, (const uint64_t[]){117, 149, 103}, 3);
     assert_refused(bnnep_dataset_subset(some, 0, 51, &whole), BNNEP_ERROR_ARGUMENT, "51 inputs from place 0");
     assert_refused(bnnep_dataset_subset(some, 51, 1, &whole), BNNEP_ERROR_ARGUMENT, "the data set has 50");
     assert_refused(bnnep_dataset_subset(some, 0, 0, &whole), BNNEP_ERROR_ARGUMENT, "0 inputs");
