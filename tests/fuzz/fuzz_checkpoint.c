@@ -15,10 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
         for (int v = 0; v < IMAGES * FUZZ_INPUTS; v++)
             inputs[v] = (float)(v % 7) / 7.0f;
         o.channels = FUZZ_INPUTS;
-        PROMISE(bnnep_dataset_from_memory(&o, inputs, labels, IMAGES, &data) == BNNEP_OK);
+        PROMISE(bnnep_dataset_from_memory(NULL, &o, inputs, labels, IMAGES, &data) == BNNEP_OK);
         PROMISE(bnnep_checkpoint_save(optimizer, saved, NULL) == BNNEP_OK);
         PROMISE(bnnep_checkpoint_load(optimizer, saved) == BNNEP_OK);
-        bnnep_train_epoch(optimizer, data, FUZZ_BATCH, NULL, NULL, NULL);
+        bnnep_optimizer_train_epoch(optimizer, data, NULL, NULL);
         bnnep_dataset_free(data);
     }
     bnnep_optimizer_free(optimizer);

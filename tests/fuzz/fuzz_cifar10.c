@@ -18,14 +18,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
             PROMISE(symlink("test_batch.bin", fuzz_path(names[i])) == 0);
         snprintf(folder, sizeof folder, "%s", fuzz_path(""));
     }
-    for (int32_t part = BNNEP_TRAINING_SET; part <= BNNEP_TEST_SET; part++) {
+    for (int32_t part = BNNEP_PART_TRAINING; part <= BNNEP_PART_TEST; part++) {
         bnnep_dataset *data;
+        bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
         bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
         int32_t label;
-        if (bnnep_dataset_from_cifar10(folder, part, &data) != BNNEP_OK)
+        o.format = BNNEP_FORMAT_CIFAR10;
+        o.part = part;
+        if (bnnep_dataset_open(NULL, folder, &o, &data) != BNNEP_OK)
             continue;
         PROMISE(bnnep_dataset_get_info(data, &info) == BNNEP_OK);
-        PROMISE(info.count == size / (VALUES + 1) * (part == BNNEP_TEST_SET ? 1 : 5));
+        PROMISE(info.count == size / (VALUES + 1) * (part == BNNEP_PART_TEST ? 1 : 5));
         for (uint64_t n = 0; n < info.count; n++) {
             PROMISE(bnnep_dataset_read(data, n, 1, inputs, &label) == BNNEP_OK);
             PROMISE(label >= 0 && label < 10);

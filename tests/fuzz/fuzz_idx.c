@@ -6,8 +6,14 @@
 
 /* Reads what there is; the sum of all values, or -1 if the files are refused. */
 static double read_all(const char *images, const char *labels) {
+    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
+    bnnep_source source = BNNEP_SOURCE_INIT;
     bnnep_dataset *data;
-    if (bnnep_dataset_from_idx(images, labels, labels ? 10 : 0, &data) != BNNEP_OK)
+    source.path = labels;
+    o.format = BNNEP_FORMAT_IDX;
+    o.classes = labels ? 10 : 0;
+    o.labels = labels ? &source : NULL;
+    if (bnnep_dataset_open(NULL, images, &o, &data) != BNNEP_OK)
         return -1.0;
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
     PROMISE(bnnep_dataset_get_info(data, &info) == BNNEP_OK);

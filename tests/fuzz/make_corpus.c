@@ -56,15 +56,15 @@ static void make_networks(void) {
     o.expand_output = 2;
     o.connections = convolutional;
     o.connection_count = 3;
-    PROMISE(bnnep_network_create(&o, &network) == BNNEP_OK);
+    PROMISE(bnnep_network_create(NULL, &o, &network) == BNNEP_OK);
     PROMISE(bnnep_network_save(network, place("network/convolutional"), "a note") == BNNEP_OK);
     bnnep_network_free(network);
-    o.dynamics = BNNEP_BINARY_ACTIVATIONS;
+    o.dynamics = BNNEP_DYNAMICS_BINARY;
     o.classes = 2;
     o.expand_output = 1;
     o.connections = connected;
     o.connection_count = 2;
-    PROMISE(bnnep_network_create(&o, &network) == BNNEP_OK);
+    PROMISE(bnnep_network_create(NULL, &o, &network) == BNNEP_OK);
     PROMISE(bnnep_network_save(network, place("network/connected"), NULL) == BNNEP_OK);
     bnnep_network_free(network);
 }
@@ -81,11 +81,12 @@ static void make_checkpoints(void) {
     bnnep_network *network;
     bnnep_optimizer *optimizer = fuzz_optimizer(&network);
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    const bnnep_run_options run = {.size = sizeof run, .progress = stop};
     bnnep_dataset *data;
     o.channels = FUZZ_INPUTS;
     PROMISE(bnnep_checkpoint_save(optimizer, place("checkpoint/first"), "a note") == BNNEP_OK);
-    PROMISE(bnnep_dataset_from_memory(&o, inputs, labels, 10, &data) == BNNEP_OK);
-    PROMISE(bnnep_train_epoch(optimizer, data, FUZZ_BATCH, stop, NULL, NULL) == BNNEP_CANCELLED);
+    PROMISE(bnnep_dataset_from_memory(NULL, &o, inputs, labels, 10, &data) == BNNEP_OK);
+    PROMISE(bnnep_optimizer_train_epoch(optimizer, data, &run, NULL) == BNNEP_CANCELLED);
     PROMISE(bnnep_checkpoint_save(optimizer, place("checkpoint/amid"), NULL) == BNNEP_OK);
     bnnep_dataset_free(data);
     bnnep_optimizer_free(optimizer);

@@ -62,6 +62,8 @@ bnnep_optimizer *fuzz_optimizer(bnnep_network **network) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_optimizer *optimizer;
+    bnnep_context_options where = BNNEP_CONTEXT_OPTIONS_INIT;
+    bnnep_context *context;
     o.input_channels = FUZZ_INPUTS;
     o.input_height = o.input_width = 1;
     o.classes = 2;
@@ -70,8 +72,10 @@ bnnep_optimizer *fuzz_optimizer(bnnep_network **network) {
     o.connection_count = 2;
     o.free_steps = 5;
     o.max_batch = FUZZ_BATCH;
-    o.backend = "ref";
-    PROMISE(bnnep_network_create(&o, network) == BNNEP_OK);
+    where.backend = "ref";
+    PROMISE(bnnep_context_create(&where, &context) == BNNEP_OK);
+    PROMISE(bnnep_network_create(context, &o, network) == BNNEP_OK);
+    bnnep_context_free(context);
     p.nudged_steps = 2;
     p.gamma = gamma;
     p.threshold = threshold;
