@@ -317,6 +317,8 @@ bnnep_status bnnep_network_read(bnnep_context *given, const bnnep_source *source
     struct bnnep_container file;
     bnnep_status status = bnnep_take_load_options(&o, theirs);
     if (status == BNNEP_OK)
+        status = bnnep_check_reserved(o.reserved, "bnnep_load_options");
+    if (status == BNNEP_OK)
         status = bnnep_context_use(given, &context);
     if (status != BNNEP_OK)
         return status;

@@ -18,10 +18,8 @@ struct pile {
 /* Room for one more record. */
 static bnnep_status grow(struct pile *pile, const char *path) {
     const uint64_t room = pile->room ? 2 * pile->room : 1024;
-    if (pile->count < pile->room)
-        return BNNEP_OK;
     const bnnep_status status = bnnep_check_bytes(pile->context, path, (pile->count + 1) * RECORD);
-    if (status != BNNEP_OK)
+    if (status != BNNEP_OK || pile->count < pile->room)
         return status;
     uint8_t *values = bnnep_take_more(pile->context, pile->values, pile->room * VALUES, room * VALUES);
     pile->values = values ? values : pile->values;
@@ -90,9 +88,5 @@ bnnep_status bnnep_transform_init_cifar10(bnnep_transform *transform, size_t siz
     const bool train = part == BNNEP_PART_TRAINING;
     const bnnep_transform values = {
         .mean = mean, .deviation = deviation, .channel_count = 3, .flip = train, .crop = train ? 4 : 0};
-    if (size < sizeof size)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_transform: size is %zu", size);
-    memset(transform, 0, size);
-    memcpy(transform, &size, sizeof size);
-    return bnnep_give_struct(transform, &values, sizeof values, "bnnep_transform");
+    return bnnep_write_options(transform, size, &values, sizeof values, "bnnep_transform");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Contexts: what handles share, and the memory they live in. */
+/* Contexts: what handles share. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,8 +8,6 @@
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
 #define MOST_THREADS 64
-
-extern const struct bnnep_backend bnnep_backend_ref;
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
 
@@ -21,37 +19,6 @@ static void *default_allocate(void *user, size_t bytes) {
 static void default_release(void *user, void *memory) {
     (void)user;
     free(memory);
-}
-
-void *bnnep_take(const bnnep_context *context, uint64_t count, size_t size) {
-    if (count > SIZE_MAX / 2 / size)
-        return NULL;
-    const size_t bytes = count ? (size_t)count * size : size;
-    void *memory = context->host.allocate(context->host.memory_user, bytes);
-    return memory ? memset(memory, 0, bytes) : NULL;
-}
-
-void *bnnep_take_more(const bnnep_context *context, void *block, uint64_t old, uint64_t bytes) {
-    if (bytes > SIZE_MAX / 2)
-        return NULL;
-    void *larger = context->host.allocate(context->host.memory_user, (size_t)bytes);
-    if (larger && block)
-        memcpy(larger, block, (size_t)old);
-    if (larger)
-        bnnep_give_back(context, block);
-    return larger;
-}
-
-void bnnep_give_back(const bnnep_context *context, const void *memory) {
-    if (memory)
-        context->host.release(context->host.memory_user, (void *)(uintptr_t)memory);
-}
-
-bnnep_status bnnep_check_bytes(const bnnep_context *context, const char *what, uint64_t bytes) {
-    if (bytes <= context->max_bytes)
-        return BNNEP_OK;
-    return bnnep_fail(BNNEP_ERROR_MEMORY, "%s: %llu bytes are more than the context's max_bytes, %llu", what,
-                      (unsigned long long)bytes, (unsigned long long)context->max_bytes);
 }
 
 /* --- contexts ----------------------------------------------------------------------------------------------------- */
@@ -66,6 +33,9 @@ static int32_t processors(void) {
 }
 
 static bnnep_status check_options(const bnnep_context_options *o) {
+    const bnnep_status status = bnnep_check_reserved(o->reserved, "bnnep_context_options");
+    if (status != BNNEP_OK)
+        return status;
     if (!o->allocate != !o->release)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "allocate and release go together");
     if (o->threads < 0 || o->threads > MOST_THREADS)
@@ -77,7 +47,6 @@ static bnnep_status check_options(const bnnep_context_options *o) {
 static struct bnnep_host host_of(const bnnep_context_options *o) {
     return (struct bnnep_host){
         .size = sizeof(struct bnnep_host),
-        .ref = &bnnep_backend_ref,
         .allocate = o->allocate ? o->allocate : default_allocate,
         .release = o->release ? o->release : default_release,
         .memory_user = o->memory_user,

@@ -21,6 +21,9 @@
 /* --- description --------------------------------------------------------------------------------------------- */
 
 static bnnep_status check_numbers(const bnnep_network_options *o) {
+    const bnnep_status status = bnnep_check_reserved(o->reserved, "bnnep_network_options");
+    if (status != BNNEP_OK)
+        return status;
     if (o->dynamics != BNNEP_DYNAMICS_REAL && o->dynamics != BNNEP_DYNAMICS_BINARY)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "dynamics is %d; known are 0 (real activations) and 1 (binary)",
                           o->dynamics);
@@ -56,6 +59,8 @@ static bnnep_status read_connection(const bnnep_network_options *o, size_t k, bn
     const bnnep_status status = bnnep_take_options(c, sizeof *c, theirs, "bnnep_connection");
     if (status != BNNEP_OK)
         return status;
+    if (c->reserved != 0)
+        return bnnep_check_reserved(c->reserved, "bnnep_connection");
     if (((const bnnep_connection *)theirs)->size != stride)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: its size is not that of connection 0", k);
     if (c->kind != BNNEP_CONNECTION_FULL && c->kind != BNNEP_CONNECTION_CONVOLUTION)

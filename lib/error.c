@@ -47,3 +47,7 @@ bnnep_status(bnnep_fail)(bnnep_status status, const char *format, ...) {
 bnnep_status(bnnep_fail_memory)(const char *what, uint64_t bytes) {
     return bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s (%.1f MiB)", what, (double)bytes / 1048576.0);
 }
+
+bnnep_status bnnep_backend_failed(const bnnep_network *net, bnnep_status status, const char *why) {
+    return status == BNNEP_OK ? BNNEP_OK : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+}

@@ -4,6 +4,8 @@
 
 #include "lib/dataset.h"
 
+enum { AT_ONCE = 64 }; /* inputs */
+
 /* Where input `index` of the data set is in its store. */
 static uint64_t place_of(const bnnep_dataset *dataset, uint64_t index) {
     return dataset->order ? dataset->order[index] : dataset->first + index;
@@ -14,7 +16,6 @@ static uint64_t place_of(const bnnep_dataset *dataset, uint64_t index) {
 
 static bnnep_status call_back(const bnnep_dataset *dataset, const uint64_t *indices, size_t count, float *inputs,
                               int32_t *labels) {
-    enum { AT_ONCE = 64 };
     const struct bnnep_store *store = dataset->store;
     uint64_t places[AT_ONCE];
     for (size_t first = 0; first < count; first += AT_ONCE) {
@@ -144,10 +145,14 @@ bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, si
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%zu inputs from place %llu on were asked for; the data set has %llu",
                           count, (unsigned long long)first, (unsigned long long)dataset->count);
     bnnep_status status = BNNEP_OK;
-    for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
-        const uint64_t index = first + i;
-        status = bnnep_dataset_gather(dataset, &index, 1, NULL, inputs ? inputs + i * dataset->store->values : NULL,
-                                      labels ? labels + i : NULL);
+    for (size_t done = 0, some; status == BNNEP_OK && done < count; done += some) {
+        uint64_t indices[AT_ONCE];
+        some = count - done < AT_ONCE ? count - done : AT_ONCE;
+        for (size_t i = 0; i < some; i++)
+            indices[i] = first + done + i;
+        status =
+            bnnep_dataset_gather(dataset, indices, some, NULL, inputs ? inputs + done * dataset->store->values : NULL,
+                                 labels ? labels + done : NULL);
     }
     return status;
 }

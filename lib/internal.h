@@ -18,6 +18,8 @@
 
 bnnep_status bnnep_fail(bnnep_status status, const char *format, ...) BNNEP_PRINTF(2, 3);
 bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes);
+/* What a function of the network's backend returned, with its message. */
+bnnep_status bnnep_backend_failed(const bnnep_network *network, bnnep_status status, const char *why);
 #ifdef __clang_analyzer__ /* it reads one file at a time, and would take it that these may return BNNEP_OK */
 #define bnnep_fail(status, ...) (bnnep_fail(status, __VA_ARGS__), (status))
 #define bnnep_fail_memory(what, bytes) (bnnep_fail_memory(what, bytes), BNNEP_ERROR_MEMORY)
@@ -31,7 +33,12 @@ bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const 
 /* Copies a struct with results to the caller's, as much as fits there. */
 bnnep_status bnnep_give_struct(void *to, const void *from, size_t known, const char *name);
 
-/* The same, with what 0 means instead of zeros. */
+/* Writes `known` bytes of values to a structure of `size`, zeros beyond. */
+bnnep_status bnnep_write_options(void *to, size_t size, const void *values, size_t known, const char *name);
+/* A reserved field must be 0, so that a later version can give it a meaning. */
+bnnep_status bnnep_check_reserved(int32_t reserved, const char *name);
+
+/* bnnep_take_options(), with what 0 means instead of zeros. */
 bnnep_status bnnep_take_context_options(bnnep_context_options *o, const bnnep_context_options *theirs);
 bnnep_status bnnep_take_dataset_options(bnnep_dataset_options *o, const bnnep_dataset_options *theirs);
 bnnep_status bnnep_take_network_options(bnnep_network_options *o, const bnnep_network_options *theirs);
@@ -39,7 +46,7 @@ bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_opt
 bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnnep_optimizer_options *theirs);
 bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_contrast_options *theirs);
 
-/* --- context.c ------------------------------------------------------------------------------------------------ */
+/* --- context.c, memory.c -------------------------------------------------------------------------------------- */
 
 struct bnnep_entry; /* a backend, registry.c */
 
@@ -191,8 +198,6 @@ struct bnnep_model bnnep_model_of(const bnnep_network_options *options, const st
 bnnep_status bnnep_network_make(bnnep_context *context, const bnnep_network_options *options, bool drawn,
                                 bnnep_network **out);
 void bnnep_network_retain(bnnep_network *network);
-/* The failure of a backend's function that returned `status`. */
-bnnep_status bnnep_backend_failed(const bnnep_network *network, bnnep_status status, const char *why);
 
 /* parameters.c: messages begin with `what` */
 bnnep_status bnnep_check_finite(const char *what, const float *values, size_t count);

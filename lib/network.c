@@ -5,10 +5,6 @@
 
 #include "lib/internal.h"
 
-bnnep_status bnnep_backend_failed(const bnnep_network *net, bnnep_status status, const char *why) {
-    return status == BNNEP_OK ? BNNEP_OK : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
-}
-
 /* --- memory --------------------------------------------------------------------------------------------------------
  */
 

@@ -85,8 +85,13 @@ static int32_t format_of_folder(const char *folder) {
                                                                                       : BNNEP_FORMAT_IDX;
 }
 
+/* By its first bytes, where they can be seen, else by its name. IDX begins with two zeros, or as gzip does. */
 static int32_t format_of_file(const bnnep_source *source) {
-    const char *name = bnnep_source_name(source), *ending = strrchr(name, '.');
+    const uint8_t *bytes = source->bytes;
+    const char *ending = strrchr(bnnep_source_name(source), '.');
+    if (bytes && source->count >= 2)
+        return (bytes[0] == 0 && bytes[1] == 0) || (bytes[0] == 0x1f && bytes[1] == 0x8b) ? BNNEP_FORMAT_IDX
+                                                                                          : BNNEP_FORMAT_CIFAR10;
     return ending && strcmp(ending, ".bin") == 0 ? BNNEP_FORMAT_CIFAR10 : BNNEP_FORMAT_IDX;
 }
 
@@ -94,8 +99,10 @@ static bnnep_status take_options(const bnnep_open_options *theirs, bnnep_open_op
     const bnnep_status status = bnnep_take_options(o, sizeof *o, theirs, "bnnep_open_options");
     if (status != BNNEP_OK)
         return status;
+    if (o->reserved != 0)
+        return bnnep_check_reserved(o->reserved, "bnnep_open_options");
     if (o->format < BNNEP_FORMAT_AUTO || o->format > BNNEP_FORMAT_CIFAR10)
-        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "format is %d; known are 0 (auto), 1 (IDX) and 2 (CIFAR-10)",
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "format is %d; known are 0 (auto), 1 (IDX) and 2 (CIFAR-10)",
                           o->format);
     if (o->part != BNNEP_PART_TRAINING && o->part != BNNEP_PART_TEST)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "part is %d; known are 0 (training) and 1 (test)", o->part);
@@ -124,21 +131,33 @@ static bnnep_status open_file(bnnep_context *context, const bnnep_source *source
     return bnnep_cifar10_read(context, source, 1, out);
 }
 
-/* A folder, or (path NULL) a file, in the caller's context or one of its own. */
-static bnnep_status open_any(bnnep_context *given, const char *folder, const bnnep_source *source,
-                             const bnnep_open_options *theirs, bnnep_dataset **out) {
+/* A folder or a file, in the caller's context or one of its own. */
+static bnnep_status open_source(bnnep_context *given, const bnnep_source *source, const bnnep_open_options *theirs,
+                                bnnep_dataset **out) {
     bnnep_open_options o;
     bnnep_context *context;
+    struct stat about;
     bnnep_status status = take_options(theirs, &o);
+    if (status == BNNEP_OK && source->path && stat(source->path, &about) != 0)
+        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be opened: %s", source->path, strerror(errno));
     if (status == BNNEP_OK)
         status = bnnep_context_use(given, &context);
     if (status != BNNEP_OK)
         return status;
-    bnnep_dataset *made = NULL;
-    status = folder ? open_folder(context, folder, &o, &made) : open_file(context, source, &o, &made);
+    const bool folder = source->path && S_ISDIR(about.st_mode);
+    status = folder ? open_folder(context, source->path, &o, out) : open_file(context, source, &o, out);
     bnnep_context_free(context);
-    *out = made;
     return status;
+}
+
+bnnep_status bnnep_dataset_from_source(bnnep_context *context, const bnnep_source *theirs,
+                                       const bnnep_open_options *options, bnnep_dataset **out) {
+    bnnep_source source;
+    if (!out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_source: out is NULL");
+    *out = NULL;
+    const bnnep_status status = bnnep_take_source(&source, theirs);
+    return status == BNNEP_OK ? open_source(context, &source, options, out) : status;
 }
 
 bnnep_status bnnep_dataset_open(bnnep_context *context, const char *path, const bnnep_open_options *options,
@@ -147,20 +166,6 @@ bnnep_status bnnep_dataset_open(bnnep_context *context, const char *path, const 
         *out = NULL;
     if (!path || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_open: %s is NULL", path ? "out" : "path");
-    struct stat about;
-    const bnnep_source file = source_of(path);
-    if (stat(path, &about) != 0)
-        return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be opened: %s", path, strerror(errno));
-    return open_any(context, S_ISDIR(about.st_mode) ? path : NULL, &file, options, out);
-}
-
-bnnep_status bnnep_dataset_from_source(bnnep_context *context, const bnnep_source *theirs,
-                                       const bnnep_open_options *options, bnnep_dataset **out) {
-    bnnep_source source;
-    if (out)
-        *out = NULL;
-    if (!out)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_source: out is NULL");
-    const bnnep_status status = bnnep_take_source(&source, theirs);
-    return status == BNNEP_OK ? open_any(context, NULL, &source, options, out) : status;
+    const bnnep_source source = source_of(path);
+    return open_source(context, &source, options, out);
 }

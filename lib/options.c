@@ -69,6 +69,24 @@ bnnep_status bnnep_give_struct(void *to, const void *from, size_t known, const c
     return BNNEP_OK;
 }
 
+bnnep_status bnnep_write_options(void *to, size_t size, const void *values, size_t known, const char *name) {
+    if (!to)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s_init: the structure is NULL", name);
+    const bnnep_status status = check_size(size, name);
+    if (status != BNNEP_OK)
+        return status;
+    memset(to, 0, size);
+    memcpy(to, values, size < known ? size : known);
+    memcpy(to, &size, sizeof size);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_check_reserved(int32_t reserved, const char *name) {
+    return reserved == 0 ? BNNEP_OK
+                         : bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: reserved is %d; libbnnep %s knows no meaning but 0",
+                                      name, reserved, bnnep_version_string());
+}
+
 /* --- what 0 means in options
  * -------------------------------------------------------------------------------------------------- */
 
@@ -120,23 +138,10 @@ static void fill_contrast(bnnep_contrast_options *o) {
     fill(&o->second, BNNEP_PHASE_NUDGED);
 }
 
-/* Writes `known` bytes of values to a structure of `size`, zeros beyond. */
-static bnnep_status write_out(void *to, size_t size, const void *values, size_t known, const char *name) {
-    if (!to)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s_init: the structure is NULL", name);
-    const bnnep_status status = check_size(size, name);
-    if (status != BNNEP_OK)
-        return status;
-    memset(to, 0, size);
-    memcpy(to, values, size < known ? size : known);
-    memcpy(to, &size, sizeof size);
-    return BNNEP_OK;
-}
-
 bnnep_status bnnep_context_options_init(bnnep_context_options *options, size_t size) {
     bnnep_context_options values = BNNEP_CONTEXT_OPTIONS_INIT;
     fill_context(&values);
-    return write_out(options, size, &values, sizeof values, "bnnep_context_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_context_options");
 }
 
 bnnep_status bnnep_take_context_options(bnnep_context_options *o, const bnnep_context_options *theirs) {
@@ -148,7 +153,7 @@ bnnep_status bnnep_take_context_options(bnnep_context_options *o, const bnnep_co
 bnnep_status bnnep_dataset_options_init(bnnep_dataset_options *options, size_t size) {
     bnnep_dataset_options values = BNNEP_DATASET_OPTIONS_INIT;
     fill_dataset(&values);
-    return write_out(options, size, &values, sizeof values, "bnnep_dataset_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_dataset_options");
 }
 
 bnnep_status bnnep_take_dataset_options(bnnep_dataset_options *o, const bnnep_dataset_options *theirs) {
@@ -160,7 +165,7 @@ bnnep_status bnnep_take_dataset_options(bnnep_dataset_options *o, const bnnep_da
 bnnep_status bnnep_network_options_init(bnnep_network_options *options, size_t size) {
     bnnep_network_options values = BNNEP_NETWORK_OPTIONS_INIT;
     fill_network(&values);
-    return write_out(options, size, &values, sizeof values, "bnnep_network_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_network_options");
 }
 
 bnnep_status bnnep_take_network_options(bnnep_network_options *o, const bnnep_network_options *theirs) {
@@ -172,7 +177,7 @@ bnnep_status bnnep_take_network_options(bnnep_network_options *o, const bnnep_ne
 bnnep_status bnnep_load_options_init(bnnep_load_options *options, size_t size) {
     bnnep_load_options values = BNNEP_LOAD_OPTIONS_INIT;
     fill_load(&values);
-    return write_out(options, size, &values, sizeof values, "bnnep_load_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_load_options");
 }
 
 bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_options *theirs) {
@@ -184,7 +189,7 @@ bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_opt
 bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *options, size_t size) {
     bnnep_optimizer_options values = BNNEP_OPTIMIZER_OPTIONS_INIT;
     fill_optimizer(&values);
-    return write_out(options, size, &values, sizeof values, "bnnep_optimizer_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_optimizer_options");
 }
 
 bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnnep_optimizer_options *theirs) {
@@ -196,7 +201,7 @@ bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnne
 bnnep_status bnnep_contrast_options_init(bnnep_contrast_options *options, size_t size) {
     bnnep_contrast_options values = BNNEP_CONTRAST_OPTIONS_INIT;
     fill_contrast(&values);
-    return write_out(options, size, &values, sizeof values, "bnnep_contrast_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_contrast_options");
 }
 
 bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_contrast_options *theirs) {
@@ -209,20 +214,20 @@ bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_
 
 bnnep_status bnnep_open_options_init(bnnep_open_options *options, size_t size) {
     const bnnep_open_options values = BNNEP_OPEN_OPTIONS_INIT;
-    return write_out(options, size, &values, sizeof values, "bnnep_open_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_open_options");
 }
 
 bnnep_status bnnep_workspace_options_init(bnnep_workspace_options *options, size_t size) {
     const bnnep_workspace_options values = BNNEP_WORKSPACE_OPTIONS_INIT;
-    return write_out(options, size, &values, sizeof values, "bnnep_workspace_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_workspace_options");
 }
 
 bnnep_status bnnep_run_options_init(bnnep_run_options *options, size_t size) {
     const bnnep_run_options values = BNNEP_RUN_OPTIONS_INIT;
-    return write_out(options, size, &values, sizeof values, "bnnep_run_options");
+    return bnnep_write_options(options, size, &values, sizeof values, "bnnep_run_options");
 }
 
 bnnep_status bnnep_relaxation_init(bnnep_relaxation *relaxation, size_t size) {
     const bnnep_relaxation values = BNNEP_RELAXATION_INIT;
-    return write_out(relaxation, size, &values, sizeof values, "bnnep_relaxation");
+    return bnnep_write_options(relaxation, size, &values, sizeof values, "bnnep_relaxation");
 }

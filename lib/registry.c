@@ -7,6 +7,8 @@
 #include "lib/module.h"
 #include "lib/registry.h"
 
+extern const struct bnnep_backend bnnep_backend_cpu, bnnep_backend_ref;
+
 /* --- the list ----------------------------------------------------------------------------------------------------- */
 
 static struct bnnep_entry *find(const struct bnnep_registry *registry, const char *name, size_t length) {
@@ -44,7 +46,7 @@ static void look(bnnep_context *context, struct bnnep_entry *entry) {
     entry->looked = true;
     if (!entry->given)
         entry->given = bnnep_module_load(bnnep_module_folders(context, room, sizeof room), entry->name, entry->why);
-    if (!entry->given || !bnnep_table_take(entry->given, &entry->table, &entry->can, entry->why))
+    if (!entry->given || !bnnep_table_take(entry->given, context->host.ref, &entry->table, &entry->can, entry->why))
         return;
     entry->fits = true;
     entry->summary = entry->table.summary;
@@ -211,6 +213,7 @@ bnnep_status bnnep_registry_create(bnnep_context *context, const char *wanted) {
     } own[] = {{"cuda", NULL, "NVIDIA GPUs", true},
                {"cpu", &bnnep_backend_cpu, "", true},
                {"ref", &bnnep_backend_ref, "", false}};
+    context->host.ref = &bnnep_backend_ref;
     context->registry = bnnep_take(context, 1, sizeof *context->registry);
     if (!context->registry)
         return bnnep_fail_memory("a context", sizeof *context->registry);
@@ -337,7 +340,7 @@ bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_b
     struct bnnep_backend table;
     struct bnnep_capabilities can;
     char why[BNNEP_WHY];
-    if (!bnnep_table_take(backend, &table, &can, why))
+    if (!bnnep_table_take(backend, context->host.ref, &table, &can, why))
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "the backend cannot be registered: %s", why);
     if (!bnnep_module_name(table.name, strlen(table.name)) || strcmp(table.name, "auto") == 0)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "'%.64s' cannot be the name of a backend", table.name);

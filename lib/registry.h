@@ -7,8 +7,6 @@
 
 #include "lib/internal.h"
 
-extern const struct bnnep_backend bnnep_backend_cpu, bnnep_backend_ref;
-
 /* A device that is open until the context ends. */
 struct bnnep_opened {
     struct bnnep_opened *next;
@@ -45,8 +43,9 @@ struct bnnep_registry {
     struct bnnep_choice chosen; /* asked for by name, or registered; backend NULL: auto */
 };
 
-/* table.c: copies what this library knows of a table and its capabilities. False, and why, if it does not fit. */
-bool bnnep_table_take(const struct bnnep_backend *given, struct bnnep_backend *table, struct bnnep_capabilities *can,
-                      char *why);
+/* table.c: copies what this library knows of a table and its capabilities, with ref's functions for those that it
+ * leaves out. False, and why, if it does not fit. */
+bool bnnep_table_take(const struct bnnep_backend *given, const struct bnnep_backend *ref, struct bnnep_backend *table,
+                      struct bnnep_capabilities *can, char *why);
 
 #endif

@@ -43,6 +43,8 @@ bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, con
     bnnep_report given;
     bnnep_status status = bnnep_take_options(&run->options, sizeof run->options, theirs, "bnnep_run_options");
     if (status == BNNEP_OK)
+        status = bnnep_check_reserved(run->options.reserved, "bnnep_run_options");
+    if (status == BNNEP_OK)
         status = check_options(run, net);
     if (status == BNNEP_OK)
         status = bnnep_take_options(&given, sizeof given, report, "bnnep_report");

@@ -42,7 +42,7 @@ const char *bnnep_source_name(const bnnep_source *source) {
     return source->name ? source->name : source->path ? source->path : "source";
 }
 
-/* Reads the next piece of the source, if there is more. */
+/* Reads the next piece of the source, if there is more; a callback may deliver it in smaller ones. */
 static bnnep_status fetch(struct bnnep_stream *s) {
     const char *name = bnnep_source_name(&s->source);
     if (s->source.bytes || s->ended) {
@@ -55,12 +55,14 @@ static bnnep_status fetch(struct bnnep_stream *s) {
         got = fread(s->piece, 1, PIECE, s->file);
         if (got == 0 && ferror(s->file))
             return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be read: %s", name, strerror(errno));
-    } else {
-        const int32_t failed = s->source.read(s->source.user, s->piece, PIECE, &got);
-        if (failed || got > PIECE)
-            return bnnep_fail(BNNEP_ERROR_CALLBACK, "%s: its callback returned %d, and %zu bytes of %d", name, failed,
-                              got, PIECE);
-    }
+    } else
+        for (size_t some = 1; some > 0 && got < PIECE; got += some) {
+            some = 0;
+            const int32_t failed = s->source.read(s->source.user, s->piece + got, PIECE - got, &some);
+            if (failed || some > PIECE - got)
+                return bnnep_fail(BNNEP_ERROR_CALLBACK, "%s: its callback returned %d, and %zu bytes of %zu", name,
+                                  failed, some, PIECE - got);
+        }
     s->next = s->piece;
     s->left = got;
     s->ended = got == 0;

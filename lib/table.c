@@ -6,17 +6,17 @@
 #include "lib/registry.h"
 
 /* Fills in ref's functions for those that a table leaves out; they are one behind the other. */
-static void fill(struct bnnep_backend *table) {
+static void fill(struct bnnep_backend *table, const struct bnnep_backend *ref) {
     void (*function)(void);
     for (size_t at = offsetof(struct bnnep_backend, device_count); at < sizeof *table; at += sizeof function) {
         memcpy(&function, (const char *)table + at, sizeof function);
         if (!function)
-            memcpy((char *)table + at, (const char *)&bnnep_backend_ref + at, sizeof function);
+            memcpy((char *)table + at, (const char *)ref + at, sizeof function);
     }
 }
 
-bool bnnep_table_take(const struct bnnep_backend *given, struct bnnep_backend *table, struct bnnep_capabilities *can,
-                      char *why) {
+bool bnnep_table_take(const struct bnnep_backend *given, const struct bnnep_backend *ref, struct bnnep_backend *table,
+                      struct bnnep_capabilities *can, char *why) {
     if (given->abi != BNNEP_BACKEND_ABI) {
         snprintf(why, BNNEP_WHY, "built for backend interface %u, this library has %u", given->abi, BNNEP_BACKEND_ABI);
         return false;
@@ -31,6 +31,6 @@ bool bnnep_table_take(const struct bnnep_backend *given, struct bnnep_backend *t
     memset(can, 0, sizeof *can);
     memcpy(can, given->can, given->can->size < sizeof *can ? given->can->size : sizeof *can);
     table->can = can;
-    fill(table);
+    fill(table, ref);
     return true;
 }

@@ -154,7 +154,9 @@ bnnep_status bnnep_check_reached(const bnnep_workspace *ws, int32_t phase) {
 }
 
 static bnnep_status check_relaxation(const bnnep_workspace *ws, const bnnep_relaxation *how) {
-    bnnep_status status = bnnep_check_reached(ws, how->from);
+    bnnep_status status = bnnep_check_reserved(how->reserved, "bnnep_relaxation");
+    if (status == BNNEP_OK)
+        status = bnnep_check_reached(ws, how->from);
     if (status == BNNEP_OK)
         status = bnnep_check_phase(ws, how->to);
     if (status != BNNEP_OK)

@@ -41,7 +41,6 @@
 
 #include <bnnep/version.h>
 
-/** Marks what the library exports. */
 #if defined(__GNUC__)
 #define BNNEP_API __attribute__((visibility("default")))
 #else
@@ -80,9 +79,8 @@ BNNEP_API const char *bnnep_status_name(bnnep_status status);
  * valid until the next call that fails in this thread. */
 BNNEP_API const char *bnnep_last_error(void);
 
-/** The version of the library at run time, encoded as BNNEP_VERSION. */
+/** The version of the library at run time, encoded as BNNEP_VERSION; the same as text, such as "0.1.0", static. */
 BNNEP_API uint32_t bnnep_version(void);
-/** The same as text, such as "0.1.0". Static storage. */
 BNNEP_API const char *bnnep_version_string(void);
 
 /* --- Contexts: where handles compute, and what they share --------------------------------------------------------- */
@@ -140,7 +138,7 @@ typedef struct bnnep_backend_info {
 } bnnep_backend_info;
 #define BNNEP_BACKEND_INFO_INIT BNNEP_INIT_(sizeof(bnnep_backend_info), NULL, NULL, NULL, 0, 0)
 
-/** How many backends the context knows, usable here or not. */
+/** How many backends the context (not NULL, here and below) knows, usable here or not. */
 BNNEP_API size_t bnnep_backend_count(bnnep_context *context);
 
 /** Describes backend @p index (from 0). "auto" tries "cuda", then "cpu"; others are used by name. */
@@ -240,11 +238,11 @@ BNNEP_API bnnep_status bnnep_dataset_from_callback(bnnep_context *context, const
 
 /** Formats of data files. */
 enum {
-    BNNEP_FORMAT_AUTO = 0,   /**< a folder's by its files; a file's by its name: with ".bin" CIFAR-10, else IDX */
-    BNNEP_FORMAT_IDX = 1,    /**< MNIST's: unsigned bytes, plain or gzip; images of 2 (count, values), 3 (count, rows,
-                                  columns) or 4 dimensions (count, channels, rows, columns), labels of one. A folder has
-                                  train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k, with or
-                                  without ".gz" */
+    BNNEP_FORMAT_AUTO = 0, /**< a folder's by its files, a file's by its name, ".bin" is CIFAR-10; by bytes in memory */
+    BNNEP_FORMAT_IDX = 1,  /**< MNIST's: unsigned bytes, plain or gzip; images of 2 (count, values), 3 (count, rows,
+                                columns) or 4 dimensions (count, channels, rows, columns), labels of one. A folder has
+                                train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k, with or
+                                without ".gz" */
     BNNEP_FORMAT_CIFAR10 = 2 /**< CIFAR-10's binary one: records of a label and 3 x 32 x 32 bytes, any number. A folder
                                   has data_batch_1.bin to data_batch_5.bin and test_batch.bin */
 };
@@ -267,7 +265,7 @@ BNNEP_API bnnep_status bnnep_open_options_init(bnnep_open_options *options, size
 BNNEP_API bnnep_status bnnep_dataset_open(bnnep_context *context, const char *path, const bnnep_open_options *options,
                                           bnnep_dataset **out);
 
-/** The same from the bytes of one file. */
+/** The same from any source. */
 BNNEP_API bnnep_status bnnep_dataset_from_source(bnnep_context *context, const bnnep_source *source,
                                                  const bnnep_open_options *options, bnnep_dataset **out);
 
@@ -280,7 +278,8 @@ BNNEP_API bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64
 BNNEP_API bnnep_status bnnep_dataset_select(const bnnep_dataset *dataset, const uint64_t *indices, uint64_t count,
                                             bnnep_dataset **out);
 
-/** The inputs of @p count data sets of one shape, one set after the other; shares their memory. */
+/** The inputs of @p count data sets of one shape, all with labels or all without, one set after the other; shares their
+ * memory. */
 BNNEP_API bnnep_status bnnep_dataset_concat(const bnnep_dataset *const *datasets, size_t count, bnnep_dataset **out);
 
 /** How inputs are transformed as they are read. */
@@ -298,7 +297,8 @@ typedef struct bnnep_transform {
 BNNEP_API bnnep_status bnnep_transform_init_cifar10(bnnep_transform *transform, size_t size, int32_t part);
 
 /** The same inputs, transformed as they are read, sharing the memory. Only training flips and crops; it draws from the
- * optimizer's seed, its epoch and the input's index. Not for data sets with a callback, which can do as much itself. */
+ * optimizer's seed, its epoch and the input's index. Not for data sets with a callback, which can do as much itself,
+ * nor for those of bnnep_dataset_concat(), whose parts can be transformed. */
 BNNEP_API bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep_transform *transform,
                                                  bnnep_dataset **out);
 
@@ -333,7 +333,6 @@ enum {
     BNNEP_DYNAMICS_BINARY = 1 /**< binary weights and activations ("bin_W_N", Heaviside, leaky states) */
 };
 
-/** Kinds of connections. */
 enum {
     BNNEP_CONNECTION_FULL = 0,       /**< fully connected */
     BNNEP_CONNECTION_CONVOLUTION = 1 /**< of stride 1, then max-pooling; comes before all fully connected ones */
@@ -406,7 +405,7 @@ BNNEP_API void bnnep_network_free(bnnep_network *network);
 BNNEP_API bnnep_status bnnep_network_set_relaxation(bnnep_network *network, int32_t free_steps,
                                                     double settle_tolerance);
 
-/** What a network is: see bnnep_network_options. */
+/** See bnnep_network_options. */
 typedef struct bnnep_network_info {
     size_t size;
     const char *backend;     /**< the backend in use, such as "cpu"; valid as long as the network is */
@@ -437,11 +436,8 @@ enum {
                              the same rule. For real activations and fixed scaling factors; free_steps > nudged_steps */
 };
 
-/** Which nudges a batch gets. */
-enum {
-    BNNEP_NUDGE_RANDOM_SIGN = 0, /**< one of beta, or of -beta: drawn for each batch */
-    BNNEP_NUDGE_FIXED = 1        /**< one of beta */
-};
+/** Which nudge a batch gets: one of beta or of -beta, as is drawn; one of beta. */
+enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. */
 typedef struct bnnep_optimizer_options {
@@ -522,7 +518,7 @@ enum { BNNEP_EVENT_STEP = 0, BNNEP_EVENT_BATCH = 1 };
 /** What a progress callback receives. */
 typedef struct bnnep_progress {
     size_t size;
-    const bnnep_report *so_far; /**< results so far, without confusion and predictions; valid during the call */
+    const bnnep_report *so_far; /**< results so far; valid during the call */
     uint64_t batches_done, batches_total, samples_done;
     int32_t event;    /**< BNNEP_EVENT_STEP or BNNEP_EVENT_BATCH */
     int32_t reserved; /**< 0 */

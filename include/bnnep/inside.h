@@ -135,11 +135,13 @@ BNNEP_API bnnep_status bnnep_optimizer_contrast(bnnep_optimizer *optimizer, bnne
 BNNEP_API bnnep_status bnnep_optimizer_backpropagate(bnnep_optimizer *optimizer, bnnep_workspace *workspace,
                                                      int32_t steps);
 
-/** Parts of a contrast: that of the weights (of B) is [rows][columns], of the biases [rows], of the scaling factors
- * [scales]. */
+/** Parts of a contrast: that of the weights (of B), [rows][columns]; of the biases, [rows]; of the scaling factors,
+ * [scales]: of a_{k+1} . W a_k, in a convolution with its bias and pooled, and halved in networks without convolutions.
+ */
 enum { BNNEP_CONTRAST_WEIGHTS = 0, BNNEP_CONTRAST_BIAS = 1, BNNEP_CONTRAST_ALPHA = 2 };
 
-/** The contrast that bnnep_optimizer_update() will apply: the last one taken, or set. */
+/** The contrast that bnnep_optimizer_update() will apply: the last one taken, or set. (What is read and set again may
+ * differ in its last bit from what was taken.) Setting a part when there is none makes the others 0. */
 BNNEP_API bnnep_status bnnep_optimizer_get_contrast(const bnnep_optimizer *optimizer, size_t connection, int32_t part,
                                                     float *values, size_t count);
 BNNEP_API bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *optimizer, size_t connection, int32_t part,

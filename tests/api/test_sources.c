@@ -423,7 +423,7 @@ static void records(void **state) {
     o.format = BNNEP_FORMAT_IDX;
     assert_refused(bnnep_dataset_from_source(NULL, &source, &o, &dataset), BNNEP_ERROR_FORMAT, "magic number");
     o.format = 3;
-    assert_refused(bnnep_dataset_from_source(NULL, &source, &o, &dataset), BNNEP_ERROR_UNSUPPORTED, "format is 3");
+    assert_refused(bnnep_dataset_from_source(NULL, &source, &o, &dataset), BNNEP_ERROR_ARGUMENT, "format is 3");
 }
 
 int main(void) {

@@ -14,13 +14,13 @@ for part in CMakeLists.txt backends cmake docs examples include lib programs tes
     cp -R "$source/$part" "$work/today/"
     cp -R "$source/$part" "$work/later/"
 done
-patch -d "$work/later" -p1 -F0 <"$source/tests/api/future/later.patch" >/dev/null
+patch -d "$work/later" -p1 <"$source/tests/api/future/later.patch" >/dev/null
 for version in today later; do
     cmake -S "$work/$version" -B "$work/$version/build" -DCMAKE_C_COMPILER="$compiler" -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_C_FLAGS=-O1 -DBNNEP_WERROR=ON -DBNNEP_CUDA=OFF -DBNNEP_BUILD_EXAMPLES=OFF -DBNNEP_BUILD_TESTS=OFF \
         -DBNNEP_INSTALL=OFF >/dev/null
     cmake --build "$work/$version/build" --parallel 2 --target bnnep >"$work/built" || { cat "$work/built" && exit 1; }
-    "$compiler" -Wall -Wextra -Werror -D"$(echo $version | tr a-z A-Z)" -I"$work/$version/include" \
+    "$compiler" -Wall -Wextra -Werror -D"$(echo $version | tr "[:lower:]" "[:upper:]")" -I"$work/$version/include" \
         "$source/tests/api/future/program.c" -o "$work/$version/program" -L"$work/$version/build" -lbnnep
 done
 
