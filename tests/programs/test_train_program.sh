@@ -27,11 +27,16 @@ for threads in 1 3; do
     like_first yes "--threads $threads gives another run"
 done
 # shellcheck disable=SC2086
+run 0 $small --train-limit 20 --test-limit 10 --epochs 1 --threads 2 --backend ref
+# shellcheck disable=SC2086
 run 0 $small $few --seed 1
 like_first no "--seed 1 gives the run of seed 0"
 # shellcheck disable=SC2086
 run 0 $small $few --no-shuffle
 like_first no "--no-shuffle changes nothing"
+# shellcheck disable=SC2086
+run 0 $small $few --momentum-noise
+like_first no "--momentum-noise changes nothing"
 
 # so does a grid, a run of its own
 # shellcheck disable=SC2086
@@ -211,6 +216,11 @@ says err 'gamma of connection 0 is 0'
 # shellcheck disable=SC2086
 run 2 $small --beta 0
 says err 'beta is 0'
+for option in gamma_neur rho_threshold; do # the library would make its defaults of 0
+    # shellcheck disable=SC2086
+    run 2 $small --binary_settings bin_W_N --$option 0
+    says err "--$option is 0; it must be from 1e-30 to 1"
+done
 # shellcheck disable=SC2086
 run 2 $small --layersList 700 40 10
 says err '--layersList begins with 700 units, but an image has 784 values'
