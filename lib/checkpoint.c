@@ -1,75 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints and network files: a network, and what an optimizer must remember, in a safetensors container. */
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/container.h"
+#include "lib/record.h"
+#include "lib/sink.h"
+#include "lib/stream.h"
 
 #define FORMAT_VERSION "1"
-
-/* --- descriptions ------------------------------------------------------------------------------------------------- */
-
-static json_t *describe_network(const bnnep_network *net) {
-    const bnnep_network_options *o = &net->options;
-    json_t *connections = json_array();
-    for (size_t k = 0; k < net->model.connections; k++) {
-        const struct bnnep_link *link = &net->links[k];
-        json_array_append_new(connections,
-                              json_pack("{s:i, s:I, s:I, s:I, s:I}", "kind", link->kind, "outputs",
-                                        (json_int_t)link->rows, "kernel", (json_int_t)link->kernel, "padding",
-                                        (json_int_t)link->padding, "pool", (json_int_t)link->pool));
-    }
-    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:o}", "dynamics", o->dynamics, "input",
-                     o->input_channels, o->input_height, o->input_width, "classes", o->classes, "expand_output",
-                     o->expand_output, "theta", (double)o->theta, "gamma_neur", (double)o->gamma_neur, "free_steps",
-                     o->free_steps, "settle_tolerance", (double)o->settle_tolerance, "grid_bits", o->grid_bits,
-                     "connections", connections);
-}
-
-static json_t *list(const double *values, size_t count) {
-    json_t *array = json_array();
-    for (size_t k = 0; values && k < count; k++)
-        json_array_append_new(array, json_real(values[k]));
-    return array;
-}
-
-/* What an optimizer was made with. */
-static json_t *describe_optimizer(const bnnep_optimizer *opt) {
-    const bnnep_optimizer_options *o = &opt->options;
-    const size_t count = opt->network->model.connections;
-    return json_pack("{s:i, s:i, s:f, s:b, s:b, s:I, s:b, s:o, s:o, s:o, s:o}", "method", o->method, "nudged_steps",
-                     o->nudged_steps, "beta", (double)o->beta, "random_beta", o->random_beta != 0, "shuffle",
-                     o->shuffle != 0, "seed", (json_int_t)o->seed, "momentum_noise", o->momentum_noise != 0, "gamma",
-                     list(opt->gamma, count), "threshold", list(opt->threshold, count), "lr_bias",
-                     list(opt->lr_bias, count), "lr_alpha", list(opt->first_lr_alpha, count));
-}
-
-/* Where a run stands: counters, sums of the epoch under way, current learning rates. */
-static json_t *describe_position(const bnnep_optimizer *opt) {
-    const struct bnnep_sums *r = &opt->epoch;
-    json_t *flips = json_array();
-    for (size_t k = 0; k < opt->network->model.connections; k++)
-        json_array_append_new(flips, json_integer((json_int_t)opt->epoch_flips[k]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o}", "batches",
-                     (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count",
-                     (json_int_t)opt->epoch_count, "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples",
-                     (json_int_t)r->samples, "epoch_batches", (json_int_t)r->batches, "errors", (json_int_t)r->errors,
-                     "errors_single", (json_int_t)r->errors_single, "loss", r->loss, "steps_free", r->steps_free,
-                     "steps_nudged", r->steps_nudged, "steps_free_max", (int)r->steps_free_max, "steps_nudged_max",
-                     (int)r->steps_nudged_max, "seconds", r->seconds, "flips", flips, "lr_alpha",
-                     list(opt->lr_alpha, opt->network->model.connections));
-}
-
-static bool put_json(json_t *metadata, const char *key, json_t *value) {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    const bool done = text && json_object_set_new(metadata, key, json_string(text)) == 0;
-    free(text);
-    json_decref(value);
-    return done;
-}
 
 /* --- tensors ------------------------------------------------------------------------------------------------------ */
 
@@ -92,9 +32,9 @@ static bnnep_status fill_signs(const void *from, size_t k, void *bytes, size_t c
 enum { KINDS = 4 };
 
 /* The tensors of a file, floats first so that all are aligned. NULL if out of memory. */
-static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t connections, bool momenta,
-                                         size_t *count) {
-    struct bnnep_tensor *tensors = bnnep_array(connections * KINDS, sizeof *tensors);
+static struct bnnep_tensor *list_tensors(const bnnep_context *context, const struct bnnep_link *links,
+                                         size_t connections, bool momenta, size_t *count) {
+    struct bnnep_tensor *tensors = bnnep_take(context, connections * KINDS, sizeof *tensors);
     static const char *const names[KINDS] = {"momentum", "alpha", "bias", "signs"};
     *count = 0;
     for (int kind = momenta ? 0 : 1; tensors && kind < KINDS; kind++)
@@ -113,118 +53,125 @@ static struct bnnep_tensor *list_tensors(const struct bnnep_link *links, size_t 
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-/* The metadata of a file. */
-static bnnep_status describe(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, json_t *note,
+static bool put_json(json_t *metadata, const char *key, json_t *value) {
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    const bool done = text && json_object_set_new(metadata, key, json_string(text)) == 0;
+    free(text);
+    json_decref(value);
+    return done;
+}
+
+/* The metadata of a file. Nothing that it says needs more than its version: `requires` names no feature. */
+static bnnep_status describe(const bnnep_network *net, const bnnep_optimizer *opt, const char *name, json_t *note,
                              json_t *metadata) {
     if (opt && !isfinite(opt->epoch.loss))
-        return bnnep_fail(BNNEP_ERROR_DATA, "%s: not written: the loss of the epoch is %g", path, opt->epoch.loss);
+        return bnnep_fail(BNNEP_ERROR_DATA, "%s: not written: the loss of the epoch is %g", name, opt->epoch.loss);
     bool complete =
         metadata &&
         json_object_set_new(metadata, "format", json_string(opt ? "bnnep-checkpoint" : "bnnep-network")) == 0 &&
         json_object_set_new(metadata, "format_version", json_string(FORMAT_VERSION)) == 0 &&
+        json_object_set_new(metadata, "requires", json_string("[]")) == 0 &&
         json_object_set_new(metadata, "library", json_string(bnnep_version_string())) == 0 &&
-        json_object_set(metadata, "note", note) == 0 && put_json(metadata, "network", describe_network(net));
+        json_object_set(metadata, "note", note) == 0 &&
+        put_json(metadata, "network", bnnep_record_network(net, opt == NULL));
     if (opt)
-        complete = complete && put_json(metadata, "optimizer", describe_optimizer(opt)) &&
-                   put_json(metadata, "position", describe_position(opt));
-    return complete ? BNNEP_OK : bnnep_fail_memory(path, 0);
+        complete = complete && put_json(metadata, "optimizer", bnnep_record_optimizer(opt)) &&
+                   put_json(metadata, "position", bnnep_record_position(opt));
+    return complete ? BNNEP_OK : bnnep_fail_memory(name, 0);
 }
 
 /* opt NULL: without momenta. */
-static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const char *path, const char *text) {
+static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const bnnep_sink *theirs,
+                         const char *text) {
     size_t count;
     json_error_t error;
+    bnnep_sink sink;
+    bnnep_status status = bnnep_take_sink(&sink, theirs);
+    if (status != BNNEP_OK)
+        return status;
+    const char *name = bnnep_sink_name(&sink);
     json_t *note = json_pack_ex(&error, 0, "s", text ? text : ""), *metadata = json_object();
     if (!note && json_error_code(&error) == json_error_invalid_utf8) {
         json_decref(metadata);
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: not written: the note is not UTF-8", path);
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: not written: the note is not UTF-8", name);
     }
-    struct bnnep_tensor *tensors = list_tensors(net->links, net->model.connections, opt != NULL, &count);
-    bnnep_status status = tensors ? describe(net, opt, path, note, metadata) : bnnep_fail_memory(path, 0);
+    struct bnnep_tensor *tensors =
+        list_tensors(net->context, net->shape->link, net->model.connections, opt != NULL, &count);
+    status = tensors ? describe(net, opt, name, note, metadata) : bnnep_fail_memory(name, 0);
     for (size_t i = 0; status == BNNEP_OK && i < count; i++)
         tensors[i].from = tensors[i].fill == fill_momentum ? (const void *)opt : (const void *)net;
     if (status == BNNEP_OK)
-        status = bnnep_container_write(path, metadata, tensors, count);
+        status = bnnep_container_write(net->context, &sink, metadata, tensors, count);
     json_decref(note);
     json_decref(metadata);
-    free(tensors);
+    bnnep_give_back(net->context, tensors);
     return status;
+}
+
+bnnep_status bnnep_checkpoint_write(const bnnep_optimizer *opt, const bnnep_sink *sink, const char *note) {
+    if (!opt)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_write: optimizer is NULL");
+    return save(opt->network, opt, sink, note);
+}
+
+bnnep_status bnnep_network_write(const bnnep_network *net, const bnnep_sink *sink, const char *note) {
+    if (!net)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_write: network is NULL");
+    return save(net, NULL, sink, note);
 }
 
 bnnep_status bnnep_checkpoint_save(const bnnep_optimizer *opt, const char *path, const char *note) {
     if (!opt || !path)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_save: %s is NULL", opt ? "path" : "optimizer");
-    return save(opt->network, opt, path, note);
+    return save(opt->network, opt, &(bnnep_sink){.size = sizeof(bnnep_sink), .path = path}, note);
 }
 
 bnnep_status bnnep_network_save(const bnnep_network *net, const char *path, const char *note) {
     if (!net || !path)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_save: %s is NULL", net ? "path" : "network");
-    return save(net, NULL, path, note);
+    return save(net, NULL, &(bnnep_sink){.size = sizeof(bnnep_sink), .path = path}, note);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------ */
+/* --- opening ------------------------------------------------------------------------------------------------------ */
+
+/* A file may need features that came after its version; this library knows none. */
+static bnnep_status check_requires(const struct bnnep_container *file) {
+    const char *text = bnnep_container_text(file, "requires");
+    json_t *list = text ? json_loads(text, 0, NULL) : json_array(), *feature;
+    size_t i;
+    bnnep_status status = BNNEP_OK;
+    if (!json_is_array(list))
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: what it requires is no list", file->path);
+    else
+        json_array_foreach(list, i, feature) {
+            const char *name = json_string_value(feature);
+            status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: requires '%.64s', which libbnnep %s does not know",
+                                file->path, name ? name : "something", bnnep_version_string());
+            break;
+        }
+    json_decref(list);
+    return status;
+}
 
 /* Opens a file of ours. */
-static bnnep_status open_file(const char *path, struct bnnep_container *file) {
-    bnnep_status status = bnnep_container_open(path, file);
+static bnnep_status open_file(const bnnep_context *context, const bnnep_source *theirs, struct bnnep_container *file) {
+    bnnep_source source;
+    bnnep_status status = bnnep_take_source(&source, theirs);
+    if (status == BNNEP_OK)
+        status = bnnep_container_open(context, &source, file);
     if (status != BNNEP_OK)
         return status;
     const char *format = bnnep_container_text(file, "format"), *version = bnnep_container_text(file, "format_version");
     if (!format || (strcmp(format, "bnnep-checkpoint") != 0 && strcmp(format, "bnnep-network") != 0))
         status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its format is %s, expected bnnep-checkpoint or bnnep-network",
-                            path, format ? format : "not named");
+                            file->path, format ? format : "not named");
     else if (!version || strcmp(version, FORMAT_VERSION) != 0)
-        status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: its format version is %s, libbnnep %s reads version %s", path,
-                            version ? version : "not named", bnnep_version_string(), FORMAT_VERSION);
+        status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: its format version is %s, libbnnep %s reads version %s",
+                            file->path, version ? version : "not named", bnnep_version_string(), FORMAT_VERSION);
+    else
+        status = check_requires(file);
     if (status != BNNEP_OK)
         bnnep_container_close(file);
-    return status;
-}
-
-/* A JSON text of the metadata, or NULL and a message. */
-static json_t *get_json(const struct bnnep_container *file, const char *key) {
-    const char *text = bnnep_container_text(file, key);
-    json_error_t error;
-    json_t *value = text ? json_loads(text, 0, &error) : NULL;
-    if (!json_is_object(value)) {
-        bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no %s", file->path, key);
-        json_decref(value);
-        return NULL;
-    }
-    /* Older files have no grid. */
-    if (strcmp(key, "network") == 0 && !json_object_get(value, "grid_bits"))
-        json_object_set_new(value, "grid_bits", json_integer(0));
-    return value;
-}
-
-/* Every field of `ours` must be in the file with the same value. */
-static bnnep_status compare(const struct bnnep_container *file, const char *what, json_t *ours) {
-    json_t *theirs = get_json(file, what), *value;
-    const char *key;
-    bnnep_status status = theirs && ours ? BNNEP_OK : BNNEP_ERROR_FORMAT;
-    /* through text and back, like the file's values */
-    char *text = ours ? json_dumps(ours, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    json_t *read = text ? json_loads(text, 0, NULL) : NULL;
-    if (theirs && !read)
-        status = bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s", file->path);
-    if (status == BNNEP_OK)
-        json_object_foreach(read, key, value) {
-            const json_t *found = json_object_get(theirs, key);
-            if (json_equal(value, found))
-                continue;
-            char *has = found ? json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-            char *wants = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-            status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: is of another run: its %s's %s is %s, here it is %s",
-                                file->path, what, key, has ? has : "missing", wants ? wants : "another");
-            free(has);
-            free(wants);
-            break;
-        }
-    free(text);
-    json_decref(read);
-    json_decref(theirs);
-    json_decref(ours);
     return status;
 }
 
@@ -241,10 +188,10 @@ static bnnep_status check_tensor(const struct bnnep_container *file, const struc
                             : bnnep_check_bits(what, bytes, link);
 }
 
-/* All tensors that a network of these connections reads from a file, checked. The caller frees them with free(). */
+/* All tensors that a network of these connections reads from a file, checked. The caller gives them back. */
 static bnnep_status find_tensors(const struct bnnep_container *file, const struct bnnep_link *links, size_t connections,
                                  bool momenta, struct bnnep_tensor **tensors, size_t *count) {
-    *tensors = list_tensors(links, connections, momenta, count);
+    *tensors = list_tensors(file->context, links, connections, momenta, count);
     bnnep_status status = *tensors ? BNNEP_OK : bnnep_fail_memory(file->path, 0);
     for (size_t i = 0; status == BNNEP_OK && i < *count; i++)
         status = check_tensor(file, &(*tensors)[i], &links[(*tensors)[i].connection]);
@@ -269,215 +216,156 @@ static bnnep_status take_tensors(const struct bnnep_container *file, const struc
     return status;
 }
 
-static bnnep_status bad_position(const struct bnnep_container *file, const char *field) {
-    return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's %s cannot be read", file->path, field);
-}
+/* --- checkpoints -------------------------------------------------------------------------------------------------- */
 
-/* Can an optimizer have this position? An epoch under way has done whole batches, and has more to do. */
-static bool is_position(const bnnep_optimizer *at) {
-    const struct bnnep_sums *r = &at->epoch;
-    const bool counts = at->batches <= INT64_MAX && at->epochs <= INT64_MAX && at->epoch_count <= INT64_MAX &&
-                        r->errors <= r->samples && r->errors_single <= r->samples;
-    return counts && (r->batches == 0 ||
-                      (r->samples < at->epoch_count && at->epoch_batch_size > 0 &&
-                       r->samples / at->epoch_batch_size == r->batches && r->samples % at->epoch_batch_size == 0));
-}
-
-/* The position, checked, into copies; nothing of the optimizer changes. */
-static bnnep_status read_position(const struct bnnep_container *file, const bnnep_optimizer *opt, bnnep_optimizer *to,
-                                  uint64_t *flips, double *lr_alpha) {
-    json_t *p = get_json(file, "position");
-    json_int_t batches, epochs, count, batch_size, samples, done, errors, single;
-    int free_max, nudged_max;
-    json_t *flip_list, *alpha_list;
-    struct bnnep_sums *r = &to->epoch;
-    const size_t L = opt->network->model.connections;
-    if (!p)
-        return BNNEP_ERROR_FORMAT;
-    bnnep_status status = BNNEP_OK;
-    if (json_unpack(p, "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:F, s:F, s:i, s:i, s:F, s:o, s:o}", "batches",
-                    &batches, "epochs", &epochs, "epoch_count", &count, "epoch_batch_size", &batch_size, "samples",
-                    &samples, "epoch_batches", &done, "errors", &errors, "errors_single", &single, "loss", &r->loss,
-                    "steps_free", &r->steps_free, "steps_nudged", &r->steps_nudged, "steps_free_max", &free_max,
-                    "steps_nudged_max", &nudged_max, "seconds", &r->seconds, "flips", &flip_list, "lr_alpha",
-                    &alpha_list) != 0)
-        status = bad_position(file, "counters");
-    else if (json_array_size(flip_list) != L)
-        status = bad_position(file, "flips");
-    else if (json_array_size(alpha_list) != (opt->lr_alpha ? L : 0))
-        status = bad_position(file, "lr_alpha");
-    else {
-        to->batches = (uint64_t)batches;
-        to->epochs = (uint64_t)epochs;
-        to->epoch_count = (uint64_t)count;
-        to->epoch_batch_size = (size_t)batch_size;
-        r->samples = (uint64_t)samples;
-        r->batches = (uint64_t)done;
-        r->errors = (uint64_t)errors;
-        r->errors_single = (uint64_t)single;
-        r->steps_free_max = (uint32_t)free_max;
-        r->steps_nudged_max = (uint32_t)nudged_max;
-        for (size_t k = 0; k < L; k++) {
-            flips[k] = (uint64_t)json_integer_value(json_array_get(flip_list, k));
-            lr_alpha[k] = json_number_value(json_array_get(alpha_list, k));
-            if (!(lr_alpha[k] >= 0.0 && lr_alpha[k] <= (double)FLT_MAX))
-                status = bad_position(file, "lr_alpha");
-        }
-        if (status == BNNEP_OK && !is_position(to))
-            status = bad_position(file, "counters");
-    }
-    json_decref(p);
+static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *opt) {
+    const bnnep_network *net = opt->network;
+    const size_t L = net->model.connections;
+    if (strcmp(bnnep_container_text(file, "format"), "bnnep-checkpoint") != 0)
+        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: is a network without an optimizer, expected a checkpoint",
+                          file->path);
+    bnnep_status status = bnnep_record_compare(file, "network", bnnep_record_network(net, false));
+    if (status == BNNEP_OK)
+        status = bnnep_record_compare(file, "optimizer", bnnep_record_optimizer(opt));
+    if (status != BNNEP_OK)
+        return status;
+    struct bnnep_run_position position;
+    struct bnnep_tensor *tensors = NULL;
+    size_t count;
+    status = bnnep_record_read_position(file, opt, &position);
+    if (status == BNNEP_OK)
+        status = find_tensors(file, net->shape->link, L, true, &tensors, &count);
+    if (status == BNNEP_OK)
+        status = take_tensors(file, tensors, count, opt->network, opt);
+    if (status == BNNEP_OK)
+        bnnep_position_take(&position, opt);
+    bnnep_give_back(file->context, tensors);
+    bnnep_position_free(file->context, &position);
     return status;
 }
 
-static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *opt) {
-    const size_t L = opt->network->model.connections;
-    bnnep_status status = compare(file, "network", describe_network(opt->network));
-    if (status == BNNEP_OK)
-        status = compare(file, "optimizer", describe_optimizer(opt));
+bnnep_status bnnep_checkpoint_read(bnnep_optimizer *opt, const bnnep_source *source) {
+    if (!opt)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_read: optimizer is NULL");
+    struct bnnep_container file;
+    bnnep_status status = open_file(opt->network->context, source, &file);
     if (status != BNNEP_OK)
         return status;
-    bnnep_optimizer position = *opt;
-    uint64_t *flips = bnnep_array(L, sizeof *flips);
-    double *lr_alpha = bnnep_array(L, sizeof *lr_alpha);
-    struct bnnep_tensor *tensors = NULL;
-    size_t count;
-    status =
-        flips && lr_alpha ? read_position(file, opt, &position, flips, lr_alpha) : bnnep_fail_memory(file->path, 0);
-    if (status == BNNEP_OK)
-        status = find_tensors(file, opt->network->links, L, true, &tensors, &count);
-    if (status == BNNEP_OK)
-        status = take_tensors(file, tensors, count, opt->network, opt);
-    if (status == BNNEP_OK) {
-        *opt = position;
-        for (size_t k = 0; k < L; k++) {
-            opt->epoch_flips[k] = flips[k];
-            if (opt->lr_alpha)
-                opt->lr_alpha[k] = lr_alpha[k];
-        }
-    }
-    free(tensors);
-    free(flips);
-    free(lr_alpha);
+    status = load(&file, opt);
+    bnnep_container_close(&file);
     return status;
 }
 
 bnnep_status bnnep_checkpoint_load(bnnep_optimizer *opt, const char *path) {
     if (!opt || !path)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_load: %s is NULL", opt ? "path" : "optimizer");
-    struct bnnep_container file;
-    bnnep_status status = open_file(path, &file);
-    if (status != BNNEP_OK)
-        return status;
-    if (strcmp(bnnep_container_text(&file, "format"), "bnnep-checkpoint") != 0)
-        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: is a network without an optimizer, expected a checkpoint", path);
-    else
-        status = load(&file, opt);
-    bnnep_container_close(&file);
-    return status;
+    return bnnep_checkpoint_read(opt, &(bnnep_source){.size = sizeof(bnnep_source), .path = path});
 }
 
-/* Options of the network in the file; connections has room for `room`. */
-static bnnep_status read_network(const struct bnnep_container *file, bnnep_network_options *o,
-                                 bnnep_connection *connections, size_t room) {
-    json_t *n = get_json(file, "network"), *all;
-    double theta, gamma_neur, tolerance;
-    if (!n)
-        return BNNEP_ERROR_FORMAT;
-    bnnep_status status = BNNEP_OK;
-    if (json_unpack(n, "{s:i, s:[i,i,i], s:i, s:i, s:F, s:F, s:i, s:F, s:i, s:o}", "dynamics", &o->dynamics, "input",
-                    &o->input_channels, &o->input_height, &o->input_width, "classes", &o->classes, "expand_output",
-                    &o->expand_output, "theta", &theta, "gamma_neur", &gamma_neur, "free_steps", &o->free_steps,
-                    "settle_tolerance", &tolerance, "grid_bits", &o->grid_bits, "connections", &all) != 0 ||
-        !json_is_array(all) || json_array_size(all) > room)
-        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of the network cannot be read", file->path);
-    for (size_t k = 0; status == BNNEP_OK && k < json_array_size(all); k++) {
-        connections[k] = (bnnep_connection)BNNEP_FC(0);
-        if (json_unpack(json_array_get(all, k), "{s:i, s:i, s:i, s:i, s:i}", "kind", &connections[k].kind, "outputs",
-                        &connections[k].outputs, "kernel", &connections[k].kernel, "padding", &connections[k].padding,
-                        "pool", &connections[k].pool) != 0)
-            status =
-                bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of connection %zu cannot be read", file->path, k);
-    }
-    if (status == BNNEP_OK) {
-        o->theta = (float)theta;
-        o->gamma_neur = (float)gamma_neur;
-        o->settle_tolerance = (float)tolerance;
-        o->connections = connections;
-        o->connection_count = json_array_size(all);
-    }
-    json_decref(n);
-    return status;
-}
+/* --- networks ----------------------------------------------------------------------------------------------------- */
 
 /* Makes a network, after checking that the file holds all of it: a file can claim any size. */
-static bnnep_status load_network(const struct bnnep_container *file, const bnnep_network_options *o,
-                                 bnnep_network **out) {
-    struct bnnep_link *links;
-    struct bnnep_tensor *tensors;
+static bnnep_status load_network(bnnep_context *context, const struct bnnep_container *file,
+                                 const bnnep_network_options *o, bnnep_network **out) {
+    struct bnnep_shape *shape;
+    struct bnnep_tensor *tensors = NULL;
     size_t count;
-    bnnep_status status = bnnep_network_links(o, &links);
+    bnnep_network *net = NULL;
+    bnnep_status status = bnnep_describe(context, o, &shape);
     if (status != BNNEP_OK)
         return status;
-    status = find_tensors(file, links, o->connection_count, false, &tensors, &count);
+    status = find_tensors(file, shape->link, o->connection_count, false, &tensors, &count);
     if (status == BNNEP_OK)
-        status = bnnep_network_make(o, false, out);
+        status = bnnep_network_make(context, o, false, &net);
     if (status == BNNEP_OK)
-        status = take_tensors(file, tensors, count, *out, NULL);
+        status = take_tensors(file, tensors, count, net, NULL);
     if (status != BNNEP_OK) {
-        bnnep_network_free(*out);
-        *out = NULL;
+        bnnep_network_free(net);
+        net = NULL;
     }
-    free(tensors);
-    free(links);
+    *out = net;
+    bnnep_give_back(context, tensors);
+    bnnep_give_back(context, shape);
     return status;
 }
 
-bnnep_status bnnep_network_load(const char *path, const bnnep_network_options *like, bnnep_network **out) {
+/* The network of an open file. */
+static bnnep_status make_network(bnnep_context *context, const struct bnnep_container *file, int32_t max_batch,
+                                 bnnep_network **out) {
     enum { ROOM = 1024 };
+    bnnep_network_options o;
+    bnnep_connection *connections = bnnep_take(context, ROOM, sizeof *connections);
+    if (!connections)
+        return bnnep_fail_memory(file->path, ROOM * sizeof *connections);
+    bnnep_network_options_init(&o, sizeof o);
+    o.max_batch = max_batch;
+    bnnep_status status = bnnep_record_read_network(file, &o, connections, ROOM);
+    if (status == BNNEP_OK)
+        status = load_network(context, file, &o, out);
+    bnnep_give_back(context, connections);
+    return status;
+}
+
+bnnep_status bnnep_network_read(bnnep_context *given, const bnnep_source *source, const bnnep_load_options *theirs,
+                                bnnep_network **out) {
+    if (out)
+        *out = NULL;
+    else
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_read: out is NULL");
+    bnnep_load_options o;
+    bnnep_context *context;
+    struct bnnep_container file;
+    bnnep_status status = bnnep_take_load_options(&o, theirs);
+    if (status == BNNEP_OK)
+        status = bnnep_context_use(given, &context);
+    if (status != BNNEP_OK)
+        return status;
+    status = open_file(context, source, &file);
+    if (status == BNNEP_OK) {
+        status = make_network(context, &file, o.max_batch, out);
+        bnnep_container_close(&file);
+    }
+    bnnep_context_free(context);
+    return status;
+}
+
+bnnep_status bnnep_network_load(bnnep_context *context, const char *path, const bnnep_load_options *options,
+                                bnnep_network **out) {
     if (out)
         *out = NULL;
     if (!path || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_load: %s is NULL", path ? "out" : "path");
-    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
-    struct bnnep_container file;
-    bnnep_status status = like ? bnnep_take_options(&o, sizeof o, like, "bnnep_network_options") : BNNEP_OK;
-    if (status == BNNEP_OK)
-        status = open_file(path, &file);
-    if (status != BNNEP_OK)
-        return status;
-    bnnep_connection *connections = bnnep_array(ROOM, sizeof *connections);
-    status =
-        connections ? read_network(&file, &o, connections, ROOM) : bnnep_fail_memory(path, ROOM * sizeof *connections);
-    if (status == BNNEP_OK)
-        status = load_network(&file, &o, out);
-    free(connections);
-    bnnep_container_close(&file);
-    return status;
+    return bnnep_network_read(context, &(bnnep_source){.size = sizeof(bnnep_source), .path = path}, options, out);
 }
 
-/* A text of a file's metadata, for function `caller`. */
-static bnnep_status copy_text(const char *caller, const char *path, const char *key, char *text, size_t room,
-                              size_t *length) {
-    if (!path || !key || (!text && room > 0))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", caller, !path ? "path" : !key ? "key" : "text");
+/* --- texts -------------------------------------------------------------------------------------------------------- */
+
+bnnep_status bnnep_source_text(const bnnep_source *source, const char *key, char *text, size_t room, size_t *length) {
+    if (!source || !key || (!text && room > 0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_source_text: %s is NULL",
+                          !source ? "source"
+                          : !key  ? "key"
+                                  : "text");
     struct bnnep_container file;
-    bnnep_status status = open_file(path, &file);
+    bnnep_context *context;
+    bnnep_status status = bnnep_context_use(NULL, &context);
     if (status != BNNEP_OK)
         return status;
-    const char *found = bnnep_container_text(&file, key);
-    if (room > 0)
-        snprintf(text, room, "%s", found ? found : "");
-    if (length)
-        *length = found ? strlen(found) : 0;
-    bnnep_container_close(&file);
+    status = open_file(context, source, &file);
+    if (status == BNNEP_OK) {
+        const char *found = bnnep_container_text(&file, key);
+        if (room > 0)
+            snprintf(text, room, "%s", found ? found : "");
+        if (length)
+            *length = found ? strlen(found) : 0;
+        bnnep_container_close(&file);
+    }
+    bnnep_context_free(context);
     return status;
-}
-
-bnnep_status bnnep_file_note(const char *path, char *note, size_t room, size_t *length) {
-    return copy_text("bnnep_file_note", path, "note", note, room, length);
 }
 
 bnnep_status bnnep_file_text(const char *path, const char *key, char *text, size_t room, size_t *length) {
-    return copy_text("bnnep_file_text", path, key, text, room, length);
+    if (!path)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_file_text: path is NULL");
+    return bnnep_source_text(&(bnnep_source){.size = sizeof(bnnep_source), .path = path}, key, text, room, length);
 }

@@ -24,25 +24,30 @@ struct bnnep_tensor {
 uint64_t bnnep_tensor_count(const struct bnnep_tensor *tensor);
 uint64_t bnnep_tensor_bytes(const struct bnnep_tensor *tensor);
 
-/* Writes PATH.part, syncs and renames it: if anything fails, what was there before stays whole. Refuses values that are
- * not finite. Metadata: a JSON object of strings, without "digest". */
-bnnep_status bnnep_container_write(const char *path, const json_t *metadata, const struct bnnep_tensor *tensors,
-                                   size_t count);
+/* Writes a file. Refuses values that are not finite. Metadata: a JSON object of strings, without "digest". */
+bnnep_status bnnep_container_write(const bnnep_context *context, const bnnep_sink *sink, const json_t *metadata,
+                                   const struct bnnep_tensor *tensors, size_t count);
 
-/* A file open for reading, mapped, its digest checked. */
+/* A file open for reading, its digest checked. */
 struct bnnep_container {
-    const char *path;
-    uint8_t *map;
+    const bnnep_context *context;
+    const char *path; /* what messages call it */
+    const uint8_t *bytes;
     size_t size;
+    bool mapped; /* the bytes are a mapping */
+    void *owned; /* or a copy; NULL: the caller's */
     json_t *header;
     const uint8_t *data;
     size_t data_size;
 };
 
-bnnep_status bnnep_container_open(const char *path, struct bnnep_container *file);
+bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_source *source,
+                                  struct bnnep_container *file);
 void bnnep_container_close(struct bnnep_container *file);
 /* A text of the metadata, or NULL. */
 const char *bnnep_container_text(const struct bnnep_container *file, const char *key);
+/* The same as JSON, an object that is new; NULL and a message if it holds none. */
+json_t *bnnep_container_json(const struct bnnep_container *file, const char *key);
 /* The bytes of a tensor, whose name, type and shape must be those of `wanted`; in place, aligned for its type. */
 bnnep_status bnnep_container_tensor(const struct bnnep_container *file, const struct bnnep_tensor *wanted,
                                     const void **bytes);

@@ -1,44 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-/* Data sets: labelled inputs in memory or behind a callback, and subsets that share them. */
+/* Data sets: inputs in memory, behind a callback or of several sets, and views that share them. */
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "lib/internal.h"
+#include "lib/dataset.h"
 
 #define MOST_VALUES (INT32_MAX / 2)
-#define MOST_CLASSES 65536
 
-struct bnnep_source {
-    atomic_uint references;
-    bnnep_dataset_options options;
-    size_t values; /* in one input */
-    uint64_t count;
-    int32_t classes;    /* as declared, or the largest label + 1; 0 if not known */
-    const void *inputs; /* NULL: the callback delivers them */
-    const int32_t *labels;
-    bool owned; /* the two arrays */
-    bnnep_read_fn read;
-    void *user;
-};
+/* --- stores ---------------------------------------------------------------------------------------------------------
+ */
 
-/* --- making -------------------------------------------------------------------------------------------------- */
-
-static bnnep_status check_options(const bnnep_dataset_options *theirs, uint64_t count, bnnep_dataset_options *o) {
-    *o = (bnnep_dataset_options)BNNEP_DATASET_OPTIONS_INIT;
-    const bnnep_status status = bnnep_take_options(o, sizeof *o, theirs, "bnnep_dataset_options");
+static bnnep_status take_options(const bnnep_dataset_options *theirs, uint64_t count, bnnep_dataset_options *o) {
+    const bnnep_status status = bnnep_take_dataset_options(o, theirs);
     if (status != BNNEP_OK)
         return status;
-    if (o->type != BNNEP_FLOAT32 && o->type != BNNEP_UINT8)
+    if (o->type != BNNEP_TYPE_FLOAT32 && o->type != BNNEP_TYPE_UINT8)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "type is %d; known are 0 (float32) and 1 (uint8)", o->type);
     if (o->channels < 1 || o->height < 1 || o->width < 1 || (double)o->channels * o->height * o->width > MOST_VALUES)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "inputs are %d x %d x %d; each must be at least 1, all at most %d values", o->channels,
                           o->height, o->width, MOST_VALUES);
-    if (o->classes < 0 || o->classes > MOST_CLASSES)
+    if (o->classes < 0 || o->classes > BNNEP_MOST_CLASSES)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "classes is %d; it must be from 0 (any) to %d", o->classes,
-                          MOST_CLASSES);
+                          BNNEP_MOST_CLASSES);
     if (count < 1)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a data set of 0 inputs");
     const uint64_t values = (uint64_t)o->channels * (uint64_t)o->height * (uint64_t)o->width;
@@ -48,129 +33,179 @@ static bnnep_status check_options(const bnnep_dataset_options *theirs, uint64_t 
     return BNNEP_OK;
 }
 
-static void release(struct bnnep_source *source) {
-    if (!source || atomic_fetch_sub(&source->references, 1) != 1)
+void bnnep_store_release(struct bnnep_store *store) {
+    if (!store || atomic_fetch_sub(&store->references, 1) != 1)
         return;
-    if (source->owned) {
-        free((void *)(uintptr_t)source->inputs);
-        free((void *)(uintptr_t)source->labels);
+    bnnep_context *context = store->context;
+    if (store->owned) {
+        bnnep_give_back(context, store->inputs);
+        bnnep_give_back(context, store->labels);
     }
-    free(source);
+    for (size_t i = 0; i < store->parts; i++)
+        bnnep_dataset_free(store->part[i]);
+    bnnep_give_back(context, store->part);
+    bnnep_give_back(context, store);
+    bnnep_context_free(context);
 }
 
-/* Gives a view the transform of the data set it was made from. */
-static bnnep_status inherit(const bnnep_dataset *from, bnnep_dataset **to) {
-    (*to)->flip = from->flip;
-    (*to)->crop = from->crop;
-    if (!from->mean)
-        return BNNEP_OK;
-    const size_t count = 2 * (size_t)from->source->options.channels;
-    (*to)->mean = bnnep_array(count, sizeof(float));
-    if ((*to)->mean) {
-        memcpy((*to)->mean, from->mean, count * sizeof(float));
-        return BNNEP_OK;
+/* A store without inputs, in the caller's context or one of its own. */
+static bnnep_status make_store(bnnep_context *given, const bnnep_dataset_options *o, uint64_t count,
+                               struct bnnep_store **out) {
+    bnnep_context *context;
+    const bnnep_status status = bnnep_context_use(given, &context);
+    if (status != BNNEP_OK)
+        return status;
+    struct bnnep_store *store = bnnep_take(context, 1, sizeof *store);
+    if (!store) {
+        bnnep_context_free(context);
+        return bnnep_fail_memory("a data set", sizeof *store);
     }
-    bnnep_dataset_free(*to);
-    *to = NULL;
-    return bnnep_fail_memory("a data set", count * sizeof(float));
+    atomic_init(&store->references, 1);
+    store->context = context;
+    store->options = *o;
+    store->values = (size_t)o->channels * (size_t)o->height * (size_t)o->width;
+    store->count = count;
+    store->classes = o->classes;
+    *out = store;
+    return BNNEP_OK;
 }
 
-/* A view of `count` inputs from `first` on; takes over one reference to the source, on failure too. */
-static bnnep_status view(struct bnnep_source *source, uint64_t first, uint64_t count, bnnep_dataset **out) {
-    bnnep_dataset *dataset = calloc(1, sizeof *dataset);
+static void take_labels(struct bnnep_store *store, const int32_t *labels) {
+    store->labels = labels;
+    store->labelled = labels != NULL;
+    for (uint64_t n = 0; labels && store->options.classes == 0 && n < store->count; n++)
+        if (labels[n] >= store->classes)
+            store->classes = labels[n] + 1;
+}
+
+/* --- views ----------------------------------------------------------------------------------------------------------
+ */
+
+/* A view of `count` inputs from `first` on; takes over one reference to the store, on failure too. */
+static bnnep_status view(struct bnnep_store *store, uint64_t first, uint64_t count, bnnep_dataset **out) {
+    bnnep_dataset *dataset = bnnep_take(store->context, 1, sizeof *dataset);
     if (!dataset) {
-        release(source);
+        bnnep_store_release(store);
         return bnnep_fail_memory("a data set", sizeof *dataset);
     }
-    *dataset = (bnnep_dataset){.source = source, .first = first, .count = count};
+    *dataset = (bnnep_dataset){.store = store, .first = first, .count = count};
     *out = dataset;
     return BNNEP_OK;
 }
 
-static struct bnnep_source *make_source(const bnnep_dataset_options *o, uint64_t count) {
-    struct bnnep_source *source = calloc(1, sizeof *source);
-    if (source) {
-        atomic_init(&source->references, 1);
-        source->options = *o;
-        source->values = (size_t)o->channels * (size_t)o->height * (size_t)o->width;
-        source->count = count;
-        source->classes = o->classes;
+/* A view of inputs of another one, transformed as it is; takes over the order, on failure too. */
+static bnnep_status view_of(const bnnep_dataset *from, uint64_t first, uint64_t count, uint64_t *order,
+                            bnnep_dataset **out) {
+    const bnnep_context *context = from->store->context;
+    bnnep_dataset *made = NULL;
+    atomic_fetch_add(&from->store->references, 1);
+    bnnep_status status = view(from->store, first, count, &made);
+    if (status != BNNEP_OK) {
+        bnnep_give_back(context, order);
+        return status;
     }
-    return source;
+    made->order = order;
+    made->flip = from->flip;
+    made->crop = from->crop;
+    const size_t values = 2 * (size_t)from->store->options.channels;
+    if (from->mean && !(made->mean = bnnep_take(context, values, sizeof(float)))) {
+        bnnep_dataset_free(made);
+        return bnnep_fail_memory("a data set", values * sizeof(float));
+    }
+    if (from->mean)
+        memcpy(made->mean, from->mean, values * sizeof(float));
+    *out = made;
+    return BNNEP_OK;
 }
 
-static void find_classes(struct bnnep_source *source) {
-    for (uint64_t n = 0; source->options.classes == 0 && n < source->count; n++)
-        if (source->labels[n] >= source->classes)
-            source->classes = source->labels[n] + 1;
+void bnnep_dataset_free(bnnep_dataset *dataset) {
+    if (!dataset)
+        return;
+    struct bnnep_store *store = dataset->store;
+    bnnep_give_back(store->context, dataset->order);
+    bnnep_give_back(store->context, dataset->mean);
+    bnnep_give_back(store->context, dataset);
+    bnnep_store_release(store);
 }
 
-static size_t size_of(int32_t type) {
-    return type == BNNEP_UINT8 ? 1 : sizeof(float);
-}
+/* --- from memory, and behind a callback ------------------------------------------------------------------------------
+ */
 
-bnnep_status bnnep_dataset_adopt(const bnnep_dataset_options *options, void *inputs, int32_t *labels, uint64_t count,
-                                 bnnep_dataset **out) {
+bnnep_status bnnep_dataset_adopt(bnnep_context *context, const bnnep_dataset_options *options, void *inputs,
+                                 int32_t *labels, uint64_t count, bnnep_dataset **out) {
     bnnep_dataset_options o;
-    const bnnep_status status = check_options(options, count, &o);
-    struct bnnep_source *source = status == BNNEP_OK ? make_source(&o, count) : NULL;
-    if (!source) {
-        free(inputs);
-        free(labels);
-        return status == BNNEP_OK ? bnnep_fail_memory("a data set", sizeof *source) : status;
+    struct bnnep_store *store = NULL;
+    bnnep_status status = take_options(options, count, &o);
+    if (status == BNNEP_OK)
+        status = make_store(context, &o, count, &store);
+    if (status != BNNEP_OK) {
+        bnnep_give_back(context, inputs);
+        bnnep_give_back(context, labels);
+        return status;
     }
-    source->inputs = inputs;
-    source->labels = labels;
-    source->owned = true;
-    find_classes(source);
-    return view(source, 0, count, out);
+    store->inputs = inputs;
+    store->owned = true;
+    take_labels(store, labels);
+    return view(store, 0, count, out);
 }
 
-bnnep_status bnnep_dataset_from_memory(const bnnep_dataset_options *options, const void *inputs, const int32_t *labels,
-                                       uint64_t count, bnnep_dataset **out) {
+static bnnep_status copy_inputs(struct bnnep_store *store, const void *inputs, const int32_t *labels) {
+    const size_t bytes =
+        (size_t)store->count * store->values * (store->options.type == BNNEP_TYPE_UINT8 ? 1 : sizeof(float));
+    const bnnep_status status = bnnep_check_bytes(store->context, "a data set", bytes);
+    if (status != BNNEP_OK)
+        return status;
+    void *own_inputs = bnnep_take(store->context, bytes, 1);
+    int32_t *own_labels = labels ? bnnep_take(store->context, store->count, sizeof *own_labels) : NULL;
+    store->owned = true;
+    store->inputs = own_inputs;
+    store->labels = own_labels;
+    if (!own_inputs || (labels && !own_labels))
+        return bnnep_fail_memory("a copy of the data", bytes);
+    memcpy(own_inputs, inputs, bytes);
+    if (labels)
+        memcpy(own_labels, labels, (size_t)store->count * sizeof *labels);
+    take_labels(store, own_labels);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_dataset_from_memory(bnnep_context *context, const bnnep_dataset_options *options, const void *inputs,
+                                       const int32_t *labels, uint64_t count, bnnep_dataset **out) {
     if (out)
         *out = NULL;
-    if (!options || !inputs || !labels || !out)
+    if (!options || !inputs || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_from_memory: %s is NULL",
                           !options  ? "options"
                           : !inputs ? "inputs"
-                          : !labels ? "labels"
                                     : "out");
     bnnep_dataset_options o;
-    bnnep_status status = check_options(options, count, &o);
+    struct bnnep_store *store;
+    bnnep_status status = take_options(options, count, &o);
     if (status != BNNEP_OK)
         return status;
     const size_t values = (size_t)o.channels * (size_t)o.height * (size_t)o.width;
-    if (o.type == BNNEP_FLOAT32)
+    if (o.type == BNNEP_TYPE_FLOAT32)
         status = bnnep_check_inputs(inputs, (size_t)count, values, FLT_MAX, 0, NULL);
+    if (status == BNNEP_OK && labels)
+        status = bnnep_check_labels(labels, (size_t)count, o.classes ? o.classes : BNNEP_MOST_CLASSES, 0, NULL);
     if (status == BNNEP_OK)
-        status = bnnep_check_labels(labels, (size_t)count, o.classes ? o.classes : MOST_CLASSES, 0, NULL);
+        status = make_store(context, &o, count, &store);
     if (status != BNNEP_OK)
         return status;
-    if (o.copy) {
-        const size_t bytes = (size_t)count * values * size_of(o.type);
-        void *own_inputs = bnnep_array(bytes, 1);
-        int32_t *own_labels = bnnep_array(count, sizeof *own_labels);
-        if (!own_inputs || !own_labels) {
-            free(own_inputs);
-            free(own_labels);
-            return bnnep_fail_memory("a copy of the data", bytes);
-        }
-        memcpy(own_inputs, inputs, bytes);
-        memcpy(own_labels, labels, (size_t)count * sizeof *labels);
-        return bnnep_dataset_adopt(&o, own_inputs, own_labels, count, out);
+    if (o.borrow) {
+        store->inputs = inputs;
+        take_labels(store, labels);
+    } else
+        status = copy_inputs(store, inputs, labels);
+    if (status != BNNEP_OK) {
+        bnnep_store_release(store);
+        return status;
     }
-    struct bnnep_source *source = make_source(&o, count);
-    if (!source)
-        return bnnep_fail_memory("a data set", sizeof *source);
-    source->inputs = inputs;
-    source->labels = labels;
-    find_classes(source);
-    return view(source, 0, count, out);
+    return view(store, 0, count, out);
 }
 
-bnnep_status bnnep_dataset_from_callback(const bnnep_dataset_options *options, bnnep_read_fn read, void *user,
-                                         uint64_t count, bnnep_dataset **out) {
+bnnep_status bnnep_dataset_from_callback(bnnep_context *context, const bnnep_dataset_options *options,
+                                         bnnep_read_fn read, void *user, uint64_t count, bnnep_dataset **out) {
     if (out)
         *out = NULL;
     if (!options || !read || !out)
@@ -179,16 +214,20 @@ bnnep_status bnnep_dataset_from_callback(const bnnep_dataset_options *options, b
                           : !read  ? "read"
                                    : "out");
     bnnep_dataset_options o;
-    const bnnep_status status = check_options(options, count, &o);
+    struct bnnep_store *store;
+    bnnep_status status = take_options(options, count, &o);
+    if (status == BNNEP_OK)
+        status = make_store(context, &o, count, &store);
     if (status != BNNEP_OK)
         return status;
-    struct bnnep_source *source = make_source(&o, count);
-    if (!source)
-        return bnnep_fail_memory("a data set", sizeof *source);
-    source->read = read;
-    source->user = user;
-    return view(source, 0, count, out);
+    store->read = read;
+    store->user = user;
+    store->labelled = true;
+    return view(store, 0, count, out);
 }
+
+/* --- from other data sets --------------------------------------------------------------------------------------------
+ */
 
 bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, uint64_t count, bnnep_dataset **out) {
     if (out)
@@ -198,70 +237,120 @@ bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, 
     if (count < 1 || first > dataset->count || count > dataset->count - first)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%llu inputs from place %llu on were asked for; the data set has %llu",
                           (unsigned long long)count, (unsigned long long)first, (unsigned long long)dataset->count);
-    uint64_t *order = NULL;
-    if (dataset->order) {
-        order = bnnep_array(count, sizeof *order);
-        if (!order)
-            return bnnep_fail_memory("the order of a data set", count * sizeof *order);
-        memcpy(order, dataset->order + first, (size_t)count * sizeof *order);
-    }
-    atomic_fetch_add(&dataset->source->references, 1);
-    const bnnep_status status = view(dataset->source, dataset->first + first, count, out);
-    if (status != BNNEP_OK) {
-        free(order);
-        return status;
-    }
-    (*out)->order = order;
-    return inherit(dataset, out);
+    if (!dataset->order)
+        return view_of(dataset, dataset->first + first, count, NULL, out);
+    uint64_t *order = bnnep_take(dataset->store->context, count, sizeof *order);
+    if (!order)
+        return bnnep_fail_memory("the order of a data set", count * sizeof *order);
+    memcpy(order, dataset->order + first, (size_t)count * sizeof *order);
+    return view_of(dataset, 0, count, order, out);
 }
 
-static uint64_t place_of(const bnnep_dataset *dataset, uint64_t index) {
-    return dataset->order ? dataset->order[index] : dataset->first + index;
-}
-
-bnnep_status bnnep_dataset_shuffled(const bnnep_dataset *dataset, uint64_t seed, bnnep_dataset **out) {
+bnnep_status bnnep_dataset_select(const bnnep_dataset *dataset, const uint64_t *indices, uint64_t count,
+                                  bnnep_dataset **out) {
     if (out)
         *out = NULL;
-    if (!dataset || !out)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_shuffled: %s is NULL", dataset ? "out" : "dataset");
-    uint64_t *order = bnnep_array(dataset->count, sizeof *order);
+    if (!dataset || !indices || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_select: %s is NULL",
+                          !dataset   ? "dataset"
+                          : !indices ? "indices"
+                                     : "out");
+    if (count < 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a data set of 0 inputs");
+    for (uint64_t i = 0; i < count; i++)
+        if (indices[i] >= dataset->count)
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "index %llu of the selection is %llu; the data set has %llu inputs",
+                              (unsigned long long)i, (unsigned long long)indices[i],
+                              (unsigned long long)dataset->count);
+    uint64_t *order = bnnep_take(dataset->store->context, count, sizeof *order);
     if (!order)
-        return bnnep_fail_memory("the order of a data set", dataset->count * sizeof *order);
-    bnnep_draw_order(seed, BNNEP_DRAW_SUBSET, 0, order, dataset->count);
-    for (uint64_t i = 0; i < dataset->count; i++)
-        order[i] = place_of(dataset, order[i]);
-    atomic_fetch_add(&dataset->source->references, 1);
-    const bnnep_status status = view(dataset->source, 0, dataset->count, out);
+        return bnnep_fail_memory("the order of a data set", count * sizeof *order);
+    for (uint64_t i = 0; i < count; i++)
+        order[i] = dataset->order ? dataset->order[indices[i]] : dataset->first + indices[i];
+    return view_of(dataset, 0, count, order, out);
+}
+
+/* Can the sets be one? Counts their inputs. */
+static bnnep_status check_parts(const bnnep_dataset *const *datasets, size_t count, uint64_t *total) {
+    *total = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!datasets[i])
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_concat: data set %zu is NULL", i);
+        const bnnep_dataset_options *o = &datasets[i]->store->options, *first = &datasets[0]->store->options;
+        if (o->channels != first->channels || o->height != first->height || o->width != first->width)
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                              "the inputs of data set %zu are %d x %d x %d, those of the first "
+                              "%d x %d x %d",
+                              i, o->channels, o->height, o->width, first->channels, first->height, first->width);
+        if (datasets[i]->store->labelled != datasets[0]->store->labelled)
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "data set %zu %s labels, the first one %s", i,
+                              datasets[i]->store->labelled ? "has" : "lacks",
+                              datasets[0]->store->labelled ? "has some" : "none");
+        *total += datasets[i]->count;
+    }
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_dataset_concat(const bnnep_dataset *const *datasets, size_t count, bnnep_dataset **out) {
+    if (out)
+        *out = NULL;
+    if (!datasets || count < 1 || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_concat: %s",
+                          !datasets   ? "datasets is NULL"
+                          : count < 1 ? "there are no data sets"
+                                      : "out is NULL");
+    uint64_t total;
+    struct bnnep_store *store;
+    bnnep_status status = check_parts(datasets, count, &total);
+    if (status == BNNEP_OK)
+        status = make_store(datasets[0]->store->context, &datasets[0]->store->options, total, &store);
+    if (status != BNNEP_OK)
+        return status;
+    store->labelled = datasets[0]->store->labelled;
+    store->part = bnnep_take(store->context, count, sizeof(bnnep_dataset *));
+    if (!store->part)
+        status = bnnep_fail_memory("a data set", count * sizeof(bnnep_dataset *));
+    for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
+        status = bnnep_dataset_subset(datasets[i], 0, datasets[i]->count, &store->part[i]);
+        store->parts += status == BNNEP_OK;
+        if (datasets[i]->store->classes > store->classes)
+            store->classes = datasets[i]->store->classes;
+    }
     if (status != BNNEP_OK) {
-        free(order);
+        bnnep_store_release(store);
         return status;
     }
-    (*out)->order = order;
-    return inherit(dataset, out);
+    return view(store, 0, total, out);
 }
+
+/* --- transforms ------------------------------------------------------------------------------------------------------
+ */
 
 /* Checks a transform against the data set and takes it over. */
 static bnnep_status set_transform(bnnep_dataset *dataset, const bnnep_transform *t) {
-    const bnnep_dataset_options *o = &dataset->source->options;
+    const size_t channels = (size_t)dataset->store->options.channels;
     if (t->crop < 0 || t->crop > MOST_VALUES)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "crop is %d; it must be at least 0", t->crop);
     if (!t->mean != !t->deviation)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "mean and deviation go together");
+    if (t->channel_count != 0 && t->channel_count != channels)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the transform has %zu channels, the data set %zu", t->channel_count,
+                          channels);
     dataset->flip = t->flip != 0;
     dataset->crop = t->crop;
-    free(dataset->mean);
+    bnnep_give_back(dataset->store->context, dataset->mean);
     dataset->mean = NULL;
     if (!t->mean)
         return BNNEP_OK;
-    dataset->mean = bnnep_array(2 * (uint64_t)o->channels, sizeof(float));
+    dataset->mean = bnnep_take(dataset->store->context, 2 * channels, sizeof(float));
     if (!dataset->mean)
-        return bnnep_fail_memory("a transform", 2 * (uint64_t)o->channels * sizeof(float));
-    for (int32_t c = 0; c < o->channels; c++) {
+        return bnnep_fail_memory("a transform", 2 * channels * sizeof(float));
+    for (size_t c = 0; c < channels; c++) {
         if (!isfinite(t->mean[c]) || !isfinite(t->deviation[c]) || !(t->deviation[c] > 0.0f))
-            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "channel %d: mean %g and deviation %g; the latter must be above 0",
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "channel %zu: mean %g and deviation %g; the latter must be above 0",
                               c, (double)t->mean[c], (double)t->deviation[c]);
         dataset->mean[c] = t->mean[c];
-        dataset->mean[o->channels + c] = t->deviation[c];
+        dataset->mean[channels + c] = t->deviation[c];
     }
     return BNNEP_OK;
 }
@@ -275,166 +364,23 @@ bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep
                           !dataset  ? "dataset"
                           : !theirs ? "transform"
                                     : "out");
-    bnnep_transform t = BNNEP_TRANSFORM_INIT;
+    bnnep_transform t;
+    bnnep_dataset *made;
     bnnep_status status = bnnep_take_options(&t, sizeof t, theirs, "bnnep_transform");
     if (status != BNNEP_OK)
         return status;
-    if (dataset->source->read)
-        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "a data set with a callback cannot be transformed");
-    status = bnnep_dataset_subset(dataset, 0, dataset->count, out);
+    if (!dataset->store->inputs)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, dataset->store->read
+                                                       ? "a data set with a callback cannot be transformed"
+                                                       : "data sets are transformed before they are put together");
+    status = bnnep_dataset_subset(dataset, 0, dataset->count, &made);
     if (status != BNNEP_OK)
         return status;
-    status = set_transform(*out, &t);
+    status = set_transform(made, &t);
     if (status != BNNEP_OK) {
-        bnnep_dataset_free(*out);
-        *out = NULL;
+        bnnep_dataset_free(made);
+        return status;
     }
-    return status;
-}
-
-void bnnep_dataset_free(bnnep_dataset *dataset) {
-    if (!dataset)
-        return;
-    release(dataset->source);
-    free(dataset->order);
-    free(dataset->mean);
-    free(dataset);
-}
-
-/* --- reading --------------------------------------------------------------------------------------------------- */
-
-static bnnep_status call_back(const bnnep_dataset *dataset, const uint64_t *indices, size_t count, float *inputs,
-                              int32_t *labels) {
-    enum { AT_ONCE = 64 };
-    const struct bnnep_source *source = dataset->source;
-    uint64_t places[AT_ONCE];
-    for (size_t first = 0; first < count; first += AT_ONCE) {
-        const size_t some = count - first < AT_ONCE ? count - first : AT_ONCE;
-        for (size_t i = 0; i < some; i++)
-            places[i] = place_of(dataset, indices[first + i]);
-        const int32_t failed = source->read(source->user, places, some, inputs ? inputs + first * source->values : NULL,
-                                            labels ? labels + first : NULL);
-        if (failed)
-            return bnnep_fail(BNNEP_ERROR_CALLBACK,
-                              "the data callback returned %d for %zu inputs, the first of them %llu", failed, some,
-                              (unsigned long long)places[0]);
-        if (labels) {
-            const bnnep_status status =
-                bnnep_check_labels(labels + first, some, source->options.classes, 0, indices + first);
-            if (status != BNNEP_OK)
-                return status;
-        }
-    }
-    return BNNEP_OK;
-}
-
-/* Where a random flip and crop take row y and column x of the output from. */
-struct view_of_map {
-    bool flip;
-    int32_t dy, dx;
-};
-
-static struct view_of_map draw_view(const bnnep_dataset *dataset, const struct bnnep_lot *lot, uint64_t place) {
-    struct view_of_map view = {false, 0, 0};
-    uint32_t words[4];
-    if (!lot || (!dataset->flip && dataset->crop == 0))
-        return view;
-    bnnep_draw(lot->seed, BNNEP_DRAW_TRANSFORM, (uint32_t)lot->epoch, place, words);
-    const uint32_t offsets = 2 * (uint32_t)dataset->crop + 1;
-    view.flip = dataset->flip && words[0] >> 31;
-    view.dy = (int32_t)(words[1] % offsets) - dataset->crop;
-    view.dx = (int32_t)(words[2] % offsets) - dataset->crop;
-    return view;
-}
-
-static int32_t clamp_to(int32_t value, int32_t size) {
-    return value < 0 ? 0 : value >= size ? size - 1 : value;
-}
-
-/* One stored value as float. */
-static float value_of(const struct bnnep_source *source, size_t at) {
-    return source->options.type == BNNEP_FLOAT32 ? ((const float *)source->inputs)[at]
-                                                 : (float)((const uint8_t *)source->inputs)[at] / 255.0f;
-}
-
-/* A transformed input: first flipped, then cropped after edge padding, then normalised. */
-static void transform(const bnnep_dataset *dataset, size_t place, const struct bnnep_lot *lot, float *to) {
-    const struct bnnep_source *source = dataset->source;
-    const bnnep_dataset_options *o = &source->options;
-    const struct view_of_map view = draw_view(dataset, lot, place);
-    for (int32_t c = 0; c < o->channels; c++)
-        for (int32_t y = 0; y < o->height; y++)
-            for (int32_t x = 0; x < o->width; x++) {
-                const int32_t row = clamp_to(y + view.dy, o->height), seen = clamp_to(x + view.dx, o->width);
-                const int32_t column = view.flip ? o->width - 1 - seen : seen;
-                const size_t at = ((size_t)c * (size_t)o->height + (size_t)row) * (size_t)o->width + (size_t)column;
-                const float value = value_of(source, place * source->values + at);
-                *to++ = dataset->mean ? (value - dataset->mean[c]) / dataset->mean[o->channels + c] : value;
-            }
-}
-
-bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count,
-                                  const struct bnnep_lot *lot, float *inputs, int32_t *labels) {
-    const struct bnnep_source *source = dataset->source;
-    if (source->read)
-        return call_back(dataset, indices, count, inputs, labels);
-    const bool plain = !dataset->mean && !dataset->flip && dataset->crop == 0;
-    for (size_t i = 0; i < count; i++) {
-        const size_t place = (size_t)place_of(dataset, indices[i]);
-        if (labels)
-            labels[i] = source->labels[place];
-        if (!inputs)
-            continue;
-        float *to = inputs + i * source->values;
-        if (!plain)
-            transform(dataset, place, lot, to);
-        else
-            for (size_t v = 0; v < source->values; v++)
-                to[v] = value_of(source, place * source->values + v);
-    }
-    return BNNEP_OK;
-}
-
-bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, size_t count, float *inputs,
-                                int32_t *labels) {
-    if (!dataset)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_read: dataset is NULL");
-    if (first > dataset->count || count > dataset->count - first)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%zu inputs from place %llu on were asked for; the data set has %llu",
-                          count, (unsigned long long)first, (unsigned long long)dataset->count);
-    bnnep_status status = BNNEP_OK;
-    for (size_t i = 0; status == BNNEP_OK && i < count; i++) {
-        const uint64_t index = first + i;
-        status = bnnep_dataset_gather(dataset, &index, 1, NULL, inputs ? inputs + i * dataset->source->values : NULL,
-                                      labels ? labels + i : NULL);
-    }
-    return status;
-}
-
-bnnep_status bnnep_dataset_get_info(const bnnep_dataset *dataset, bnnep_dataset_info *info) {
-    if (!dataset || !info)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_dataset_get_info: %s is NULL", dataset ? "info" : "dataset");
-    const bnnep_dataset_options *o = &dataset->source->options;
-    const bnnep_dataset_info found = {
-        .count = dataset->count,
-        .channels = o->channels,
-        .height = o->height,
-        .width = o->width,
-        .classes = dataset->source->classes,
-        .mean = dataset->mean,
-        .deviation = dataset->mean ? dataset->mean + o->channels : NULL,
-    };
-    return bnnep_give_struct(info, &found, sizeof found, "bnnep_dataset_info");
-}
-
-bnnep_status bnnep_dataset_matches(const bnnep_dataset *dataset, const bnnep_network *net) {
-    const struct bnnep_source *source = dataset->source;
-    if (source->values != net->inputs)
-        return bnnep_fail(
-            BNNEP_ERROR_ARGUMENT, "the data set's inputs are %d x %d x %d = %zu values, the network takes %zu",
-            source->options.channels, source->options.height, source->options.width, source->values, net->inputs);
-    if (source->classes > net->options.classes)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the data set has %d classes, the network %d", source->classes,
-                          net->options.classes);
+    *out = made;
     return BNNEP_OK;
 }

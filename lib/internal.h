@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of lib/ share. */
+/* What the files of lib/ share: errors, contexts and their memory, random draws, the handles. */
 #ifndef BNNEP_INTERNAL_H
 #define BNNEP_INTERNAL_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "backends/backend.h"
+#include <bnnep/backend.h>
 
 #if defined(__GNUC__)
 #define BNNEP_PRINTF(string, first) __attribute__((format(printf, string, first)))
@@ -22,53 +22,89 @@ bnnep_status bnnep_fail_memory(const char *what, uint64_t bytes);
 #define bnnep_fail(status, ...) (bnnep_fail(status, __VA_ARGS__), (status))
 #define bnnep_fail_memory(what, bytes) (bnnep_fail_memory(what, bytes), BNNEP_ERROR_MEMORY)
 #endif
-/* Copies the caller's sized struct over the defaults already in `to`. Refuses one whose unknown tail is not 0. */
+
+/* --- options.c: structures that cross the interface with their size ------------------------------------------ */
+
+/* Copies the caller's structure to `to`, zeros where it is shorter, or NULL. Refuses one whose unknown tail is not 0.
+ */
 bnnep_status bnnep_take_options(void *to, size_t known, const void *from, const char *name);
 /* Copies a struct with results to the caller's, as much as fits there. */
 bnnep_status bnnep_give_struct(void *to, const void *from, size_t known, const char *name);
-/* malloc and calloc that fail cleanly on overflow. */
-void *bnnep_array(uint64_t count, size_t size);
 
-/* --- registry.c --------------------------------------------------------------------------------------------- */
+/* The same, with what 0 means instead of zeros. */
+bnnep_status bnnep_take_context_options(bnnep_context_options *o, const bnnep_context_options *theirs);
+bnnep_status bnnep_take_dataset_options(bnnep_dataset_options *o, const bnnep_dataset_options *theirs);
+bnnep_status bnnep_take_network_options(bnnep_network_options *o, const bnnep_network_options *theirs);
+bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_options *theirs);
+bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnnep_optimizer_options *theirs);
+bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_contrast_options *theirs);
 
-struct bnnep_choice {
-    const struct bnnep_backend *backend;
-    char device[64]; /* what follows the colon */
+/* --- context.c ------------------------------------------------------------------------------------------------ */
+
+struct bnnep_entry; /* a backend, registry.c */
+
+struct bnnep_context {
+    atomic_uint references; /* the caller's handle, and those made with it */
+    struct bnnep_host host;
+    uint64_t max_bytes; /* UINT64_MAX: no limit */
+    char *module_path;
+    struct bnnep_registry *registry;
 };
 
-/* Finds the backend for a resource string ("auto", "cpu:threads=4") and probes it. log may be NULL. */
-bnnep_status bnnep_choose_backend(const char *resource, bnnep_log_fn log, void *log_user, struct bnnep_choice *choice);
+/* The context to make a handle in, with a reference for it: the caller's, or a new one for NULL. */
+bnnep_status bnnep_context_use(bnnep_context *given, bnnep_context **used);
+/* Zeroed memory, and NULL if there is none or `count` elements are more than there can be. */
+void *bnnep_take(const bnnep_context *context, uint64_t count, size_t size);
+/* Moves `old` bytes to a block of `bytes`, and frees the smaller one. NULL: nothing has changed. */
+void *bnnep_take_more(const bnnep_context *context, void *block, uint64_t old, uint64_t bytes);
+void bnnep_give_back(const bnnep_context *context, const void *memory);
+/* Refuses more bytes than the context allows. */
+bnnep_status bnnep_check_bytes(const bnnep_context *context, const char *what, uint64_t bytes);
 
-/* --- random.c: draws by counter, the same on every machine --------------------------------------------------- */
+/* --- registry.c ----------------------------------------------------------------------------------------------- */
 
-enum bnnep_stream {
+/* A backend and one of its devices, open. */
+struct bnnep_choice {
+    const struct bnnep_backend *backend;
+    void *device;
+};
+
+/* The backends of a context; `wanted` ("auto", "cpu", "cuda:1") must be there. */
+bnnep_status bnnep_registry_create(bnnep_context *context, const char *wanted);
+void bnnep_registry_destroy(bnnep_context *context);
+/* The backend and device for a network. */
+bnnep_status bnnep_choose_backend(bnnep_context *context, const struct bnnep_model *model, struct bnnep_choice *choice);
+
+/* --- random.c: draws by counter, the same on every machine ---------------------------------------------------- */
+
+enum bnnep_purpose {
     BNNEP_DRAW_WEIGHT = 1,
-    BNNEP_DRAW_BIAS,
-    BNNEP_DRAW_ORDER,
-    BNNEP_DRAW_SIGN,
-    BNNEP_DRAW_SUBSET,
-    BNNEP_DRAW_NOISE,
-    BNNEP_DRAW_TRANSFORM
+    BNNEP_DRAW_BIAS = 2,
+    BNNEP_DRAW_ORDER = 3,
+    BNNEP_DRAW_SIGN = 4,
+    BNNEP_DRAW_TRANSFORM = 7
 };
 
 /* Four words of 32 bits for (seed, stream, substream, index). */
-void bnnep_draw(uint64_t seed, enum bnnep_stream stream, uint32_t substream, uint64_t index, uint32_t words[4]);
+void bnnep_draw(uint64_t seed, enum bnnep_purpose stream, uint32_t substream, uint64_t index, uint32_t words[4]);
 /* 23 random bits i as a number in (-1, 1), symmetric about 0 and never 0: (2 i + 1) / 2^23 - 1. */
 float bnnep_draw_symmetric(uint32_t word);
-/* Two independent normal numbers, N(0, 1), from two words. */
-void bnnep_draw_normal(const uint32_t words[2], float normal[2]);
 /* A random order of 0 ... count-1 in `order`. */
-void bnnep_draw_order(uint64_t seed, enum bnnep_stream stream, uint64_t round, uint64_t *order, uint64_t count);
+void bnnep_draw_order(uint64_t seed, enum bnnep_purpose stream, uint64_t round, uint64_t *order, uint64_t count);
 
 /* --- handles --------------------------------------------------------------------------------------------------- */
 
 struct bnnep_network {
     atomic_uint references; /* the caller's handle, workspaces and optimizers */
+    bnnep_context *context;
     const struct bnnep_backend *backend;
+    void *place;  /* the backend's device */
     void *device; /* the backend's network */
     struct bnnep_model model;
-    struct bnnep_link *links;
-    bnnep_network_options options; /* connections, backend: not kept */
+    struct bnnep_shape *shape;
+    bnnep_network_options options; /* as it was made; connections: not kept */
+    int32_t free_steps;            /* as they are now */
+    float settle_tolerance;
     size_t inputs, outputs;
     uint64_t revision;          /* counts the changes of parameters */
     bnnep_workspace *workspace; /* the network's own; not counted in references */
@@ -84,6 +120,7 @@ struct bnnep_workspace {
     uint64_t revision;          /* of the network, when the batch was staged */
     bool targeted;              /* staged with targets */
     bool reached[BNNEP_PHASES]; /* which phases hold states of the staged samples */
+    float beta[BNNEP_PHASES];   /* that took them there */
     float *inputs;              /* [max_batch][inputs]: room for a batch from a data set */
     float *targets;             /* [max_batch][outputs] */
     float *outputs;             /* [max_batch][outputs]: states of the output layer */
@@ -98,17 +135,32 @@ struct bnnep_sums {
     uint32_t steps_free_max, steps_nudged_max;
 };
 
+enum { BNNEP_RATES = BNNEP_RATE_BETA + 1 };
+
+/* The rates of an optimizer by BNNEP_RATE_...: [connections], one for beta; NULL: scaling factors that are not learnt.
+ */
+struct bnnep_rates {
+    double *of[BNNEP_RATES];
+};
+
+enum { BNNEP_CONTRAST_PARTS = BNNEP_CONTRAST_ALPHA + 1 };
+
+struct bnnep_gain {
+    double of[BNNEP_CONTRAST_PARTS];
+};
+
 struct bnnep_optimizer {
     bnnep_network *network;
-    void *device;                                   /* the backend's optimizer */
-    bnnep_optimizer_options options;                /* the four arrays: those below */
-    double *gamma, *threshold, *lr_bias, *lr_alpha; /* one allocation; lr_alpha NULL if not learnt */
-    double *first_lr_alpha;                         /* those it was made with; NULL likewise */
-    struct bnnep_rule *rules;                       /* [connections] */
-    int32_t tape;                                   /* steps that BPTT remembers; 0: equilibrium propagation */
-    const bnnep_workspace *taped;                   /* whose batch was back-propagated, and which one */
-    uint64_t taped_staging;
-    uint64_t *flips; /* [connections], of the last batch */
+    void *device;                      /* the backend's optimizer */
+    bnnep_optimizer_options options;   /* as it was made; the arrays: those of `made` */
+    struct bnnep_rates made, rates;    /* as it was made, and as they are now */
+    double *values;                    /* of both */
+    struct bnnep_rule *rules;          /* [connections] */
+    const struct bnnep_rule **rule_of; /* [connections]: the same */
+    bool contrasted;                   /* a contrast is kept; its parts are to be multiplied by: */
+    struct bnnep_gain *contrast_gain;  /* [connections] */
+    int32_t tape;                      /* steps that BPTT remembers; 0: equilibrium propagation */
+    uint64_t *flips;                   /* [connections], of the last batch */
     /* the epoch under way: its size, and the sums so far (epoch.batches is 0 before its first batch) */
     uint64_t epoch_count;
     size_t epoch_batch_size;
@@ -117,43 +169,94 @@ struct bnnep_optimizer {
     uint64_t batches, epochs; /* done */
 };
 
-/* network.c */
-/* Checks a description without making the network; the shapes of its connections are a new array. */
-bnnep_status bnnep_network_links(const bnnep_network_options *options, struct bnnep_link **links);
-/* bnnep_network_create; without initial values if they are to be put at once. */
-bnnep_status bnnep_network_make(const bnnep_network_options *options, bool drawn, bnnep_network **out);
-/* The workspace to use: the caller's, or the network's own. Checks that it belongs to the network. */
-bnnep_status bnnep_pick_workspace(const bnnep_network *network, bnnep_workspace *given, bnnep_workspace **out);
+/* --- description.c: what a network is ------------------------------------------------------------------------- */
 
-/* lifetime.c */
+/* The shapes of all connections, in one allocation. */
+struct bnnep_shape {
+    struct bnnep_link *link;           /* [connections] */
+    const struct bnnep_link **link_of; /* [connections]: the same */
+};
+
+bnnep_status bnnep_check_relaxation(int32_t free_steps, double settle_tolerance);
+bnnep_status bnnep_check_batch(const bnnep_network_options *options, const struct bnnep_shape *shape,
+                               int32_t max_batch);
+/* Checks the options, with defaults filled in; the shapes of its connections are new. */
+bnnep_status bnnep_describe(const bnnep_context *context, const bnnep_network_options *options,
+                            struct bnnep_shape **shape);
+struct bnnep_model bnnep_model_of(const bnnep_network_options *options, const struct bnnep_shape *shape);
+
+/* --- network.c, lifetime.c ------------------------------------------------------------------------------------- */
+
+/* bnnep_network_create with options that have their defaults; without initial values if they are to be put at once. */
+bnnep_status bnnep_network_make(bnnep_context *context, const bnnep_network_options *options, bool drawn,
+                                bnnep_network **out);
 void bnnep_network_retain(bnnep_network *network);
+/* The failure of a backend's function that returned `status`. */
+bnnep_status bnnep_backend_failed(const bnnep_network *network, bnnep_status status, const char *why);
 
 /* parameters.c: messages begin with `what` */
 bnnep_status bnnep_check_finite(const char *what, const float *values, size_t count);
 /* Are the bits beyond the last column 0? */
 bnnep_status bnnep_check_bits(const char *what, const uint8_t *bits, const struct bnnep_link *link);
 
-/* workspace.c */
-bnnep_status bnnep_workspace_make(bnnep_network *network, size_t max_batch, int32_t threads, bool owns_reference,
+/* --- workspace.c ------------------------------------------------------------------------------------------------ */
+
+bnnep_status bnnep_workspace_make(bnnep_network *network, size_t max_batch, size_t threads, bool owns_reference,
                                   bnnep_workspace **out);
-/* bnnep_stage of inputs and targets that were checked. */
+/* bnnep_workspace_stage of inputs and targets that were checked. */
 bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count);
+/* Is it a phase that has a batch, and its states? */
+bnnep_status bnnep_check_phase(const bnnep_workspace *ws, int32_t phase);
+bnnep_status bnnep_check_reached(const bnnep_workspace *ws, int32_t phase);
 uint64_t bnnep_workspace_host_bytes(const bnnep_network_options *options, uint64_t inputs, uint64_t outputs);
 
-/* A phase that a progress callback may cancel. */
-struct bnnep_watch {
-    bnnep_progress_fn progress;
-    void *user;
-    bnnep_progress event;
-};
-bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_phase from, enum bnnep_phase to, int32_t steps,
-                                 float beta, struct bnnep_watch *watch, bnnep_relaxed *done);
+struct bnnep_run;
+/* A phase that `run` (or NULL) may stop. */
+bnnep_status bnnep_relax_watched(bnnep_workspace *ws, const bnnep_relaxation *how, struct bnnep_run *run,
+                                 bnnep_relaxed *done);
 
-/* readout.c: scores, classes, loss */
+/* --- learn.c ------------------------------------------------------------------------------------------------------ */
+
+/* Contrast of the free and the nudged phase, or with a tape the gradient, and the update; flips go to opt->flips. */
+bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws);
+/* Goes back through the tape; the gradient is then to be had from the backend. */
+bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps);
+
+/* --- optimizer.c -------------------------------------------------------------------------------------------------- */
+
+bnnep_status bnnep_check_beta(double beta);
+/* Checks a rate's values: [connections], or one. */
+bnnep_status bnnep_check_rates(int32_t which, const double *values, size_t count);
+
+/* --- run.c: how training, evaluation and prediction run ------------------------------------------------------- */
+
+struct bnnep_run {
+    bnnep_run_options options;
+    bnnep_workspace *ws;
+    size_t batch_size;
+    bnnep_progress event; /* for the callback */
+    bnnep_report report;  /* of the sums, for the callback and at the end */
+    struct bnnep_sums sums;
+    double started;
+};
+
+/* Takes the caller's options (or NULL) and report (or NULL). */
+bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, const bnnep_run_options *theirs,
+                            const bnnep_report *report);
+/* Does the caller want to stop, within a phase or after a batch? A failure then, with its message. */
+int32_t bnnep_run_stopped(void *run);
+bnnep_status bnnep_run_cancelled(const struct bnnep_run *run);
+bnnep_status bnnep_run_batch_done(struct bnnep_run *run, const uint64_t *flips);
+/* Fills in the caller's report, if there is one. */
+void bnnep_run_close(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs);
+double bnnep_now(void);
+
+/* --- readout.c: scores, classes, loss -------------------------------------------------------------------------- */
+
 void bnnep_one_hot(const bnnep_network *network, const int32_t *labels, size_t count, float *targets);
 /* Scores [classes] of one sample's outputs, and the class with the largest. */
 int32_t bnnep_read_scores(const bnnep_network *network, const float *outputs, int32_t readout, float *scores);
-/* Adds loss, errors and samples of free outputs to the sums. */
+/* Adds loss, errors and samples of free outputs to the sums; labels NULL: samples alone. */
 void bnnep_score_batch(const bnnep_network *network, const float *outputs, const int32_t *labels, size_t count,
                        struct bnnep_sums *sums);
 /* Finite, within +-most. Messages name sample n as places[n], or first + n if places is NULL. */
@@ -161,36 +264,5 @@ bnnep_status bnnep_check_inputs(const float *inputs, size_t count, size_t values
                                 const uint64_t *places);
 bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t classes, uint64_t first,
                                 const uint64_t *places);
-/* Takes size, flips and flips_count of the caller's report (or NULL) and clears the rest. */
-bnnep_status bnnep_open_report(const bnnep_network *network, const bnnep_report *theirs, bool learns,
-                               bnnep_report *report);
-/* The report of some sums: means, and the time since `started`. Its flips stay as they are. */
-void bnnep_fill_report(bnnep_report *report, const struct bnnep_sums *sums, double started);
-double bnnep_now(void);
-
-/* dataset.c */
-struct bnnep_source; /* where the values lie; shared by subsets */
-struct bnnep_dataset {
-    struct bnnep_source *source;
-    uint64_t first, count;
-    uint64_t *order; /* [count] places in the source, or NULL for first ... first+count-1 */
-    bool flip;
-    int32_t crop;
-    float *mean; /* [2][channels]: mean and deviation, or NULL */
-};
-
-/* What the random part of a transform is drawn by. */
-struct bnnep_lot {
-    uint64_t seed, epoch;
-};
-
-/* Reads the inputs at places indices[] of the data set. */
-/* lot NULL: without the random part of a transform. */
-bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count,
-                                  const struct bnnep_lot *lot, float *inputs, int32_t *labels);
-bnnep_status bnnep_dataset_matches(const bnnep_dataset *dataset, const bnnep_network *network);
-/* A data set that takes over the two arrays. Checks labels against classes if those are not 0. */
-bnnep_status bnnep_dataset_adopt(const bnnep_dataset_options *options, void *inputs, int32_t *labels, uint64_t count,
-                                 bnnep_dataset **out);
 
 #endif

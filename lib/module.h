@@ -3,14 +3,20 @@
 #ifndef BNNEP_MODULE_H
 #define BNNEP_MODULE_H
 
-#include "backends/backend.h"
+#include "lib/internal.h"
 
-/* Loads libbnnep-NAME.so from the folders of BNNEP_BACKEND_PATH (separated by colons) or, if that is not set, from this
- * library's folder, and finds its table bnnep_backend_NAME. NULL, and why, if none fits. The module stays loaded:
- * threads and contexts of a driver outlive its users. */
-const struct bnnep_backend *bnnep_module_load(const char *name, char *why);
+/* The folders to search for modules, separated by colons: the context's, those of BNNEP_BACKEND_PATH or, if that is not
+ * set, this library's own, which is written to `room`. */
+const char *bnnep_module_folders(const bnnep_context *context, char *room, size_t size);
 
-/* Does the table's interface fit this library? If not, says why. */
-bool bnnep_backend_fits(const struct bnnep_backend *backend, char *why);
+/* Loads libbnnep-NAME.so from the folders, and finds its table bnnep_backend_NAME. NULL, and why, if there is none. The
+ * module stays loaded: threads and contexts of a driver outlive its users. */
+const struct bnnep_backend *bnnep_module_load(const char *folders, const char *name, char *why);
+
+/* Calls `found` with the name of each module in the folders, until it returns something else than BNNEP_OK. */
+bnnep_status bnnep_module_list(const char *folders, bnnep_status (*found)(void *user, const char *name), void *user);
+
+/* Can NAME be that of a backend? Small letters, digits, _ and -. */
+bool bnnep_module_name(const char *name, size_t length);
 
 #endif

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Optimizers: how a network learns, its momenta, and the update. */
+/* Optimizers: what they are made with, their rates, clones. */
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "lib/internal.h"
 
-static bnnep_status check_beta(float beta) {
-    if (!isfinite(beta) || fabsf(beta) < FLT_MIN)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g; it must be a finite number other than 0", (double)beta);
+bnnep_status bnnep_check_beta(double beta) {
+    if (!isfinite((float)beta) || fabsf((float)beta) < FLT_MIN)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g; it must be a finite number other than 0", beta);
     return BNNEP_OK;
 }
+
+/* --- rates ---------------------------------------------------------------------------------------------------------
+ */
+
+static const char *const rate_names[BNNEP_RATES] = {"gamma", "threshold", "lr_bias", "lr_alpha", "beta"};
 
 /* Checks one of the arrays: min < or <= value <= max. */
 static bnnep_status check_array(const char *name, const double *values, size_t count, double min, bool above,
@@ -25,25 +30,72 @@ static bnnep_status check_array(const char *name, const double *values, size_t c
     return BNNEP_OK;
 }
 
+bnnep_status bnnep_check_rates(int32_t which, const double *values, size_t count) {
+    if (which == BNNEP_RATE_BETA)
+        return values ? bnnep_check_beta(values[0]) : bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is NULL");
+    return which == BNNEP_RATE_GAMMA ? check_array("gamma", values, count, 0.0, true, 1.0)
+                                     : check_array(rate_names[which], values, count, 0.0, false, (double)FLT_MAX);
+}
+
+/* Values of a rate; 0 for one that the optimizer has not. */
+static size_t count_of(const bnnep_optimizer *opt, int32_t which) {
+    return !opt->rates.of[which] ? 0 : which == BNNEP_RATE_BETA ? 1 : opt->network->model.connections;
+}
+
+static bnnep_status check_access(const char *function, const bnnep_optimizer *opt, int32_t which, const double *values,
+                                 size_t count) {
+    if (!opt || !values)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", function, opt ? "values" : "optimizer");
+    if (which < 0 || which >= BNNEP_RATES)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "rate %d does not exist; known are 0 to %d", which, BNNEP_RATES - 1);
+    if (!opt->rates.of[which])
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was made without learning rates of the scaling factors");
+    if (count != count_of(opt, which))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: the array has %zu elements, expected %zu", rate_names[which],
+                          count, count_of(opt, which));
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_optimizer_get_rates(const bnnep_optimizer *opt, int32_t which, double *values, size_t count) {
+    const bnnep_status status = check_access("bnnep_optimizer_get_rates", opt, which, values, count);
+    if (status == BNNEP_OK)
+        memcpy(values, opt->rates.of[which], count * sizeof *values);
+    return status;
+}
+
+bnnep_status bnnep_optimizer_set_rates(bnnep_optimizer *opt, int32_t which, const double *values, size_t count) {
+    bnnep_status status = check_access("bnnep_optimizer_set_rates", opt, which, values, count);
+    if (status == BNNEP_OK)
+        status = bnnep_check_rates(which, values, count);
+    if (status == BNNEP_OK)
+        memcpy(opt->rates.of[which], values, count * sizeof *values);
+    return status;
+}
+
+/* --- options --------------------------------------------------------------------------------------------------------
+ */
+
 static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer_options *o) {
-    if (o->method == BNNEP_EQUILIBRIUM_PROPAGATION)
+    if (o->method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION)
         return BNNEP_OK;
-    if (o->method != BNNEP_BPTT)
+    if (o->method != BNNEP_METHOD_BPTT)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "method is %d; known are 0 (equilibrium propagation) and 1 (BPTT)",
                           o->method);
-    if (net->model.dynamics == BNNEP_BINARY_ACTIVATIONS)
+    if (net->model.dynamics == BNNEP_DYNAMICS_BINARY)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT is not defined for binary activations, which have no derivative");
+    if (!net->backend->can->tape)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not do BPTT", net->backend->name);
     if (o->lr_alpha)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT is not defined for learnt scaling factors: lr_alpha must be NULL");
     if (net->options.grid_bits)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT goes through states that are not rounded: grid_bits must be 0");
-    if (net->options.free_steps <= o->nudged_steps)
+    if (net->free_steps <= o->nudged_steps)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "BPTT with nudged_steps %d needs at least %d free_steps, the network has %d", o->nudged_steps,
-                          o->nudged_steps + 1, net->options.free_steps);
+                          o->nudged_steps + 1, net->free_steps);
     return BNNEP_OK;
 }
 
@@ -51,103 +103,103 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
     const size_t connections = net->model.connections;
     if (o->nudged_steps < 1 || o->nudged_steps > 1000000)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudged_steps is %d; it must be at least 1", o->nudged_steps);
+    if (o->nudge != BNNEP_NUDGE_RANDOM_SIGN && o->nudge != BNNEP_NUDGE_FIXED)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudge is %d; known are 0 (random sign) and 1 (fixed)", o->nudge);
+    if (o->connection_count != 0 && o->connection_count != connections)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer's arrays have %zu elements, the network %zu connections",
+                          o->connection_count, connections);
+    if (o->lr_alpha && !net->backend->can->scale)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not learn scaling factors", net->backend->name);
+    const double *const given[BNNEP_RATES] = {o->gamma, o->threshold, o->lr_bias, o->lr_alpha, &o->beta};
     bnnep_status status = check_method(net, o);
-    if (status == BNNEP_OK)
-        status = check_beta(o->beta);
-    if (status == BNNEP_OK)
-        status = check_array("gamma", o->gamma, connections, 0.0, true, 1.0);
-    if (status == BNNEP_OK)
-        status = check_array("threshold", o->threshold, connections, 0.0, false, (double)FLT_MAX);
-    if (status == BNNEP_OK)
-        status = check_array("lr_bias", o->lr_bias, connections, 0.0, false, (double)FLT_MAX);
-    if (status == BNNEP_OK && o->lr_alpha)
-        status = check_array("lr_alpha", o->lr_alpha, connections, 0.0, false, (double)FLT_MAX);
+    for (int32_t which = 0; status == BNNEP_OK && which < BNNEP_RATES; which++)
+        if (which != BNNEP_RATE_ALPHA || o->lr_alpha)
+            status = bnnep_check_rates(which, given[which], connections);
     return status;
 }
 
-/* Takes copies of the caller's arrays. */
-static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t connections) {
-    bnnep_optimizer_options *o = &opt->options;
-    opt->gamma = bnnep_array((uint64_t)5 * connections, sizeof(double));
-    opt->rules = bnnep_array(connections, sizeof *opt->rules);
-    opt->flips = bnnep_array(connections, sizeof *opt->flips);
-    opt->epoch_flips = bnnep_array(connections, sizeof *opt->epoch_flips);
-    opt->epoch = (struct bnnep_sums){0};
-    if (!opt->gamma || !opt->rules || !opt->flips || !opt->epoch_flips)
-        return bnnep_fail_memory("an optimizer", connections * (5 * sizeof(double) + sizeof *opt->rules));
-    opt->threshold = opt->gamma + connections;
-    opt->lr_bias = opt->gamma + 2 * connections;
-    opt->lr_alpha = o->lr_alpha ? opt->gamma + 3 * connections : NULL;
-    opt->first_lr_alpha = o->lr_alpha ? opt->gamma + 4 * connections : NULL;
-    for (size_t k = 0; k < connections; k++) {
-        opt->gamma[k] = o->gamma[k];
-        opt->threshold[k] = o->threshold[k];
-        opt->lr_bias[k] = o->lr_bias[k];
-        if (opt->lr_alpha)
-            opt->lr_alpha[k] = opt->first_lr_alpha[k] = o->lr_alpha[k];
+/* --- creation ------------------------------------------------------------------------------------------------------
+ */
+
+/* Divides `room` for the rates that `given` has, and copies them. Returns what is left of the room. */
+static double *copy_rates(struct bnnep_rates *rates, const double *const given[BNNEP_RATES], size_t connections,
+                          double *room) {
+    for (int32_t which = 0; which < BNNEP_RATES; which++) {
+        const size_t count = which == BNNEP_RATE_BETA ? 1 : connections;
+        rates->of[which] = given[which] ? room : NULL;
+        if (given[which])
+            memcpy(room, given[which], count * sizeof *room);
+        room += count;
     }
-    o->gamma = opt->gamma;
-    o->threshold = opt->threshold;
-    o->lr_bias = opt->lr_bias;
-    o->lr_alpha = opt->lr_alpha;
+    return room;
+}
+
+/* Takes copies of the caller's arrays, and makes those that belong to an update. */
+static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t L) {
+    bnnep_optimizer_options *o = &opt->options;
+    const bnnep_context *context = opt->network->context;
+    const double *const given[BNNEP_RATES] = {o->gamma, o->threshold, o->lr_bias, o->lr_alpha, &o->beta};
+    double *room = bnnep_take(context, 2 * ((BNNEP_RATES - 1) * (uint64_t)L + 1), sizeof *room);
+    opt->values = room;
+    opt->rules = bnnep_take(context, L, sizeof *opt->rules);
+    opt->rule_of = bnnep_take(context, L, sizeof *opt->rule_of);
+    opt->contrast_gain = bnnep_take(context, L, sizeof *opt->contrast_gain);
+    opt->flips = bnnep_take(context, L, sizeof *opt->flips);
+    opt->epoch_flips = bnnep_take(context, L, sizeof *opt->epoch_flips);
+    if (!room || !opt->rules || !opt->rule_of || !opt->contrast_gain || !opt->flips || !opt->epoch_flips)
+        return bnnep_fail_memory("an optimizer", L * (2 * BNNEP_RATES * sizeof *room + sizeof *opt->rules));
+    room = copy_rates(&opt->made, given, L, room);
+    copy_rates(&opt->rates, given, L, room);
+    for (size_t k = 0; k < L; k++)
+        opt->rule_of[k] = &opt->rules[k];
+    o->gamma = opt->made.of[BNNEP_RATE_GAMMA];
+    o->threshold = opt->made.of[BNNEP_RATE_THRESHOLD];
+    o->lr_bias = opt->made.of[BNNEP_RATE_BIAS];
+    o->lr_alpha = opt->made.of[BNNEP_RATE_ALPHA];
+    o->connection_count = L;
     return BNNEP_OK;
 }
 
-/* m_0 = 2 gamma N(0, 1): the first update leaves (1-gamma) of it. */
-static bnnep_status draw_momenta(bnnep_optimizer *opt) {
+/* The backend's part. */
+static bnnep_status build(bnnep_optimizer *opt) {
     const bnnep_network *net = opt->network;
-    bnnep_status status = BNNEP_OK;
-    for (size_t k = 0; status == BNNEP_OK && k < net->model.connections; k++) {
-        const uint64_t weights = (uint64_t)net->links[k].rows * net->links[k].columns;
-        float *momentum = bnnep_array(weights + 1, sizeof *momentum);
-        if (!momentum)
-            return bnnep_fail_memory("drawn momenta", weights * sizeof *momentum);
-        for (uint64_t i = 0; i < weights; i += 2) {
-            uint32_t words[4];
-            bnnep_draw(opt->options.seed, BNNEP_DRAW_NOISE, (uint32_t)k, i / 2, words);
-            bnnep_draw_normal(words, momentum + i);
-            momentum[i] *= (float)(2.0 * opt->gamma[k]);
-            momentum[i + 1] *= (float)(2.0 * opt->gamma[k]);
-        }
-        status = bnnep_optimizer_set_momentum(opt, k, momentum, (size_t)weights);
-        free(momentum);
-    }
-    return status;
+    const struct bnnep_backend *backend = net->backend;
+    const size_t batch = net->workspace->max_batch;
+    char why[BNNEP_WHY] = "";
+    const uint64_t bytes = backend->optimizer_bytes(net->place, &net->model, batch, opt->tape);
+    bnnep_status status = bnnep_check_bytes(net->context, "an optimizer", bytes);
+    if (status != BNNEP_OK)
+        return status;
+    status = backend->optimizer_create(net->device, batch, opt->tape, &opt->device, why);
+    return status == BNNEP_ERROR_MEMORY ? bnnep_fail_memory("the momenta", bytes)
+                                        : bnnep_backend_failed(net, status, why);
 }
 
 bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_options *theirs, bnnep_optimizer **out) {
+    if (out)
+        *out = NULL;
     if (!net || !theirs || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_create: %s is NULL",
                           !net      ? "network"
                           : !theirs ? "options"
                                     : "out");
-    *out = NULL;
-    bnnep_optimizer_options o = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    bnnep_status status = bnnep_take_options(&o, sizeof o, theirs, "bnnep_optimizer_options");
+    bnnep_optimizer_options o;
+    bnnep_status status = bnnep_take_optimizer_options(&o, theirs);
     if (status == BNNEP_OK)
         status = check_options(net, &o);
     if (status != BNNEP_OK)
         return status;
-    bnnep_optimizer *opt = calloc(1, sizeof *opt);
+    bnnep_optimizer *opt = bnnep_take(net->context, 1, sizeof *opt);
     if (!opt)
         return bnnep_fail_memory("an optimizer", sizeof *opt);
     bnnep_network_retain(net);
     opt->network = net;
     opt->options = o;
-    if (o.method == BNNEP_BPTT)
+    if (o.method == BNNEP_METHOD_BPTT)
         opt->tape = o.nudged_steps + (net->model.convolutional ? 0 : 1);
     status = keep_arrays(opt, net->model.connections);
-    if (status == BNNEP_OK) {
-        char why[BNNEP_WHY] = "";
-        const size_t batch = net->workspace->max_batch;
-        status = net->backend->optimizer_create(net->device, batch, opt->tape, &opt->device, why);
-        if (status == BNNEP_ERROR_MEMORY)
-            bnnep_fail_memory("the momenta", net->backend->optimizer_bytes(&net->model, batch, opt->tape));
-        else if (status != BNNEP_OK)
-            bnnep_fail(status, "backend %s: %s", net->backend->name, why);
-    }
-    if (status == BNNEP_OK && o.momentum_noise)
-        status = draw_momenta(opt);
+    if (status == BNNEP_OK)
+        status = build(opt);
     if (status != BNNEP_OK) {
         bnnep_optimizer_free(opt);
         return status;
@@ -160,47 +212,92 @@ void bnnep_optimizer_free(bnnep_optimizer *opt) {
     if (!opt)
         return;
     bnnep_network *net = opt->network;
+    const bnnep_context *context = net->context;
     if (opt->device)
         net->backend->optimizer_destroy(opt->device);
-    free(opt->gamma);
-    free(opt->rules);
-    free(opt->flips);
-    free(opt->epoch_flips);
-    free(opt);
+    bnnep_give_back(context, opt->values);
+    bnnep_give_back(context, opt->rules);
+    bnnep_give_back(context, opt->rule_of);
+    bnnep_give_back(context, opt->contrast_gain);
+    bnnep_give_back(context, opt->flips);
+    bnnep_give_back(context, opt->epoch_flips);
+    bnnep_give_back(context, opt);
     bnnep_network_free(net);
 }
 
-bnnep_status bnnep_optimizer_set_beta(bnnep_optimizer *opt, float beta, int32_t random_beta) {
-    if (!opt)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_set_beta: optimizer is NULL");
-    const bnnep_status status = check_beta(beta);
-    if (status == BNNEP_OK) {
-        opt->options.beta = beta;
-        opt->options.random_beta = random_beta;
+/* --- clones --------------------------------------------------------------------------------------------------------
+ */
+
+static bool same_shape(const bnnep_network *a, const bnnep_network *b) {
+    bool same = a->model.connections == b->model.connections && a->model.dynamics == b->model.dynamics;
+    for (size_t k = 0; same && k < a->model.connections; k++)
+        same = memcmp(a->model.links[k], b->model.links[k], sizeof(struct bnnep_link)) == 0;
+    return same;
+}
+
+static bnnep_status copy_momenta(const bnnep_optimizer *from, bnnep_optimizer *to) {
+    bnnep_status status = BNNEP_OK;
+    for (size_t k = 0; status == BNNEP_OK && k < from->network->model.connections; k++) {
+        const struct bnnep_link *link = from->network->model.links[k];
+        const size_t weights = link->rows * link->columns;
+        float *momentum = bnnep_take(to->network->context, weights, sizeof *momentum);
+        status = momentum ? bnnep_optimizer_get_momentum(from, k, momentum, weights)
+                          : bnnep_fail_memory("a clone's momenta", weights * sizeof *momentum);
+        if (status == BNNEP_OK)
+            status = bnnep_optimizer_set_momentum(to, k, momentum, weights);
+        bnnep_give_back(to->network->context, momentum);
     }
     return status;
 }
 
-bnnep_status bnnep_optimizer_set_lr_alpha(bnnep_optimizer *opt, const double *lr_alpha) {
-    if (!opt)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_set_lr_alpha: optimizer is NULL");
-    if (!opt->lr_alpha)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was made without learning rates of the scaling factors");
-    const size_t connections = opt->network->model.connections;
-    const bnnep_status status = check_array("lr_alpha", lr_alpha, connections, 0.0, false, (double)FLT_MAX);
-    for (size_t k = 0; status == BNNEP_OK && k < connections; k++)
-        opt->lr_alpha[k] = lr_alpha[k];
-    return status;
+bnnep_status bnnep_optimizer_clone(const bnnep_optimizer *opt, bnnep_network *net, bnnep_optimizer **out) {
+    if (out)
+        *out = NULL;
+    if (!opt || !net || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_clone: %s is NULL",
+                          !opt   ? "optimizer"
+                          : !net ? "network"
+                                 : "out");
+    if (!same_shape(opt->network, net))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the network has another shape than the optimizer's");
+    bnnep_optimizer *clone;
+    bnnep_status status = bnnep_optimizer_create(net, &opt->options, &clone);
+    if (status != BNNEP_OK)
+        return status;
+    status = copy_momenta(opt, clone);
+    if (status != BNNEP_OK) {
+        bnnep_optimizer_free(clone);
+        return status;
+    }
+    const size_t L = net->model.connections;
+    memcpy(clone->values, opt->values, 2 * ((BNNEP_RATES - 1) * L + 1) * sizeof *clone->values);
+    memcpy(clone->epoch_flips, opt->epoch_flips, L * sizeof *clone->epoch_flips);
+    clone->epoch_count = opt->epoch_count;
+    clone->epoch_batch_size = opt->epoch_batch_size;
+    clone->epoch = opt->epoch;
+    clone->batches = opt->batches;
+    clone->epochs = opt->epochs;
+    *out = clone;
+    return BNNEP_OK;
 }
 
-bnnep_status bnnep_optimizer_get_position(const bnnep_optimizer *opt, uint64_t *batches, uint64_t *epochs) {
-    if (!opt)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_get_position: optimizer is NULL");
-    if (batches)
-        *batches = opt->batches;
-    if (epochs)
-        *epochs = opt->epochs;
-    return BNNEP_OK;
+/* --- what an optimizer is ------------------------------------------------------------------------------------------
+ */
+
+bnnep_status bnnep_optimizer_get_info(const bnnep_optimizer *opt, bnnep_optimizer_info *info) {
+    if (!opt || !info)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_get_info: %s is NULL", opt ? "info" : "optimizer");
+    const bnnep_optimizer_info found = {
+        .batches = opt->batches,
+        .epochs = opt->epochs,
+        .seed = opt->options.seed,
+        .method = opt->options.method,
+        .nudged_steps = opt->options.nudged_steps,
+        .nudge = opt->options.nudge,
+        .keep_order = opt->options.keep_order != 0,
+        .learns_alpha = opt->rates.of[BNNEP_RATE_ALPHA] != NULL,
+    };
+    return bnnep_give_struct(info, &found, sizeof found, "bnnep_optimizer_info");
 }
 
 bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches, uint64_t epochs) {
@@ -209,87 +306,5 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     opt->batches = batches;
     opt->epochs = epochs;
     opt->epoch = (struct bnnep_sums){0};
-    return BNNEP_OK;
-}
-
-/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. c multiplies the sum over
- * the batch: 1/(beta batch) for the contrast, -1/batch for the gradient of the loss. */
-static bnnep_status set_rules(bnnep_optimizer *opt, double c) {
-    const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
-    for (size_t k = 0; k < opt->network->model.connections; k++) {
-        const struct bnnep_rule rule = {
-            .decay = (float)(1.0 - opt->gamma[k]),
-            .gain = (float)(opt->gamma[k] * c),
-            .threshold = (float)opt->threshold[k],
-            .bias_gain = (float)(opt->lr_bias[k] * c),
-            .scale_gain = opt->lr_alpha ? (float)(opt->lr_alpha[k] * half * c) : 0.0f,
-            .at_threshold = opt->network->model.convolutional,
-        };
-        if (!isfinite(rule.gain) || !isfinite(rule.bias_gain) || !isfinite(rule.scale_gain))
-            return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                              "connection %zu: a rate divided by beta times the batch is beyond the range of float", k);
-        opt->rules[k] = rule;
-    }
-    return BNNEP_OK;
-}
-
-/* Is there something to learn from in this workspace? */
-static bnnep_status check_learn(const bnnep_optimizer *opt, const bnnep_workspace *ws, float beta) {
-    if (!opt || !ws)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_learn: %s is NULL", opt ? "workspace" : "optimizer");
-    if (ws->network != opt->network)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
-    if (opt->tape > 0 && (opt->taped != ws || opt->taped_staging != ws->staging))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the batch staged in this workspace was not back-propagated");
-    if (opt->tape > 0)
-        return BNNEP_OK;
-    if (ws->count == 0 || !ws->reached[BNNEP_PHASE_NUDGED])
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no nudged phase to learn from in this workspace");
-    return check_beta(beta);
-}
-
-bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, float beta, uint64_t *flips) {
-    bnnep_status status = check_learn(opt, ws, beta);
-    if (status != BNNEP_OK)
-        return status;
-    bnnep_network *net = opt->network;
-    char why[BNNEP_WHY] = "";
-    status = set_rules(opt, opt->tape > 0 ? -1.0 / (double)ws->count : 1.0 / ((double)beta * (double)ws->count));
-    if (status != BNNEP_OK)
-        return status;
-    status = net->backend->learn(opt->device, ws->device, opt->rules, opt->lr_alpha != NULL, opt->flips, why);
-    net->revision++;
-    if (status != BNNEP_OK)
-        return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
-    for (size_t k = 0; flips && k < net->model.connections; k++)
-        flips[k] = opt->flips[k];
-    return BNNEP_OK;
-}
-
-bnnep_status bnnep_backpropagate(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps) {
-    if (!opt || !ws)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backpropagate: %s is NULL", opt ? "workspace" : "optimizer");
-    if (ws->network != opt->network)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
-    if (opt->tape == 0)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was not made for BPTT");
-    if (steps < 1 || steps > opt->tape)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; this optimizer remembers 1 to %d", steps, opt->tape);
-    if (ws->revision != opt->network->revision)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "the network's parameters changed since the batch was staged: stage it again");
-    if (ws->count == 0 || !ws->targeted)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "no batch with targets is staged in this workspace");
-    if (ws->count > opt->network->workspace->max_batch)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "a batch of %zu samples; this network trains on at most %zu (max_batch)", ws->count,
-                          opt->network->workspace->max_batch);
-    char why[BNNEP_WHY] = "";
-    opt->taped = NULL;
-    const bnnep_status status = opt->network->backend->backpropagate(opt->device, ws->device, steps, why);
-    if (status != BNNEP_OK)
-        return bnnep_fail(status, "backend %s: %s", opt->network->backend->name, why);
-    opt->taped = ws;
-    opt->taped_staging = ws->staging;
     return BNNEP_OK;
 }

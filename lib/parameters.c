@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading and setting what a network and an optimizer have learnt. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/internal.h"
@@ -14,7 +13,7 @@ static bnnep_status check(const char *what, const bnnep_network *net, size_t con
     if (connection >= net->model.connections)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: connection %zu does not exist; the network has %zu", what,
                           connection, net->model.connections);
-    const uint64_t wanted = expected(&net->links[connection]);
+    const uint64_t wanted = expected(net->model.links[connection]);
     if (count != wanted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s of connection %zu: the array has %zu elements, expected %llu", what,
                           connection, count, (unsigned long long)wanted);
@@ -54,45 +53,46 @@ bnnep_status bnnep_check_bits(const char *what, const uint8_t *bits, const struc
     return BNNEP_OK;
 }
 
-static bnnep_status get(const bnnep_network *net, size_t k, const struct bnnep_parameters_out *to) {
+static bnnep_status get(const bnnep_network *net, size_t k, struct bnnep_parameters_out to) {
     char why[BNNEP_WHY] = "";
-    const bnnep_status status = net->backend->get(net->device, k, to, why);
-    return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+    to.size = sizeof to;
+    return bnnep_backend_failed(net, net->backend->get(net->device, k, &to, why), why);
 }
 
-static bnnep_status put(bnnep_network *net, size_t k, const struct bnnep_parameters *from) {
+static bnnep_status put(bnnep_network *net, size_t k, struct bnnep_parameters from) {
     char why[BNNEP_WHY] = "";
-    const bnnep_status status = net->backend->put(net->device, k, from, why);
+    from.size = sizeof from;
+    const bnnep_status status = net->backend->put(net->device, k, &from, why);
     net->revision++;
-    return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+    return bnnep_backend_failed(net, status, why);
 }
 
 bnnep_status bnnep_network_get_sign_bits(const bnnep_network *net, size_t connection, uint8_t *bits, size_t count) {
     const bnnep_status status = check("sign bits", net, connection, bits, count, bytes_of);
-    return status == BNNEP_OK ? get(net, connection, &(struct bnnep_parameters_out){.bits = bits}) : status;
+    return status == BNNEP_OK ? get(net, connection, (struct bnnep_parameters_out){.bits = bits}) : status;
 }
 
 bnnep_status bnnep_network_set_sign_bits(bnnep_network *net, size_t connection, const uint8_t *bits, size_t count) {
     bnnep_status status = check("sign bits", net, connection, bits, count, bytes_of);
     if (status == BNNEP_OK)
-        status = bnnep_check_bits("sign bits", bits, &net->links[connection]);
-    return status == BNNEP_OK ? put(net, connection, &(struct bnnep_parameters){.bits = bits}) : status;
+        status = bnnep_check_bits("sign bits", bits, net->model.links[connection]);
+    return status == BNNEP_OK ? put(net, connection, (struct bnnep_parameters){.bits = bits}) : status;
 }
 
 bnnep_status bnnep_network_get_signs(const bnnep_network *net, size_t connection, int8_t *signs, size_t count) {
     bnnep_status status = check("signs", net, connection, signs, count, weights_of);
     if (status != BNNEP_OK)
         return status;
-    const struct bnnep_link *link = &net->links[connection];
+    const struct bnnep_link *link = net->model.links[connection];
     const size_t stride = (link->columns + 7) / 8;
-    uint8_t *bits = bnnep_array(bytes_of(link), 1);
+    uint8_t *bits = bnnep_take(net->context, bytes_of(link), 1);
     if (!bits)
         return bnnep_fail_memory("sign bits", bytes_of(link));
-    status = get(net, connection, &(struct bnnep_parameters_out){.bits = bits});
+    status = get(net, connection, (struct bnnep_parameters_out){.bits = bits});
     for (size_t j = 0; status == BNNEP_OK && j < link->rows; j++)
         for (size_t i = 0; i < link->columns; i++)
             signs[j * link->columns + i] = bits[j * stride + i / 8] >> (i % 8) & 1 ? 1 : -1;
-    free(bits);
+    bnnep_give_back(net->context, bits);
     return status;
 }
 
@@ -103,42 +103,42 @@ bnnep_status bnnep_network_set_signs(bnnep_network *net, size_t connection, cons
     for (size_t i = 0; i < count; i++)
         if (signs[i] != 1 && signs[i] != -1)
             return bnnep_fail(BNNEP_ERROR_DATA, "signs: element %zu is %d; only 1 and -1 are signs", i, signs[i]);
-    const struct bnnep_link *link = &net->links[connection];
+    const struct bnnep_link *link = net->model.links[connection];
     const size_t stride = (link->columns + 7) / 8;
-    uint8_t *bits = bnnep_array(bytes_of(link), 1);
+    uint8_t *bits = bnnep_take(net->context, bytes_of(link), 1);
     if (!bits)
         return bnnep_fail_memory("sign bits", bytes_of(link));
     for (size_t j = 0; j < link->rows; j++)
         for (size_t i = 0; i < link->columns; i++)
             if (signs[j * link->columns + i] > 0)
                 bits[j * stride + i / 8] |= (uint8_t)(1u << (i % 8));
-    status = put(net, connection, &(struct bnnep_parameters){.bits = bits});
-    free(bits);
+    status = put(net, connection, (struct bnnep_parameters){.bits = bits});
+    bnnep_give_back(net->context, bits);
     return status;
 }
 
 bnnep_status bnnep_network_get_alpha(const bnnep_network *net, size_t connection, float *alpha, size_t count) {
     const bnnep_status status = check("alpha", net, connection, alpha, count, scales_of);
-    return status == BNNEP_OK ? get(net, connection, &(struct bnnep_parameters_out){.scale = alpha}) : status;
+    return status == BNNEP_OK ? get(net, connection, (struct bnnep_parameters_out){.scale = alpha}) : status;
 }
 
 bnnep_status bnnep_network_get_bias(const bnnep_network *net, size_t connection, float *bias, size_t count) {
     const bnnep_status status = check("bias", net, connection, bias, count, rows_of);
-    return status == BNNEP_OK ? get(net, connection, &(struct bnnep_parameters_out){.bias = bias}) : status;
+    return status == BNNEP_OK ? get(net, connection, (struct bnnep_parameters_out){.bias = bias}) : status;
 }
 
 bnnep_status bnnep_network_set_alpha(bnnep_network *net, size_t connection, const float *alpha, size_t count) {
     bnnep_status status = check("alpha", net, connection, alpha, count, scales_of);
     if (status == BNNEP_OK)
         status = bnnep_check_finite("alpha", alpha, count);
-    return status == BNNEP_OK ? put(net, connection, &(struct bnnep_parameters){.scale = alpha}) : status;
+    return status == BNNEP_OK ? put(net, connection, (struct bnnep_parameters){.scale = alpha}) : status;
 }
 
 bnnep_status bnnep_network_set_bias(bnnep_network *net, size_t connection, const float *bias, size_t count) {
     bnnep_status status = check("bias", net, connection, bias, count, rows_of);
     if (status == BNNEP_OK)
         status = bnnep_check_finite("bias", bias, count);
-    return status == BNNEP_OK ? put(net, connection, &(struct bnnep_parameters){.bias = bias}) : status;
+    return status == BNNEP_OK ? put(net, connection, (struct bnnep_parameters){.bias = bias}) : status;
 }
 
 bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optimizer, size_t connection, float *momentum,
@@ -149,7 +149,7 @@ bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optimizer, size
         return status;
     char why[BNNEP_WHY] = "";
     status = net->backend->get_momentum(optimizer->device, connection, momentum, why);
-    return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+    return bnnep_backend_failed(net, status, why);
 }
 
 bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t connection, const float *momentum,
@@ -162,5 +162,5 @@ bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t con
         return status;
     char why[BNNEP_WHY] = "";
     status = net->backend->put_momentum(optimizer->device, connection, momentum, why);
-    return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+    return bnnep_backend_failed(net, status, why);
 }

@@ -2,11 +2,10 @@
 /* Counter-based random numbers (Philox 4x32-10 of Random123): a draw depends on the seed and on its purpose, not on
  * earlier draws or on the thread. */
 #include <Random123/philox.h>
-#include <math.h>
 
 #include "lib/internal.h"
 
-void bnnep_draw(uint64_t seed, enum bnnep_stream stream, uint32_t substream, uint64_t index, uint32_t words[4]) {
+void bnnep_draw(uint64_t seed, enum bnnep_purpose stream, uint32_t substream, uint64_t index, uint32_t words[4]) {
     const philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
     const philox4x32_ctr_t counter = {{(uint32_t)index, (uint32_t)(index >> 32), substream, (uint32_t)stream}};
     const philox4x32_ctr_t drawn = philox4x32(counter, key);
@@ -18,15 +17,7 @@ float bnnep_draw_symmetric(uint32_t word) {
     return ((float)(word >> 9) + 0.5f) * 0x1p-22f - 1.0f;
 }
 
-/* Box and Muller. */
-void bnnep_draw_normal(const uint32_t words[2], float normal[2]) {
-    const double radius = sqrt(-2.0 * log(((double)words[0] + 0.5) * 0x1p-32));
-    const double angle = 6.283185307179586 * ((double)words[1] * 0x1p-32);
-    normal[0] = (float)(radius * cos(angle));
-    normal[1] = (float)(radius * sin(angle));
-}
-
-void bnnep_draw_order(uint64_t seed, enum bnnep_stream stream, uint64_t round, uint64_t *order, uint64_t count) {
+void bnnep_draw_order(uint64_t seed, enum bnnep_purpose stream, uint64_t round, uint64_t *order, uint64_t count) {
     uint32_t words[4];
     for (uint64_t i = 0; i < count; i++)
         order[i] = i;

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading the output layer: targets, scores, classes, loss, and the reports that gather them. */
+/* Reading the output layer: targets, scores, classes, loss. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 #include "lib/internal.h"
-
-double bnnep_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void bnnep_one_hot(const bnnep_network *net, const int32_t *labels, size_t count, float *targets) {
     const size_t expand = (size_t)net->options.expand_output;
@@ -27,7 +20,7 @@ int32_t bnnep_read_scores(const bnnep_network *net, const float *outputs, int32_
     for (int32_t c = 0; c < net->options.classes; c++) {
         const float *units = outputs + (size_t)c * expand;
         double score = units[0];
-        if (readout == BNNEP_READ_AVERAGE) {
+        if (readout == BNNEP_READOUT_AVERAGE) {
             for (size_t e = 1; e < expand; e++)
                 score += (double)units[e];
             score /= (double)expand;
@@ -45,7 +38,7 @@ int32_t bnnep_read_scores(const bnnep_network *net, const float *outputs, int32_
 void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int32_t *labels, size_t count,
                        struct bnnep_sums *sums) {
     const size_t expand = (size_t)net->options.expand_output;
-    for (size_t n = 0; n < count; n++) {
+    for (size_t n = 0; labels && n < count; n++) {
         const float *s = outputs + n * net->outputs;
         double square = 0.0;
         for (size_t j = 0; j < net->outputs; j++) {
@@ -53,8 +46,8 @@ void bnnep_score_batch(const bnnep_network *net, const float *outputs, const int
             square += error * error;
         }
         sums->loss += 0.5 * square;
-        sums->errors += bnnep_read_scores(net, s, BNNEP_READ_AVERAGE, NULL) != labels[n];
-        sums->errors_single += bnnep_read_scores(net, s, BNNEP_READ_SINGLE, NULL) != labels[n];
+        sums->errors += bnnep_read_scores(net, s, BNNEP_READOUT_AVERAGE, NULL) != labels[n];
+        sums->errors_single += bnnep_read_scores(net, s, BNNEP_READOUT_SINGLE, NULL) != labels[n];
     }
     sums->samples += count;
     sums->batches++;
@@ -89,35 +82,4 @@ bnnep_status bnnep_check_labels(const int32_t *labels, size_t count, int32_t cla
                               (unsigned long long)(places ? places[n] : first + n), labels[n]);
         }
     return BNNEP_OK;
-}
-
-bnnep_status bnnep_open_report(const bnnep_network *net, const bnnep_report *theirs, bool learns,
-                               bnnep_report *report) {
-    bnnep_report given = BNNEP_REPORT_INIT;
-    *report = given;
-    if (!theirs)
-        return BNNEP_OK;
-    const bnnep_status status = bnnep_take_options(&given, sizeof given, theirs, "bnnep_report");
-    if (status != BNNEP_OK)
-        return status;
-    report->flips = given.flips;
-    report->flips_count = given.flips_count;
-    if (given.flips && given.flips_count < net->model.connections && learns)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
-                          given.flips_count, net->model.connections);
-    return BNNEP_OK;
-}
-
-void bnnep_fill_report(bnnep_report *report, const struct bnnep_sums *sums, double started) {
-    const double samples = sums->samples ? (double)sums->samples : 1.0;
-    report->samples = sums->samples;
-    report->batches = sums->batches;
-    report->loss = sums->loss / samples;
-    report->errors = sums->errors;
-    report->errors_single = sums->errors_single;
-    report->steps_free = sums->steps_free / samples;
-    report->steps_nudged = sums->steps_nudged / samples;
-    report->steps_free_max = sums->steps_free_max;
-    report->steps_nudged_max = sums->steps_nudged_max;
-    report->seconds = bnnep_now() - started;
 }

@@ -1,120 +1,348 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of backends: the only place in lib/ that names one. */
+/* The backends of a context: those of the library, modules, and those that the caller registered. */
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "lib/internal.h"
 #include "lib/module.h"
+#include "lib/registry.h"
 
-extern const struct bnnep_backend bnnep_backend_cpu, bnnep_backend_ref;
+/* --- the list ----------------------------------------------------------------------------------------------------- */
 
-struct entry {
-    const char *name;
-    const struct bnnep_backend *backend; /* NULL: in a module of its own */
-    const char *summary;                 /* of a module that is not there */
-};
-
-/* In the order in which "auto" tries them; "ref" is only used when asked for by name. */
-static const struct entry table[] = {
-    {"cuda", NULL, "NVIDIA GPUs"},
-    {"cpu", &bnnep_backend_cpu, NULL},
-    {"ref", &bnnep_backend_ref, NULL},
-};
-enum { BACKENDS = sizeof table / sizeof table[0] };
-
-/* What became of the modules, once for the whole process. */
-static pthread_once_t loaded = PTHREAD_ONCE_INIT;
-static struct {
-    const struct bnnep_backend *backend;
-    char why[BNNEP_WHY];
-} module[BACKENDS];
-
-static void load_modules(void) {
-    for (size_t i = 0; i < BACKENDS; i++)
-        if (!table[i].backend)
-            module[i].backend = bnnep_module_load(table[i].name, module[i].why);
+static struct bnnep_entry *find(const struct bnnep_registry *registry, const char *name, size_t length) {
+    for (struct bnnep_entry *entry = registry->first; entry; entry = entry->next)
+        if (strlen(entry->name) == length && strncmp(entry->name, name, length) == 0)
+            return entry;
+    return NULL;
 }
 
-/* The backend of entry i, or NULL, and why it is not there. */
-static const struct bnnep_backend *find(size_t i, char *why) {
-    if (table[i].backend)
-        return bnnep_backend_fits(table[i].backend, why) ? table[i].backend : NULL;
-    pthread_once(&loaded, load_modules);
-    if (!module[i].backend)
-        snprintf(why, BNNEP_WHY, "%s", module[i].why);
-    return module[i].backend;
+/* Adds an entry at the end; NULL if out of memory. */
+static struct bnnep_entry *add(bnnep_context *context, const char *name, size_t length) {
+    struct bnnep_entry *entry = bnnep_take(context, 1, sizeof *entry), **at = &context->registry->first;
+    if (!entry)
+        return NULL;
+    snprintf(entry->name, sizeof entry->name, "%.*s", (int)length, name);
+    while (*at)
+        at = &(*at)->next;
+    *at = entry;
+    return entry;
 }
 
-/* Can entry i be used with this device? Writes why not. */
-static bnnep_status probe(size_t i, const char *device, const struct bnnep_backend **backend, char *why) {
-    *backend = find(i, why);
-    return *backend ? (*backend)->probe(device, why) : BNNEP_ERROR_BACKEND;
+static void remove_last(bnnep_context *context) {
+    struct bnnep_entry **at = &context->registry->first;
+    while ((*at)->next)
+        at = &(*at)->next;
+    bnnep_give_back(context, *at);
+    *at = NULL;
 }
 
-size_t bnnep_backend_count(void) {
-    return BACKENDS;
+/* Looks once for the entry's table and its devices. Afterwards `fits`, or `why` not. */
+static void look(bnnep_context *context, struct bnnep_entry *entry) {
+    char room[4096];
+    if (entry->looked)
+        return;
+    entry->looked = true;
+    if (!entry->given)
+        entry->given = bnnep_module_load(bnnep_module_folders(context, room, sizeof room), entry->name, entry->why);
+    if (!entry->given || !bnnep_table_take(entry->given, &entry->table, &entry->can, entry->why))
+        return;
+    entry->fits = true;
+    entry->summary = entry->table.summary;
+    entry->devices = entry->table.device_count(entry->why);
 }
 
-bnnep_status bnnep_backend_get(size_t index, bnnep_backend_info *info) {
-    static _Thread_local char why[BNNEP_WHY];
-    if (!info)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backend_get: info is NULL");
-    if (index >= BACKENDS)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there are %d backends; number %zu does not exist", (int)BACKENDS,
-                          index);
-    const struct bnnep_backend *backend;
-    why[0] = '\0';
-    const bool available = probe(index, "", &backend, why) == BNNEP_OK;
-    const bnnep_backend_info found = {
-        .name = table[index].name,
-        .summary = backend ? backend->summary : table[index].summary,
-        .reason = available ? "" : why,
-        .available = available,
-    };
-    return bnnep_give_struct(info, &found, sizeof found, "bnnep_backend_info");
+static bnnep_status list_module(void *user, const char *name) {
+    bnnep_context *context = user;
+    return find(context->registry, name, strlen(name)) || add(context, name, strlen(name))
+               ? BNNEP_OK
+               : bnnep_fail_memory("a list of modules", sizeof(struct bnnep_entry));
 }
 
-static bnnep_status no_such_backend(const char *resource) {
-    char names[128] = "", why[BNNEP_WHY];
-    for (size_t i = 0; i < BACKENDS; i++)
-        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s%s", i ? ", " : "", table[i].name,
-                 find(i, why) ? "" : " (not here)");
-    return bnnep_fail(BNNEP_ERROR_BACKEND, "there is no backend '%.64s'; this library knows auto, %s", resource, names);
+/* Lists what modules there are, once. If memory runs out the list is shorter. */
+static void list_modules(bnnep_context *context) {
+    char room[4096];
+    if (context->registry->listed)
+        return;
+    context->registry->listed = true;
+    bnnep_module_list(bnnep_module_folders(context, room, sizeof room), list_module, context);
 }
 
-static bnnep_status choose_auto(bnnep_log_fn log, void *log_user, struct bnnep_choice *choice) {
-    char why[BNNEP_WHY], line[BNNEP_WHY + 64];
-    for (size_t i = 0; i < BACKENDS; i++) {
-        why[0] = '\0';
-        if (probe(i, "", &choice->backend, why) == BNNEP_OK) {
-            choice->device[0] = '\0';
+/* --- devices ------------------------------------------------------------------------------------------------------ */
+
+/* Opens a device of an entry that fits, or finds it open. */
+static bnnep_status open_device(bnnep_context *context, struct bnnep_entry *entry, const char *name,
+                                struct bnnep_choice *choice, char *why) {
+    *choice = (struct bnnep_choice){.backend = &entry->table};
+    for (const struct bnnep_opened *open = entry->opened; open; open = open->next)
+        if (strcmp(open->name, name) == 0) {
+            choice->device = open->device;
             return BNNEP_OK;
         }
-        if (log) {
-            snprintf(line, sizeof line, "backend %s is not available: %s", table[i].name, why);
-            log(log_user, BNNEP_LOG_NOTICE, line);
-        }
+    struct bnnep_opened *opened = bnnep_take(context, 1, sizeof *opened);
+    if (!opened) {
+        snprintf(why, BNNEP_WHY, "out of memory");
+        return BNNEP_ERROR_MEMORY;
+    }
+    const bnnep_status status = entry->table.open(&context->host, name, &opened->device, why);
+    if (status != BNNEP_OK) {
+        bnnep_give_back(context, opened);
+        return status;
+    }
+    snprintf(opened->name, sizeof opened->name, "%s", name);
+    opened->next = entry->opened;
+    entry->opened = opened;
+    choice->device = opened->device;
+    return BNNEP_OK;
+}
+
+/* The same of any entry. */
+static bnnep_status try_entry(bnnep_context *context, struct bnnep_entry *entry, const char *device,
+                              struct bnnep_choice *choice, char *why) {
+    look(context, entry);
+    if (entry->fits && entry->devices > 0)
+        return open_device(context, entry, device, choice, why);
+    snprintf(why, BNNEP_WHY, "%s", entry->why);
+    return BNNEP_ERROR_BACKEND;
+}
+
+/* Texts about the devices of an entry, made once. */
+static bnnep_status describe_devices(bnnep_context *context, struct bnnep_entry *entry) {
+    look(context, entry);
+    if (entry->about || entry->devices == 0)
+        return BNNEP_OK;
+    struct bnnep_device *about = bnnep_take(context, entry->devices, sizeof *about);
+    if (!about)
+        return bnnep_fail_memory("a list of devices", entry->devices * sizeof *about);
+    for (size_t i = 0; i < entry->devices; i++) {
+        char name[BNNEP_WHY] = "";
+        entry->table.device_get(i, name, about[i].summary, &about[i].memory_bytes);
+        snprintf(about[i].name, sizeof about[i].name, "%s%s%s", entry->name, name[0] ? ":" : "", name);
+    }
+    entry->about = about;
+    return BNNEP_OK;
+}
+
+/* --- choosing ------------------------------------------------------------------------------------------------------
+ */
+
+static bnnep_status no_such_backend(const bnnep_context *context, const char *wanted, const char *why) {
+    char names[512] = "";
+    for (const struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next) {
+        const size_t at = strlen(names);
+        snprintf(names + at, sizeof names - at, ", %s%s", entry->name,
+                 !entry->looked || entry->fits ? "" : " (not here)");
+    }
+    return bnnep_fail(BNNEP_ERROR_BACKEND, "there is no backend '%.64s' (%s); known are auto%s", wanted, why, names);
+}
+
+/* The backend that was asked for by name, "NAME" or "NAME:DEVICE". */
+static bnnep_status choose_by_name(bnnep_context *context, const char *wanted) {
+    const size_t length = strcspn(wanted, ":");
+    const char *device = wanted[length] ? wanted + length + 1 : "";
+    char why[BNNEP_WHY] = "no backend has such a name";
+    struct bnnep_entry *entry = find(context->registry, wanted, length);
+    const bool known = entry;
+    if (!known && !bnnep_module_name(wanted, length))
+        return no_such_backend(context, wanted, why);
+    if (!known && !(entry = add(context, wanted, length)))
+        return bnnep_fail_memory("a backend", sizeof *entry);
+    const bnnep_status status = try_entry(context, entry, device, &context->registry->chosen, why);
+    if (status == BNNEP_OK)
+        return BNNEP_OK;
+    if (!known && !entry->given) {
+        remove_last(context);
+        return no_such_backend(context, wanted, why);
+    }
+    return bnnep_fail(status, "backend '%.64s' is not available: %s", wanted, why);
+}
+
+static bool can_do(const struct bnnep_capabilities *can, const struct bnnep_model *model, char *why) {
+    const bool binary = model->dynamics == BNNEP_DYNAMICS_BINARY;
+    const char *lacks = binary && !can->binary                      ? "binary activations"
+                        : !binary && !can->real                     ? "real activations"
+                        : model->convolutional && !can->convolution ? "convolutions"
+                        : model->grid.steps != 0.0f && !can->grid   ? "states on a grid (grid_bits)"
+                        : can->phases <= BNNEP_PHASE_NUDGED         ? "two phases"
+                        : !(can->momentum_types & 1)                ? "momenta in float"
+                                                                    : NULL;
+    if (lacks)
+        snprintf(why, BNNEP_WHY, "it does not do %s", lacks);
+    return !lacks;
+}
+
+static bnnep_status choose_auto(bnnep_context *context, const struct bnnep_model *model, struct bnnep_choice *choice) {
+    char why[BNNEP_WHY], line[BNNEP_WHY + 128];
+    for (struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next) {
+        if (!entry->automatic)
+            continue;
+        why[0] = '\0';
+        if (try_entry(context, entry, "", choice, why) == BNNEP_OK && can_do(&entry->can, model, why))
+            return BNNEP_OK;
+        snprintf(line, sizeof line, "backend %s is not available: %s", entry->name, why);
+        context->host.log(context->host.log_user, BNNEP_LOG_NOTICE, line);
     }
     return bnnep_fail(BNNEP_ERROR_BACKEND, "no backend is available");
 }
 
-bnnep_status bnnep_choose_backend(const char *resource, bnnep_log_fn log, void *log_user, struct bnnep_choice *choice) {
-    if (!resource || strcmp(resource, "auto") == 0)
-        return choose_auto(log, log_user, choice);
-    const char *colon = strchr(resource, ':');
-    const size_t length = colon ? (size_t)(colon - resource) : strlen(resource);
-    const char *device = colon ? colon + 1 : "";
-    if (strlen(device) >= sizeof choice->device)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the backend string '%.64s...' is too long", resource);
-    for (size_t i = 0; i < BACKENDS; i++)
-        if (strlen(table[i].name) == length && strncmp(table[i].name, resource, length) == 0) {
-            char why[BNNEP_WHY] = "";
-            const bnnep_status status = probe(i, device, &choice->backend, why);
-            if (status != BNNEP_OK)
-                return bnnep_fail(status, "backend '%s' is not available: %s", resource, why);
-            snprintf(choice->device, sizeof choice->device, "%s", device);
-            return BNNEP_OK;
+bnnep_status bnnep_choose_backend(bnnep_context *context, const struct bnnep_model *model,
+                                  struct bnnep_choice *choice) {
+    struct bnnep_registry *registry = context->registry;
+    char why[BNNEP_WHY];
+    pthread_mutex_lock(&registry->lock);
+    *choice = registry->chosen;
+    bnnep_status status = BNNEP_OK;
+    if (!choice->backend)
+        status = choose_auto(context, model, choice);
+    else if (!can_do(choice->backend->can, model, why))
+        status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s: %s", choice->backend->name, why);
+    pthread_mutex_unlock(&registry->lock);
+    return status;
+}
+
+/* --- contexts ----------------------------------------------------------------------------------------------------- */
+
+bnnep_status bnnep_registry_create(bnnep_context *context, const char *wanted) {
+    /* In the order in which "auto" tries them; "ref" is only used by name. */
+    static const struct {
+        const char *name;
+        const struct bnnep_backend *backend; /* NULL: in a module of its own */
+        const char *summary;                 /* of a module that is not there */
+        bool automatic;
+    } own[] = {{"cuda", NULL, "NVIDIA GPUs", true},
+               {"cpu", &bnnep_backend_cpu, "", true},
+               {"ref", &bnnep_backend_ref, "", false}};
+    context->registry = bnnep_take(context, 1, sizeof *context->registry);
+    if (!context->registry)
+        return bnnep_fail_memory("a context", sizeof *context->registry);
+    pthread_mutex_init(&context->registry->lock, NULL);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
+        struct bnnep_entry *entry = add(context, own[i].name, strlen(own[i].name));
+        if (!entry)
+            return bnnep_fail_memory("a context", sizeof *entry);
+        entry->given = own[i].backend;
+        entry->summary = own[i].summary;
+        entry->automatic = own[i].automatic;
+    }
+    return !wanted || strcmp(wanted, "auto") == 0 ? BNNEP_OK : choose_by_name(context, wanted);
+}
+
+void bnnep_registry_destroy(bnnep_context *context) {
+    struct bnnep_registry *registry = context->registry;
+    if (!registry)
+        return;
+    while (registry->first) {
+        struct bnnep_entry *entry = registry->first;
+        registry->first = entry->next;
+        while (entry->opened) {
+            struct bnnep_opened *opened = entry->opened;
+            entry->opened = opened->next;
+            entry->table.close(opened->device);
+            bnnep_give_back(context, opened);
         }
-    return no_such_backend(resource);
+        bnnep_give_back(context, entry->about);
+        bnnep_give_back(context, entry);
+    }
+    pthread_mutex_destroy(&registry->lock);
+    bnnep_give_back(context, registry);
+}
+
+/* --- what there is, for the caller ---------------------------------------------------------------------------------
+ */
+
+size_t bnnep_backend_count(bnnep_context *context) {
+    size_t count = 0;
+    if (!context)
+        return 0;
+    pthread_mutex_lock(&context->registry->lock);
+    list_modules(context);
+    for (const struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next)
+        count++;
+    pthread_mutex_unlock(&context->registry->lock);
+    return count;
+}
+
+/* Entry `index`, or NULL and a message; the registry is locked. */
+static struct bnnep_entry *entry_at(bnnep_context *context, size_t index) {
+    list_modules(context);
+    size_t count = 0;
+    for (struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next)
+        if (count++ == index)
+            return entry;
+    bnnep_fail(BNNEP_ERROR_ARGUMENT, "there are %zu backends; number %zu does not exist", count, index);
+    return NULL;
+}
+
+bnnep_status bnnep_backend_get(bnnep_context *context, size_t index, bnnep_backend_info *info) {
+    if (!context || !info)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backend_get: %s is NULL", context ? "info" : "context");
+    bnnep_backend_info found = {0};
+    pthread_mutex_lock(&context->registry->lock);
+    struct bnnep_entry *entry = entry_at(context, index);
+    if (entry) {
+        look(context, entry);
+        found.name = entry->name;
+        found.summary = entry->summary ? entry->summary : "";
+        found.available = entry->devices > 0;
+        found.reason = found.available ? "" : entry->why;
+        found.device_count = (int32_t)entry->devices;
+    }
+    pthread_mutex_unlock(&context->registry->lock);
+    return entry ? bnnep_give_struct(info, &found, sizeof found, "bnnep_backend_info") : BNNEP_ERROR_ARGUMENT;
+}
+
+bnnep_status bnnep_device_get(bnnep_context *context, size_t backend, size_t device, bnnep_device_info *info) {
+    if (!context || !info)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_device_get: %s is NULL", context ? "info" : "context");
+    bnnep_device_info found = {0};
+    pthread_mutex_lock(&context->registry->lock);
+    struct bnnep_entry *entry = entry_at(context, backend);
+    bnnep_status status = entry ? describe_devices(context, entry) : BNNEP_ERROR_ARGUMENT;
+    if (status == BNNEP_OK && device >= entry->devices)
+        status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "backend %s has %zu devices; number %zu does not exist", entry->name,
+                            entry->devices, device);
+    if (status == BNNEP_OK) {
+        found.name = entry->about[device].name;
+        found.summary = entry->about[device].summary;
+        found.memory_bytes = entry->about[device].memory_bytes;
+    }
+    pthread_mutex_unlock(&context->registry->lock);
+    return status == BNNEP_OK ? bnnep_give_struct(info, &found, sizeof found, "bnnep_device_info") : status;
+}
+
+/* bnnep_backend_register() of a table that was checked; the registry is locked. */
+static bnnep_status add_own(bnnep_context *context, const struct bnnep_backend *backend, const char *device) {
+    char why[BNNEP_WHY] = "";
+    const size_t length = strlen(backend->name);
+    if (find(context->registry, backend->name, length))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is a backend '%.64s' already", backend->name);
+    struct bnnep_entry *entry = add(context, backend->name, length);
+    struct bnnep_choice choice;
+    if (!entry)
+        return bnnep_fail_memory("a backend", sizeof *entry);
+    entry->given = backend;
+    if (!device)
+        return BNNEP_OK;
+    const bnnep_status status = try_entry(context, entry, device, &choice, why);
+    if (status != BNNEP_OK) {
+        remove_last(context);
+        return bnnep_fail(status, "backend '%.64s' is not available: %s", backend->name, why);
+    }
+    context->registry->chosen = choice;
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_backend_register(bnnep_context *context, const struct bnnep_backend *backend, const char *device) {
+    if (!context || !backend)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backend_register: %s is NULL", context ? "backend" : "context");
+    struct bnnep_backend table;
+    struct bnnep_capabilities can;
+    char why[BNNEP_WHY];
+    if (!bnnep_table_take(backend, &table, &can, why))
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "the backend cannot be registered: %s", why);
+    if (!bnnep_module_name(table.name, strlen(table.name)) || strcmp(table.name, "auto") == 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "'%.64s' cannot be the name of a backend", table.name);
+    pthread_mutex_lock(&context->registry->lock);
+    const bnnep_status status = add_own(context, backend, device);
+    pthread_mutex_unlock(&context->registry->lock);
+    return status;
 }

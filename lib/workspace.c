@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Workspaces: a staged batch, its phases, and their states. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "lib/internal.h"
 
@@ -13,11 +12,12 @@ uint64_t bnnep_workspace_host_bytes(const bnnep_network_options *options, uint64
     return sizeof(bnnep_workspace) + (uint64_t)options->max_batch * host_bytes_per_sample(inputs, outputs);
 }
 
-bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, int32_t threads, bool owns_reference,
+bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, size_t threads, bool owns_reference,
                                   bnnep_workspace **out) {
     char why[BNNEP_WHY] = "";
+    const bnnep_context *context = net->context;
     *out = NULL;
-    bnnep_workspace *ws = calloc(1, sizeof *ws);
+    bnnep_workspace *ws = bnnep_take(context, 1, sizeof *ws);
     if (!ws)
         return bnnep_fail_memory("a workspace", sizeof *ws);
     if (owns_reference)
@@ -25,16 +25,17 @@ bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, int32_t 
     ws->network = net;
     ws->owns_reference = owns_reference;
     ws->max_batch = max_batch;
-    ws->inputs = bnnep_array((uint64_t)max_batch * net->inputs, sizeof(float));
-    ws->targets = bnnep_array((uint64_t)max_batch * net->outputs, sizeof(float));
-    ws->outputs = bnnep_array((uint64_t)max_batch * net->outputs, sizeof(float));
-    ws->labels = bnnep_array(max_batch, sizeof(int32_t));
-    ws->indices = bnnep_array(max_batch, sizeof(uint64_t));
+    ws->inputs = bnnep_take(context, (uint64_t)max_batch * net->inputs, sizeof(float));
+    ws->targets = bnnep_take(context, (uint64_t)max_batch * net->outputs, sizeof(float));
+    ws->outputs = bnnep_take(context, (uint64_t)max_batch * net->outputs, sizeof(float));
+    ws->labels = bnnep_take(context, max_batch, sizeof(int32_t));
+    ws->indices = bnnep_take(context, max_batch, sizeof(uint64_t));
     bnnep_status status = BNNEP_OK;
     if (!ws->inputs || !ws->targets || !ws->outputs || !ws->labels || !ws->indices)
         status = bnnep_fail_memory("a workspace", max_batch * host_bytes_per_sample(net->inputs, net->outputs));
     else {
-        status = net->backend->workspace_create(net->device, max_batch, threads, &ws->device, why);
+        status =
+            net->backend->workspace_create(net->place, &net->model, net->device, max_batch, threads, &ws->device, why);
         if (status != BNNEP_OK)
             bnnep_fail(status, "a workspace for batches of %zu: %s", max_batch, why);
     }
@@ -52,20 +53,26 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
         *out = NULL;
     if (!network || !out)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_workspace_create: %s is NULL", network ? "out" : "network");
-    bnnep_workspace_options o = BNNEP_WORKSPACE_OPTIONS_INIT;
-    if (theirs) {
-        const bnnep_status status = bnnep_take_options(&o, sizeof o, theirs, "bnnep_workspace_options");
-        if (status != BNNEP_OK)
-            return status;
-    }
+    bnnep_workspace_options o;
+    bnnep_status status = bnnep_take_options(&o, sizeof o, theirs, "bnnep_workspace_options");
+    if (status != BNNEP_OK)
+        return status;
     if (o.max_batch == 0)
         o.max_batch = network->options.max_batch;
-    if (o.max_batch < 1 || o.max_batch > 65536)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "max_batch is %d; it must be from 1 to 65536", o.max_batch);
-    if (o.threads < 0 || o.threads > 64)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threads is %d; it must be from 0 to 64", o.threads);
+    status = bnnep_check_batch(&network->options, network->shape, o.max_batch);
+    if (status != BNNEP_OK)
+        return status;
+    if (o.threads < 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threads is %d; it must be at least 1, or 0 for all of the context's",
+                          o.threads);
     /* Only the reference count changes, and it is atomic. */
-    return bnnep_workspace_make((bnnep_network *)(uintptr_t)network, (size_t)o.max_batch, o.threads, true, out);
+    bnnep_network *net = (bnnep_network *)(uintptr_t)network;
+    const size_t batch = (size_t)o.max_batch, threads = (size_t)o.threads;
+    status = bnnep_check_bytes(net->context, "a workspace",
+                               net->backend->workspace_bytes(net->place, &net->model, batch, threads));
+    if (status != BNNEP_OK)
+        return status;
+    return bnnep_workspace_make(net, batch, threads, true, out);
 }
 
 /* --- the phases, one by one --------------------------------------------------------------------------------------- */
@@ -75,19 +82,21 @@ bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const
     char why[BNNEP_WHY] = "";
     const bnnep_status status = net->backend->stage(ws->device, inputs, targets, count, why);
     if (status != BNNEP_OK)
-        return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
+        return bnnep_backend_failed(net, status, why);
     ws->count = count;
     ws->staging++;
     ws->revision = net->revision;
     ws->targeted = targets != NULL;
-    ws->reached[BNNEP_PHASE_FREE] = true;
-    ws->reached[BNNEP_PHASE_NUDGED] = false;
+    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
+        ws->reached[phase] = phase == BNNEP_PHASE_FREE;
+        ws->beta[phase] = 0.0f;
+    }
     return BNNEP_OK;
 }
 
-bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count) {
+bnnep_status bnnep_workspace_stage(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count) {
     if (!ws || !inputs)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_stage: %s is NULL", ws ? "inputs" : "workspace");
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_workspace_stage: %s is NULL", ws ? "inputs" : "workspace");
     if (count < 1 || count > ws->max_batch)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this workspace takes 1 to %zu (max_batch)",
                           count, ws->max_batch);
@@ -100,70 +109,78 @@ bnnep_status bnnep_stage(bnnep_workspace *ws, const float *inputs, const float *
     return status == BNNEP_OK ? bnnep_stage_checked(ws, inputs, targets, count) : status;
 }
 
-static int32_t ask(void *user) {
-    struct bnnep_watch *watch = user;
-    watch->event.event = BNNEP_EVENT_STEP;
-    return watch->progress(watch->user, &watch->event);
-}
-
-bnnep_status bnnep_relax_watched(bnnep_workspace *ws, enum bnnep_phase from, enum bnnep_phase to, int32_t steps,
-                                 float beta, struct bnnep_watch *watch, bnnep_relaxed *done) {
+bnnep_status bnnep_relax_watched(bnnep_workspace *ws, const bnnep_relaxation *how, struct bnnep_run *run,
+                                 bnnep_relaxed *done) {
     const bnnep_network *net = ws->network;
-    const bool watched = watch && watch->progress;
-    const struct bnnep_relaxation how = {
-        .from = from,
-        .to = to,
-        .steps = steps,
-        .beta = beta,
-        .tolerance = net->options.settle_tolerance,
-        .cancelled = watched ? ask : NULL,
-        .cancel_user = watch,
+    const struct bnnep_phase_run phase = {
+        .size = sizeof phase,
+        .from = how->from,
+        .to = how->to,
+        .steps = how->steps ? how->steps : net->free_steps,
+        .beta = (float)how->beta,
+        .tolerance = net->settle_tolerance,
+        .cancelled = run ? bnnep_run_stopped : NULL,
+        .cancel_user = run,
     };
     char why[BNNEP_WHY] = "";
-    const bnnep_status status = net->backend->relax(ws->device, &how, done, why);
+    const bnnep_status status = net->backend->relax(ws->device, &phase, done, why);
     if (status == BNNEP_CANCELLED)
-        return bnnep_fail(status, "cancelled by the progress callback");
+        return bnnep_run_cancelled(run);
     if (status != BNNEP_OK)
-        return bnnep_fail(status, "backend %s: %s", net->backend->name, why);
-    ws->reached[to] = true;
+        return bnnep_backend_failed(net, status, why);
+    ws->reached[how->to] = true;
+    ws->beta[how->to] = (float)how->beta;
     return BNNEP_OK;
 }
 
-static bnnep_status check_phase(const bnnep_workspace *ws, int32_t phase) {
-    if (phase != BNNEP_FREE && phase != BNNEP_NUDGED)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "phase is %d; known are 0 (free) and 1 (nudged)", phase);
+bnnep_status bnnep_check_phase(const bnnep_workspace *ws, int32_t phase) {
+    const int32_t phases = ws->network->backend->can->phases;
+    if (phase < 0 || phase >= BNNEP_PHASES)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "phase is %d; known are 0 (free), 1 (nudged) and 2 (other)", phase);
+    if (phase >= phases)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "phase is %d, and backend %s keeps the states of %d phases", phase,
+                          ws->network->backend->name, phases);
     if (ws->count == 0)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "no batch is staged in this workspace");
     return BNNEP_OK;
 }
 
-static bnnep_status check_reached(const bnnep_workspace *ws, int32_t phase) {
-    const bnnep_status status = check_phase(ws, phase);
-    if (status == BNNEP_OK && !ws->reached[phase])
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the nudged phase of the staged batch was not run");
+bnnep_status bnnep_check_reached(const bnnep_workspace *ws, int32_t phase) {
+    const bnnep_status status = bnnep_check_phase(ws, phase);
+    if (status == BNNEP_OK && phase < BNNEP_PHASES && !ws->reached[phase])
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the %s phase of the staged batch was not run",
+                          phase == BNNEP_PHASE_NUDGED ? "nudged" : "other");
     return status;
 }
 
-bnnep_status bnnep_relax(bnnep_workspace *ws, int32_t from, int32_t to, int32_t steps, float beta,
-                         bnnep_relaxed *relaxed) {
-    if (!ws)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_relax: workspace is NULL");
-    bnnep_status status = check_reached(ws, from);
+static bnnep_status check_relaxation(const bnnep_workspace *ws, const bnnep_relaxation *how) {
+    bnnep_status status = bnnep_check_reached(ws, how->from);
     if (status == BNNEP_OK)
-        status = check_phase(ws, to);
+        status = bnnep_check_phase(ws, how->to);
     if (status != BNNEP_OK)
         return status;
     if (ws->revision != ws->network->revision)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "the network's parameters changed since the batch was staged: stage it again");
-    if (steps < 0)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; it must be at least 0", steps);
-    if (!isfinite(beta))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g; it must be a finite number", (double)beta);
-    if (beta != 0.0f && !ws->targeted)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g, but the batch was staged without targets", (double)beta);
+    if (how->steps < 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; it must be at least 1, or 0 for free_steps", how->steps);
+    if (!isfinite((float)how->beta))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g; it must be a finite number", how->beta);
+    if ((float)how->beta != 0.0f && !ws->targeted)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is %g, but the batch was staged without targets", how->beta);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_workspace_relax(bnnep_workspace *ws, const bnnep_relaxation *theirs, bnnep_relaxed *relaxed) {
+    if (!ws || !theirs)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_workspace_relax: %s is NULL", ws ? "relaxation" : "workspace");
+    bnnep_relaxation how;
+    bnnep_status status = bnnep_take_options(&how, sizeof how, theirs, "bnnep_relaxation");
+    if (status == BNNEP_OK)
+        status = check_relaxation(ws, &how);
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    status = bnnep_relax_watched(ws, (enum bnnep_phase)from, (enum bnnep_phase)to, steps, beta, NULL, &done);
+    if (status == BNNEP_OK)
+        status = bnnep_relax_watched(ws, &how, NULL, &done);
     if (status == BNNEP_OK && relaxed)
         status = bnnep_give_struct(relaxed, &done, sizeof done, "bnnep_relaxed");
     return status;
@@ -177,7 +194,7 @@ static bnnep_status check_state(const bnnep_workspace *ws, size_t layer, const f
     const size_t layers = ws->network->model.connections;
     if (layer < 1 || layer > layers)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "layer %zu has no state; layers 1 to %zu have", layer, layers);
-    const size_t wanted = ws->count * ws->network->links[layer - 1].out;
+    const size_t wanted = ws->count * ws->network->model.links[layer - 1]->out;
     if (ws->count > 0 && count != wanted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "state of layer %zu: the array has %zu elements, expected %zu", layer,
                           count, wanted);
@@ -188,13 +205,12 @@ bnnep_status bnnep_workspace_get_state(const bnnep_workspace *ws, int32_t phase,
                                        size_t count) {
     bnnep_status status = check_state(ws, layer, state, count);
     if (status == BNNEP_OK)
-        status = check_reached(ws, phase);
+        status = bnnep_check_reached(ws, phase);
     if (status != BNNEP_OK)
         return status;
     char why[BNNEP_WHY] = "";
     const struct bnnep_backend *backend = ws->network->backend;
-    status = backend->get_state(ws->device, (enum bnnep_phase)phase, layer, state, why);
-    return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", backend->name, why);
+    return bnnep_backend_failed(ws->network, backend->get_state(ws->device, phase, layer, state, why), why);
 }
 
 /* Can a unit of the layer be in this state? On a grid, sums rely on it. */
@@ -214,13 +230,12 @@ bnnep_status bnnep_workspace_set_state(bnnep_workspace *ws, int32_t phase, size_
                                        size_t count) {
     bnnep_status status = check_state(ws, layer, state, count);
     if (status == BNNEP_OK)
-        status = check_reached(ws, phase);
+        status = bnnep_check_reached(ws, phase);
     for (size_t v = 0; status == BNNEP_OK && v < count; v++)
         status = check_value(ws->network, layer, v, state[v]);
     if (status != BNNEP_OK)
         return status;
     char why[BNNEP_WHY] = "";
     const struct bnnep_backend *backend = ws->network->backend;
-    status = backend->put_state(ws->device, (enum bnnep_phase)phase, layer, state, why);
-    return status == BNNEP_OK ? status : bnnep_fail(status, "backend %s: %s", backend->name, why);
+    return bnnep_backend_failed(ws->network, backend->put_state(ws->device, phase, layer, state, why), why);
 }

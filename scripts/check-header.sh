@@ -1,5 +1,5 @@
 #!/bin/sh
-# The public header alone: as C11 and C++17 without a warning; every function in it is in the version script, and nothing
+# The public headers, each alone: as C11 and C++17 without a warning; every function in it is in the version script, and nothing
 # else is.
 set -eu
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ for header in include/bnnep/*.h; do
         c++ -std=c++17 $flags -I. "$work/header.cpp"
     }
 done
-tr '\n' ' ' <include/bnnep/bnnep.h | grep -oE 'BNNEP_API [^;(]*\(' | grep -oE 'bnnep_[a-z_0-9]+\(' | tr -d '(' | sort >"$work/declared"
+cat include/bnnep/*.h | tr '\n' ' ' | grep -oE 'BNNEP_API [^;(]*\(' | grep -oE 'bnnep_[a-z_0-9]+\(' | tr -d '(' | sort >"$work/declared"
 sed -n 's/^    \(bnnep_[a-z_0-9]*\);$/\1/p' lib/libbnnep.map | sort >"$work/exported"
 diff "$work/declared" "$work/exported"
 echo "header: $(wc -l <"$work/declared") functions, declared and exported alike"

@@ -6,9 +6,9 @@
 #ifndef BNNEP_CPU_H
 #define BNNEP_CPU_H
 
-#include "backends/backend.h"
 #include "backends/cpu/kernels/kernels.h"
 #include "backends/cpu/pool.h"
+#include <bnnep/backend.h>
 
 /*
  * A sign matrix in two forms, 1 for +1, padded with zeros. Columns are in an order of their own wherever the layer
@@ -28,13 +28,30 @@ struct cpu_connection {
     uint64_t changes; /* counts those of the signs of weights */
 };
 
+/* A pool of threads that all workspaces of a context share. */
+struct cpu_device {
+    const struct bnnep_host *host;
+    struct pool *pool;
+};
+
 struct cpu_network {
+    const struct cpu_device *device;
     const struct bnnep_model *model;
     const struct cpu_kernels *kernels;
     const struct arithmetic *sums; /* of real activations */
     const struct cpu_engine *engine;
-    unsigned threads;
     struct cpu_connection *connection;
+};
+
+/* A contrast that is kept, [connection][...]; columns are in the order of the weights. */
+struct cpu_contrast {
+    float **weights, **bias, **scale;
+};
+
+/* What is done with a batch's contrasts as they come: they are kept, or (NULL) updates are done by them. */
+struct cpu_learning {
+    const struct bnnep_learning *how;
+    const struct cpu_contrast *kept;
 };
 
 /* What differs between real and binary activations. Workspaces and optimizers are the engine's own objects; functions
@@ -45,16 +62,18 @@ struct cpu_engine {
                                      char *why);
     void (*workspace_destroy)(void *workspace);
     void (*stage)(void *workspace, const float *x, const float *target, size_t count);
-    bnnep_status (*relax)(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done);
-    void (*put_state)(void *workspace, enum bnnep_phase phase, size_t layer, const float *state);
-    void (*get_state)(const void *workspace, enum bnnep_phase phase, size_t layer, float *state);
+    bnnep_status (*relax)(void *workspace, const struct bnnep_phase_run *how, bnnep_relaxed *done);
+    void (*put_state)(void *workspace, int32_t phase, size_t layer, const float *state);
+    void (*get_state)(const void *workspace, int32_t phase, size_t layer, float *state);
     uint64_t (*optimizer_bytes)(const struct bnnep_model *model, size_t max_batch, int32_t tape);
     bnnep_status (*optimizer_create)(struct cpu_network *net, size_t max_batch, int32_t tape, void **out, char *why);
     void (*optimizer_destroy)(void *optimizer);
     void (*put_momentum)(void *optimizer, size_t k, const float *momentum);
     void (*get_momentum)(const void *optimizer, size_t k, float *momentum);
     void (*backpropagate)(void *optimizer, void *workspace, int32_t steps);
-    void (*learn)(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale, uint64_t *flips);
+    void (*learn)(void *optimizer, void *workspace, const struct cpu_learning *learning);
+    /* The momenta of a connection, up to date, to be changed. */
+    float *(*momentum)(void *optimizer, size_t k);
 };
 
 /* real/engine.c, binary/engine.c */
@@ -62,12 +81,13 @@ extern const struct cpu_engine bnnep_real_engine, bnnep_binary_engine;
 
 /* --- network.c: parameters ---------------------------------------------------------------------------------------- */
 
-uint64_t bnnep_cpu_network_bytes(const struct bnnep_model *model);
-bnnep_status bnnep_cpu_network_create(const struct bnnep_model *model, const char *device, void **out, char *why);
+uint64_t bnnep_cpu_network_bytes(void *device, const struct bnnep_model *model);
+bnnep_status bnnep_cpu_network_create(void *device, const struct bnnep_model *model, void **out, char *why);
 bnnep_status bnnep_cpu_put(void *network, size_t k, const struct bnnep_parameters *from, char *why);
 bnnep_status bnnep_cpu_get(const void *network, size_t k, const struct bnnep_parameters_out *to, char *why);
-/* The number of threads that a device string asks for, or 0 and why not. */
-unsigned bnnep_cpu_threads(const char *device, char *why);
+/* Values of all weights in canonical order, in the order of ours, and back. */
+void bnnep_cpu_order_columns(const struct cpu_connection *c, const float *canonical, float *ours);
+void bnnep_cpu_canonical_columns(const struct cpu_connection *c, const float *ours, float *canonical);
 bnnep_status bnnep_cpu_no_memory(char *why);
 /* 64 words of 64 bits as a matrix, transposed in place: bit j of word i becomes bit i of word j. */
 void bnnep_cpu_transpose(uint64_t *words);
@@ -102,7 +122,7 @@ static inline size_t bnnep_cpu_canonical(const struct cpu_connection *c, size_t 
 }
 
 static inline bool bnnep_cpu_binary(const struct bnnep_model *model) {
-    return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    return model->dynamics == BNNEP_DYNAMICS_BINARY;
 }
 
 /* --- update.c: the learning rule ---------------------------------------------------------------------------------- */
@@ -112,9 +132,17 @@ struct cpu_weights {
     size_t row, part, first, count;
 };
 
-/* Momenta and flips of some weights by their contrasts G; `momentum` is that of the connection. Rows of a word of
- * `down`, 64 of them, must belong to one thread. Returns how many flipped. */
-uint64_t bnnep_cpu_update(const struct cpu_network *net, size_t k, const struct cpu_weights *which,
-                          const struct bnnep_rule *rule, const float *G, float *momentum);
+/* Momenta and flips of some weights by their contrasts G, or these are kept; `momentum` is that of the connection. Rows
+ * of a word of `down`, 64 of them, must belong to one thread. Returns how many flipped. */
+uint64_t bnnep_cpu_learn_weights(const struct cpu_network *net, const struct cpu_learning *learning, size_t k,
+                                 const struct cpu_weights *which, const float *G, float *momentum);
+/* The same of bias j, and of scaling factor i. */
+void bnnep_cpu_learn_bias(const struct cpu_network *net, const struct cpu_learning *learning, size_t k, size_t j,
+                          float G);
+void bnnep_cpu_learn_scale(const struct cpu_network *net, const struct cpu_learning *learning, size_t k, size_t i,
+                           float G);
+/* Updates connection k by a contrast that was kept. */
+void bnnep_cpu_update(const struct cpu_network *net, const struct bnnep_learning *how, size_t k,
+                      const struct cpu_contrast *kept, float *momentum);
 
 #endif

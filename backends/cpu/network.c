@@ -1,37 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Parameters of the cpu backend: signs as bits, in both directions. */
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "backends/arena.h"
 #include "backends/cpu/cpu.h"
 
-/* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
-#define MOST_THREADS 64u
-
 bnnep_status bnnep_cpu_no_memory(char *why) {
     snprintf(why, BNNEP_WHY, "out of memory");
     return BNNEP_ERROR_MEMORY;
-}
-
-unsigned bnnep_cpu_threads(const char *device, char *why) {
-    if (device[0] == '\0') {
-        const long online = sysconf(_SC_NPROCESSORS_ONLN);
-        return online < 1 ? 1 : online > (long)MOST_THREADS ? MOST_THREADS : (unsigned)online;
-    }
-    static const char key[] = "threads=";
-    if (strncmp(device, key, sizeof key - 1) == 0) {
-        char *end;
-        errno = 0;
-        const long threads = strtol(device + sizeof key - 1, &end, 10);
-        if (end != device + sizeof key - 1 && *end == '\0' && !errno && threads >= 1 && threads <= (long)MOST_THREADS)
-            return (unsigned)threads;
-    }
-    snprintf(why, BNNEP_WHY, "cpu takes 'threads=N' with N from 1 to %u, but was given '%.64s'", MOST_THREADS, device);
-    return 0;
 }
 
 static size_t panels_of(size_t units, size_t words) {
@@ -40,14 +17,14 @@ static size_t panels_of(size_t units, size_t words) {
 
 /* All of a connection but its arrays. */
 static struct cpu_connection shape_of(const struct bnnep_model *model, size_t k) {
-    const struct bnnep_link *link = &model->links[k];
+    const struct bnnep_link *link = model->links[k];
     const bool convolution = bnnep_is_convolution(link);
-    const bool on_map = !convolution && k > 0 && bnnep_is_convolution(&model->links[k - 1]);
+    const bool on_map = !convolution && k > 0 && bnnep_is_convolution(model->links[k - 1]);
     struct cpu_connection c = {.rows = link->rows, .columns = link->columns, .positions = 1, .parts = 1};
     if (convolution)
         c.parts = c.positions = link->kernel * link->kernel;
     else if (on_map)
-        c.positions = model->links[k - 1].to.height * model->links[k - 1].to.width;
+        c.positions = model->links[k - 1]->to.height * model->links[k - 1]->to.width;
     c.channels = c.columns / c.positions;
     c.inner = c.columns / c.parts;
     c.words = bnnep_cpu_binary(model) ? PANEL_WORDS : 1;
@@ -71,7 +48,7 @@ static struct cpu_network *divide(struct bnnep_arena *arena, const struct bnnep_
         struct cpu_connection c = shape_of(model, k);
         c.up = bnnep_arena_take(arena, up_words(&c), sizeof(uint64_t));
         c.down = bnnep_arena_take(arena, down_words(&c), sizeof(uint64_t));
-        c.alpha = bnnep_arena_take(arena, model->links[k].scales, sizeof(float));
+        c.alpha = bnnep_arena_take(arena, model->links[k]->scales, sizeof(float));
         c.bias = bnnep_arena_take(arena, c.rows, sizeof(float));
         if (connection)
             connection[k] = c;
@@ -81,21 +58,20 @@ static struct cpu_network *divide(struct bnnep_arena *arena, const struct bnnep_
     return net;
 }
 
-uint64_t bnnep_cpu_network_bytes(const struct bnnep_model *model) {
+uint64_t bnnep_cpu_network_bytes(void *device, const struct bnnep_model *model) {
     struct bnnep_arena arena = {0};
+    (void)device;
     divide(&arena, model);
     return arena.used;
 }
 
-bnnep_status bnnep_cpu_network_create(const struct bnnep_model *model, const char *device, void **out, char *why) {
-    const unsigned threads = bnnep_cpu_threads(device, why);
-    struct bnnep_arena arena = {.used = (size_t)bnnep_cpu_network_bytes(model)};
-    if (!threads)
-        return BNNEP_ERROR_ARGUMENT;
-    if (!bnnep_arena_open(&arena))
+bnnep_status bnnep_cpu_network_create(void *handle, const struct bnnep_model *model, void **out, char *why) {
+    const struct cpu_device *device = handle;
+    struct bnnep_arena arena = {.used = (size_t)bnnep_cpu_network_bytes(handle, model)};
+    if (!bnnep_arena_open(&arena, device->host))
         return bnnep_cpu_no_memory(why);
     struct cpu_network *net = divide(&arena, model);
-    net->threads = threads;
+    net->device = device;
     net->kernels = bnnep_select_kernels();
     net->sums = model->grid.steps != 0.0f ? net->kernels->i32 : net->kernels->f32;
     *out = net;
@@ -160,10 +136,22 @@ static void read_up(const struct cpu_connection *c, uint8_t *bits) {
         }
 }
 
+void bnnep_cpu_order_columns(const struct cpu_connection *c, const float *canonical, float *ours) {
+    for (size_t j = 0; j < c->rows; j++)
+        for (size_t i = 0; i < c->columns; i++)
+            ours[j * c->columns + bnnep_cpu_column(c, i)] = canonical[j * c->columns + i];
+}
+
+void bnnep_cpu_canonical_columns(const struct cpu_connection *c, const float *ours, float *canonical) {
+    for (size_t j = 0; j < c->rows; j++)
+        for (size_t i = 0; i < c->columns; i++)
+            canonical[j * c->columns + i] = ours[j * c->columns + bnnep_cpu_column(c, i)];
+}
+
 bnnep_status bnnep_cpu_put(void *handle, size_t k, const struct bnnep_parameters *from, char *why) {
     (void)why;
     struct cpu_network *net = handle;
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     struct cpu_connection *c = &net->connection[k];
     if (from->bits || from->scale)
         c->changes++;
@@ -181,7 +169,7 @@ bnnep_status bnnep_cpu_put(void *handle, size_t k, const struct bnnep_parameters
 bnnep_status bnnep_cpu_get(const void *handle, size_t k, const struct bnnep_parameters_out *to, char *why) {
     (void)why;
     const struct cpu_network *net = handle;
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     if (to->bits)
         read_up(c, to->bits);

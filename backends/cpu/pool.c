@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small pool of POSIX threads that belongs to one workspace. It survives fork(): the child finds that it is
- * another process, forgets the threads it does not have and starts its own at the next run. (pthreadpool and
- * OpenMP hang there.)
+ * A small pool of POSIX threads that belongs to one context. One caller has it at a time; one that finds it taken does
+ * its work alone, so that there are never more threads than callers and the pool's own together. It survives fork():
+ * the child finds that it is another process, forgets the threads it does not have and starts its own at the next run.
+ * (pthreadpool and OpenMP hang there.)
  */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <unistd.h>
 
+#include "backends/arena.h"
 #include "backends/cpu/pool.h"
 
 struct worker {
@@ -22,11 +23,12 @@ struct worker {
 };
 
 struct pool {
-    unsigned threads; /* the caller included */
-    unsigned started; /* worker threads that exist */
-    pid_t owner;      /* the process they exist in */
+    unsigned threads;            /* the caller included */
+    unsigned started;            /* worker threads that exist */
+    atomic_int preparing, owner; /* the process that makes the locks, and that has made them */
     struct worker *worker;
-    pthread_mutex_t lock;
+    pthread_mutex_t taken; /* by the caller that has the threads */
+    pthread_mutex_t lock;  /* of all below */
     pthread_cond_t work, done;
     uint64_t generation; /* counts the jobs */
     unsigned busy;       /* workers that have not finished the current one */
@@ -34,20 +36,28 @@ struct pool {
     pool_task task;
     void *arg;
     size_t tasks;
+    unsigned most;      /* workers of the current job are below this */
     atomic_size_t next; /* the next task to take */
 };
 
-struct pool *bnnep_pool_create(unsigned threads) {
-    struct pool *pool = calloc(1, sizeof *pool);
-    if (!pool)
-        return NULL;
-    pool->threads = threads;
-    pool->worker = calloc(threads, sizeof *pool->worker);
-    if (!pool->worker) {
-        free(pool);
-        return NULL;
+static struct pool *divide(struct bnnep_arena *arena, unsigned threads) {
+    struct pool *pool = bnnep_arena_take(arena, 1, sizeof *pool);
+    struct worker *worker = bnnep_arena_take(arena, threads, sizeof *worker);
+    if (pool) {
+        pool->threads = threads;
+        pool->worker = worker;
     }
     return pool;
+}
+
+struct pool *bnnep_pool_create(const struct bnnep_host *host) {
+    struct bnnep_arena arena = {0};
+    divide(&arena, (unsigned)host->threads);
+    return bnnep_arena_open(&arena, host) ? divide(&arena, (unsigned)host->threads) : NULL;
+}
+
+unsigned bnnep_pool_threads(const struct pool *pool) {
+    return pool->threads;
 }
 
 static void take_tasks(struct pool *pool, unsigned worker) {
@@ -65,9 +75,11 @@ static void *work(void *arg) {
         if (pool->stop)
             break;
         seen = pool->generation;
-        pthread_mutex_unlock(&pool->lock);
-        take_tasks(pool, self->index);
-        pthread_mutex_lock(&pool->lock);
+        if (self->index < pool->most) {
+            pthread_mutex_unlock(&pool->lock);
+            take_tasks(pool, self->index);
+            pthread_mutex_lock(&pool->lock);
+        }
         if (--pool->busy == 0)
             pthread_cond_signal(&pool->done);
     }
@@ -75,16 +87,26 @@ static void *work(void *arg) {
     return NULL;
 }
 
+/* Makes the locks of this process. False if another of its threads is at it. */
+static bool prepare(struct pool *pool) {
+    const int self = (int)getpid();
+    if (atomic_load(&pool->owner) == self)
+        return true;
+    int before = atomic_load(&pool->preparing);
+    if (before == self || !atomic_compare_exchange_strong(&pool->preparing, &before, self))
+        return false;
+    pool->started = 0;
+    pool->generation = 0;
+    pthread_mutex_init(&pool->taken, NULL);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->done, NULL);
+    atomic_store(&pool->owner, self);
+    return true;
+}
+
 /* Starts the threads that this process lacks. With fewer than wanted, the work is done all the same. */
 static void start(struct pool *pool) {
-    if (pool->owner != getpid()) {
-        pool->owner = getpid();
-        pool->started = 0;
-        pool->generation = 0;
-        pthread_mutex_init(&pool->lock, NULL);
-        pthread_cond_init(&pool->work, NULL);
-        pthread_cond_init(&pool->done, NULL);
-    }
     if (pool->started + 1 >= pool->threads)
         return;
     sigset_t all, before; /* the caller's signal handlers run in the caller's threads */
@@ -100,17 +122,13 @@ static void start(struct pool *pool) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg) {
-    if (pool->threads == 1 || tasks <= 1) {
-        for (size_t i = 0; i < tasks; i++)
-            task(arg, i, 0);
-        return;
-    }
+static void run_together(struct pool *pool, unsigned most, size_t tasks, pool_task task, void *arg) {
     start(pool);
     pthread_mutex_lock(&pool->lock);
     pool->task = task;
     pool->arg = arg;
     pool->tasks = tasks;
+    pool->most = most;
     atomic_store(&pool->next, 1); /* task 0 is the caller's, so that it takes part and polls for cancelling */
     pool->busy = pool->started;
     pool->generation++;
@@ -124,20 +142,30 @@ void bnnep_pool_run(struct pool *pool, size_t tasks, pool_task task, void *arg) 
     pthread_mutex_unlock(&pool->lock);
 }
 
+void bnnep_pool_run(struct pool *pool, unsigned most, size_t tasks, pool_task task, void *arg) {
+    if (pool->threads > 1 && most > 1 && tasks > 1 && prepare(pool) && pthread_mutex_trylock(&pool->taken) == 0) {
+        run_together(pool, most, tasks, task, arg);
+        pthread_mutex_unlock(&pool->taken);
+        return;
+    }
+    for (size_t i = 0; i < tasks; i++)
+        task(arg, i, 0);
+}
+
 void bnnep_pool_destroy(struct pool *pool) {
     if (!pool)
         return;
-    if (pool->owner == getpid()) {
+    if (atomic_load(&pool->owner) == (int)getpid()) {
         pthread_mutex_lock(&pool->lock);
         pool->stop = true;
         pthread_cond_broadcast(&pool->work);
         pthread_mutex_unlock(&pool->lock);
         for (unsigned i = 0; i < pool->started; i++)
             pthread_join(pool->worker[i].thread, NULL);
+        pthread_mutex_destroy(&pool->taken);
         pthread_mutex_destroy(&pool->lock);
         pthread_cond_destroy(&pool->work);
         pthread_cond_destroy(&pool->done);
     }
-    free(pool->worker);
-    free(pool);
+    bnnep_arena_free(pool);
 }

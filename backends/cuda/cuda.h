@@ -59,7 +59,7 @@ struct connection {
 struct network {
     network(const bnnep_model *model, int device, purpose p);
     bool binary() const {
-        return model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+        return model->dynamics == BNNEP_DYNAMICS_BINARY;
     }
     bool on_grid() const {
         return model->grid.steps != 0.0f;
@@ -96,7 +96,7 @@ struct workspace {
         return net.connections[static_cast<size_t>(k)];
     }
     /* Activations of layer index k from sample `first` on, as products take them, and how far apart samples lie. */
-    const void *activations(bnnep_phase phase, int k, size_t first) const {
+    const void *activations(int32_t phase, int k, size_t first) const {
         const size_t out = at(k).s.out;
         return net.binary() ? static_cast<const void *>(active[k] + first * padded(out))
                             : static_cast<const void *>(state[phase][k] + first * out);
@@ -144,12 +144,20 @@ struct term {
     float weight;
 };
 
+/* A contrast that is kept: sums over the batch, [connection]. */
+struct contrast {
+    explicit contrast(const network &net);
+    memory held;
+    std::vector<float *> weights, bias, scale;
+};
+
 struct optimizer {
     optimizer(network &net, size_t max_batch, int32_t tape, purpose p);
     network &net;
     memory held;
-    std::vector<float *> momentum; /* [connection][rows][columns] */
-    unsigned long long *flips;     /* [connection] */
+    std::vector<float *> momentum;  /* [connection][rows][columns] */
+    std::unique_ptr<contrast> kept; /* none until it is asked for: training does without */
+    unsigned long long *flips;      /* [connection] */
     term *terms;
     tape remembered;
 };
@@ -182,7 +190,7 @@ void feedback(workspace &ws, int k, const void *above, const uint16_t *argmax, i
 /* Like fwd_k without bias, read at given places. */
 void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *argmax, int samples, float *value);
 /* All fwd_k but the drive, and all fb_k, from the states of a phase. */
-void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running);
+void sum_all(workspace &ws, int32_t phase, const uint8_t *running);
 
 /* --- stage.cu --------------------------------------------------------------------------------------------------- */
 
@@ -191,13 +199,17 @@ void stage(workspace &ws, const float *x, const float *target, size_t count);
 /* --- relax.cu ----------------------------------------------------------------------------------------------------- */
 
 void make_graphs(workspace &ws);
-bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done);
+bnnep_status relax(workspace &ws, const bnnep_phase_run &how, bnnep_relaxed &done);
 /* ws.active of layer index k from the states of a phase. */
-void activate(workspace &ws, bnnep_phase phase, int k);
+void activate(workspace &ws, int32_t phase, int k);
 
 /* --- learn.cu, tape.cu -------------------------------------------------------------------------------------------- */
 
-void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips);
+/* Updates by the contrasts as they come; or, if `kept`, leaves them there and changes nothing else. */
+void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept);
+void update(optimizer &optimizer, const bnnep_learning &how);
+void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from);
+void get_contrast(const optimizer &optimizer, size_t k, const bnnep_contrast_out &to);
 /* The terms of connection k's gradient; those whose sum over `above` is that of the bias come first. */
 std::vector<term> tape_terms(const optimizer &optimizer, const workspace &ws, int k, size_t &biased);
 void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps);

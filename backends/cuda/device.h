@@ -15,7 +15,7 @@
 
 #include <cuda_runtime.h>
 
-#include "backends/backend.h"
+#include <bnnep/backend.h>
 
 namespace bnnep_cuda {
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fwd_k, fb_k and the adjoint of fb_k: products, and what comes before and after them. */
 #include "backends/cuda/geometry.h"
-#include "backends/rules.h"
+#include <bnnep/rules.h>
 
 namespace bnnep_cuda {
 
@@ -206,7 +206,7 @@ void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *
            ws.at(k).w.alpha, argmax, value, samples);
 }
 
-void sum_all(workspace &ws, bnnep_phase phase, const uint8_t *running) {
+void sum_all(workspace &ws, int32_t phase, const uint8_t *running) {
     ws.for_tiles([&](tile t) {
         for (int k = 1; k <= ws.net.top(); k++) {
             const shape &l = ws.at(k).s;

@@ -4,7 +4,6 @@
  * threshold and flips it, so that momenta are read and written once. Then biases and scaling factors.
  */
 #include "backends/cuda/geometry.h"
-#include "backends/rules.h"
 
 namespace bnnep_cuda {
 
@@ -22,11 +21,12 @@ static reading reading_of(const network &net, bool input) {
     return reading{net.binary() && !input, net.model->theta};
 }
 
-/* What a synapse's gradient does to it. */
+/* What a synapse's gradient does to it; or it is kept. */
 struct updating {
     bnnep_rule rule;
     float *momentum;
     unsigned long long *flips;
+    float *kept;
 };
 
 static __device__ void flip(const shape &l, const synapses &w, int j, int i) {
@@ -45,6 +45,10 @@ static __device__ void flip(const shape &l, const synapses &w, int j, int i) {
 
 static __device__ void turn(const shape &l, const synapses &w, const updating &t, int j, int i, float gradient) {
     const size_t at = static_cast<size_t>(j) * l.columns + i;
+    if (t.kept) {
+        t.kept[at] = gradient;
+        return;
+    }
     const float m = bnnep_momentum(t.momentum[at], t.rule.decay, t.rule.gain, gradient);
     const float sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
     t.momentum[at] = m;
@@ -104,9 +108,20 @@ static __global__ void update_kernels(shape l, synapses w, updating t, const ter
     turn(l, w, t, j, i, static_cast<float>(sum));
 }
 
-/* b <- b + gain * sum over samples and positions; a block a row. */
-static __global__ void move_biases(shape l, float *bias, float gain, const term *terms, int count, reading above,
-                                   int samples) {
+/* Biases or scaling factors: what a gradient does to them; or it is kept. */
+struct moving {
+    float *value, gain, *kept;
+};
+
+static __device__ void move(const moving &m, size_t at, double gradient) {
+    if (m.kept)
+        m.kept[at] = static_cast<float>(gradient);
+    else
+        m.value[at] += m.gain * static_cast<float>(gradient);
+}
+
+/* Sums over samples and positions move biases; a block a row. */
+static __global__ void move_biases(shape l, moving bias, const term *terms, int count, reading above, int samples) {
     const size_t j = blockIdx.x;
     const size_t values = static_cast<size_t>(samples) * l.units;
     double sum = 0.0;
@@ -117,7 +132,7 @@ static __global__ void move_biases(shape l, float *bias, float gain, const term 
                 static_cast<double>(activation(above, terms[c].above[v / l.units * l.out + j * l.units + v % l.units]));
     sum = sum_of_block(sum);
     if (threadIdx.x == 0)
-        bias[j] += gain * static_cast<float>(sum);
+        move(bias, j, sum);
 }
 
 /* dots [sample][scale] += weight * above . value of the units that a scaling factor serves; a block each. */
@@ -134,23 +149,23 @@ static __global__ void dot_samples(shape l, const float *state, const float *val
         dots[blockIdx.x] += weight * sum;
 }
 
-/* alpha <- alpha + gain * sum of the samples, in order. */
-static __global__ void move_scales(shape l, float *alpha, float gain, const double *dots, int samples) {
+/* Sums of the samples, in order, move scaling factors. */
+static __global__ void move_scales(shape l, moving alpha, const double *dots, int samples) {
     const int i = static_cast<int>(thread_index());
     if (i >= l.scales)
         return;
     double sum = 0.0;
     for (int n = 0; n < samples; n++)
         sum += dots[static_cast<size_t>(n) * l.scales + i];
-    alpha[i] += gain * static_cast<float>(sum);
+    move(alpha, static_cast<size_t>(i), sum);
 }
 
-/* a_{k+1} . W_k a_k of each sample, nudged minus free; in a convolution with the bias, pooled anew. */
-static void contrast_scales(workspace &ws, int k) {
+/* a_{k+1} . W_k a_k of each sample, second phase minus first; in a convolution with the bias, pooled anew. */
+static void contrast_scales(workspace &ws, const bnnep_learning &how, int k) {
     const shape &l = ws.at(k).s;
     const size_t dots = ws.count * l.scales;
     check(cudaMemsetAsync(ws.dots, 0, dots * sizeof(double), ws.work), "clearing");
-    for (bnnep_phase phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE}) {
+    for (int32_t phase : {how.second, how.first}) {
         if (k > 0 && ws.net.binary())
             activate(ws, phase, k - 1);
         ws.for_tiles([&](tile t) {
@@ -158,23 +173,22 @@ static void contrast_scales(workspace &ws, int k) {
             forward(ws, k, below, t.samples, l.convolution, nullptr, ws.scratch + t.first * l.out, nullptr);
         });
         launch_blocks(ws.work, dots, dim3(threads_in_block), dot_samples, l, ws.state[phase][k], ws.scratch,
-                      reading_of(ws.net, false), phase == BNNEP_PHASE_NUDGED ? 1.0 : -1.0, ws.dots);
+                      reading_of(ws.net, false), phase == how.second ? 1.0 : -1.0, ws.dots);
     }
 }
 
-/* The nudged phase minus the free one, each with the argmax of its last step. */
-static std::vector<term> contrast_terms(const workspace &ws, int k, size_t &biased) {
+/* The second phase minus the first one, each with the argmax of its last step. */
+static std::vector<term> contrast_terms(const workspace &ws, const bnnep_learning &how, int k, size_t &biased) {
     std::vector<term> terms;
-    for (bnnep_phase phase : {BNNEP_PHASE_NUDGED, BNNEP_PHASE_FREE})
+    for (int32_t phase : {how.second, how.first})
         terms.push_back(term{ws.state[phase][k], k == 0 ? ws.x : ws.state[phase][k - 1], ws.argmax[phase][k],
-                             phase == BNNEP_PHASE_NUDGED ? 1.0f : -1.0f});
+                             phase == how.second ? 1.0f : -1.0f});
     biased = terms.size();
     return terms;
 }
 
-static void update_all(optimizer &optimizer, workspace &ws, int k, const bnnep_rule &rule, int terms) {
+static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms) {
     const connection &c = ws.at(k);
-    const updating t = {rule, optimizer.momentum[k], optimizer.flips + k};
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
     const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;
@@ -188,7 +202,7 @@ static void update_all(optimizer &optimizer, workspace &ws, int k, const bnnep_r
                       below, samples);
 }
 
-void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips) {
+void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept) {
     const size_t L = ws.net.connections.size();
     const int samples = static_cast<int>(ws.count);
     std::vector<unsigned long long> counted(L);
@@ -197,21 +211,99 @@ void learn(optimizer &optimizer, workspace &ws, const bnnep_rule *rules, bool le
     check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, ws.work), "clearing");
     for (int k = 0; k <= ws.net.top(); k++) {
         const connection &c = ws.at(k);
+        const bnnep_rule rule = kept ? bnnep_rule{} : *how.rules[k];
         size_t biased = 0;
-        terms[k] = optimizer.remembered.room > 0 ? tape_terms(optimizer, ws, k, biased) : contrast_terms(ws, k, biased);
+        terms[k] =
+            optimizer.remembered.room > 0 ? tape_terms(optimizer, ws, k, biased) : contrast_terms(ws, how, k, biased);
         copy<term>(optimizer.terms, terms[k].data(), terms[k].size(), cudaMemcpyHostToDevice, ws.work);
-        if (learn_scale)
-            contrast_scales(ws, k);
-        update_all(optimizer, ws, k, rules[k], static_cast<int>(terms[k].size()));
-        launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s, c.w.bias, rules[k].bias_gain,
-                      optimizer.terms, static_cast<int>(biased), reading_of(ws.net, false), samples);
-        if (learn_scale)
-            launch(ws.work, c.s.scales, move_scales, c.s, c.w.alpha, rules[k].scale_gain, ws.dots, samples);
+        if (how.learn_scale)
+            contrast_scales(ws, how, k);
+        update_all(optimizer, ws, k,
+                   updating{rule, optimizer.momentum[k], optimizer.flips + k, kept ? kept->weights[k] : nullptr},
+                   static_cast<int>(terms[k].size()));
+        launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s,
+                      moving{c.w.bias, rule.bias_gain, kept ? kept->bias[k] : nullptr}, optimizer.terms,
+                      static_cast<int>(biased), reading_of(ws.net, false), samples);
+        if (how.learn_scale)
+            launch(ws.work, c.s.scales, move_scales, c.s,
+                   moving{c.w.alpha, rule.scale_gain, kept ? kept->scale[k] : nullptr}, ws.dots, samples);
     }
     copy<unsigned long long>(counted.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, ws.work);
     ws.work.wait();
+    for (size_t k = 0; !kept && k < L; k++)
+        how.flips[k] = counted[k];
+}
+
+/* --- by a contrast that is kept ----------------------------------------------------------------------------------- */
+
+contrast::contrast(const network &net) : held(purpose::use, net.work) {
+    for (const connection &c : net.connections) {
+        weights.push_back(held.take<float>(static_cast<size_t>(c.s.rows) * c.s.columns));
+        bias.push_back(held.take<float>(c.s.rows));
+        scale.push_back(held.take<float>(c.s.scales));
+    }
+    net.work.wait();
+}
+
+static __global__ void turn_all(shape l, synapses w, updating t, const float *gradient) {
+    const size_t at = thread_index();
+    if (at < static_cast<size_t>(l.rows) * l.columns)
+        turn(l, w, t, static_cast<int>(at / l.columns), static_cast<int>(at % l.columns), gradient[at]);
+}
+
+static __global__ void move_all(moving m, const float *gradient, size_t count) {
+    const size_t at = thread_index();
+    if (at < count)
+        m.value[at] += m.gain * gradient[at];
+}
+
+void update(optimizer &optimizer, const bnnep_learning &how) {
+    const network &net = optimizer.net;
+    const size_t L = net.connections.size();
+    std::vector<unsigned long long> counted(L);
+    const until_idle end(net.work);
+    check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, net.work), "clearing");
+    for (size_t k = 0; k < L; k++) {
+        const connection &c = net.connections[k];
+        const bnnep_rule &rule = *how.rules[k];
+        const size_t weights = static_cast<size_t>(c.s.rows) * c.s.columns, rows = c.s.rows, scales = c.s.scales;
+        launch(net.work, weights, turn_all, c.s, c.w,
+               updating{rule, optimizer.momentum[k], optimizer.flips + k, nullptr}, optimizer.kept->weights[k]);
+        launch(net.work, rows, move_all, moving{c.w.bias, rule.bias_gain, nullptr}, optimizer.kept->bias[k], rows);
+        if (how.learn_scale)
+            launch(net.work, scales, move_all, moving{c.w.alpha, rule.scale_gain, nullptr}, optimizer.kept->scale[k],
+                   scales);
+    }
+    copy<unsigned long long>(counted.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, net.work);
+    net.work.wait();
     for (size_t k = 0; k < L; k++)
-        flips[k] = counted[k];
+        how.flips[k] = counted[k];
+}
+
+void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from) {
+    const shape &s = optimizer.net.connections[k].s;
+    const stream &work = optimizer.net.work;
+    const auto put = [&](float *to, const float *values, size_t count) {
+        if (values)
+            copy(to, values, count, cudaMemcpyHostToDevice, work);
+    };
+    put(optimizer.kept->weights[k], from.weights, static_cast<size_t>(s.rows) * s.columns);
+    put(optimizer.kept->bias[k], from.bias, s.rows);
+    put(optimizer.kept->scale[k], from.scale, s.scales);
+    work.wait();
+}
+
+void get_contrast(const optimizer &optimizer, size_t k, const bnnep_contrast_out &to) {
+    const shape &s = optimizer.net.connections[k].s;
+    const stream &work = optimizer.net.work;
+    const auto get = [&](float *values, const float *from, size_t count) {
+        if (values)
+            copy<float>(values, from, count, cudaMemcpyDeviceToHost, work);
+    };
+    get(to.weights, optimizer.kept->weights[k], static_cast<size_t>(s.rows) * s.columns);
+    get(to.bias, optimizer.kept->bias[k], s.rows);
+    get(to.scale, optimizer.kept->scale[k], s.scales);
+    work.wait();
 }
 
 } // namespace bnnep_cuda

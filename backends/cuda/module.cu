@@ -37,11 +37,45 @@ static int device_of(const char *text) {
     return static_cast<int>(device);
 }
 
-static bnnep_status probe(const char *device, char *why) {
-    return guarded(why, [&] {
-        device_of(device);
+/* An open device. */
+struct place {
+    int device;
+};
+
+static int place_of(const void *handle) {
+    return static_cast<const place *>(handle)->device;
+}
+
+static size_t device_count(char *why) {
+    int devices = 0;
+    const bnnep_status status = guarded(why, [&] {
+        device_of("");
+        check(cudaGetDeviceCount(&devices), "the CUDA driver says");
         return BNNEP_OK;
     });
+    return status == BNNEP_OK ? static_cast<size_t>(devices) : 0;
+}
+
+static void device_get(size_t index, char *name, char *summary, uint64_t *memory_bytes) {
+    cudaDeviceProp about = {};
+    const bool known = cudaGetDeviceProperties(&about, static_cast<int>(index)) == cudaSuccess;
+    snprintf(name, BNNEP_WHY, "%zu", index);
+    if (known)
+        snprintf(summary, BNNEP_WHY, "%.64s, compute capability %d.%d", about.name, about.major, about.minor);
+    else
+        snprintf(summary, BNNEP_WHY, "does not answer");
+    *memory_bytes = known ? about.totalGlobalMem : 0;
+}
+
+static bnnep_status open_device(const bnnep_host *, const char *name, void **device, char *why) {
+    return guarded(why, [&] {
+        *device = new place{device_of(name)};
+        return BNNEP_OK;
+    });
+}
+
+static void close_device(void *device) {
+    delete static_cast<place *>(device);
 }
 
 /* --- sizes: what the constructors would take ---------------------------------------------------------------------- */
@@ -54,18 +88,18 @@ template <typename Count> static uint64_t counted(Count count) noexcept {
     }
 }
 
-static uint64_t network_bytes(const bnnep_model *model) {
+static uint64_t network_bytes(void *, const bnnep_model *model) {
     return counted([&] { return network(model, 0, purpose::count).held.bytes(); });
 }
 
-static uint64_t workspace_bytes(const bnnep_model *model, const char *, size_t max_batch) {
+static uint64_t workspace_bytes(void *, const bnnep_model *model, size_t max_batch, size_t) {
     return counted([&] {
         const network net(model, 0, purpose::count);
         return workspace(net, max_batch, purpose::count).held.bytes() + product_bytes();
     });
 }
 
-static uint64_t optimizer_bytes(const bnnep_model *model, size_t max_batch, int32_t tape) {
+static uint64_t optimizer_bytes(void *, const bnnep_model *model, size_t max_batch, int32_t tape) {
     return counted([&] {
         network net(model, 0, purpose::count);
         return optimizer(net, max_batch, tape, purpose::count).held.bytes();
@@ -123,9 +157,9 @@ template <typename Object> static void destroy(const network &net, Object *objec
     });
 }
 
-static bnnep_status network_create(const bnnep_model *model, const char *device, void **out, char *why) {
+static bnnep_status network_create(void *device, const bnnep_model *model, void **out, char *why) {
     return guarded(why, [&] {
-        const int number = device_of(device);
+        const int number = place_of(device);
         const on_device current(number);
         const std::lock_guard<std::mutex> lock(making());
         *out = new network(model, number, purpose::use);
@@ -154,7 +188,8 @@ static bnnep_status get_parameters(const void *handle, size_t k, const bnnep_par
 
 /* --- workspaces --------------------------------------------------------------------------------------------------- */
 
-static bnnep_status workspace_create(const void *net, size_t max_batch, int32_t, void **out, char *why) {
+static bnnep_status workspace_create(void *, const bnnep_model *, const void *net, size_t max_batch, size_t, void **out,
+                                     char *why) {
     return make(network_of(net), out, why, [&] {
         auto made = std::make_unique<workspace>(network_of(net), max_batch, purpose::use);
         make_products(*made);
@@ -176,25 +211,25 @@ static bnnep_status stage_batch(void *handle, const float *x, const float *targe
     });
 }
 
-static bnnep_status relax_batch(void *handle, const bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+static bnnep_status relax_batch(void *handle, const bnnep_phase_run *how, bnnep_relaxed *done, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] { return relax(ws, *how, *done); });
 }
 
-static bnnep_status put_state(void *handle, bnnep_phase phase, size_t layer, const float *state, char *why) {
+static bnnep_status put_state(void *handle, int32_t phase, size_t layer, const float *state, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] {
-        const size_t values = ws.count * ws.net.model->links[layer - 1].out;
+        const size_t values = ws.count * ws.net.model->links[layer - 1]->out;
         copy(ws.state[phase][layer - 1], state, values, cudaMemcpyHostToDevice, ws.work);
         ws.work.wait();
         return BNNEP_OK;
     });
 }
 
-static bnnep_status get_state(const void *handle, bnnep_phase phase, size_t layer, float *state, char *why) {
+static bnnep_status get_state(const void *handle, int32_t phase, size_t layer, float *state, char *why) {
     workspace &ws = workspace_of(handle);
     return on(ws.net, ws.work, why, [&] {
-        const size_t values = ws.count * ws.net.model->links[layer - 1].out;
+        const size_t values = ws.count * ws.net.model->links[layer - 1]->out;
         copy<float>(state, ws.state[phase][layer - 1], values, cudaMemcpyDeviceToHost, ws.work);
         ws.work.wait();
         return BNNEP_OK;
@@ -214,7 +249,7 @@ static void optimizer_destroy(void *handle) {
 }
 
 static size_t weights(const network &net, size_t k) {
-    return net.model->links[k].rows * net.model->links[k].columns;
+    return net.model->links[k]->rows * net.model->links[k]->columns;
 }
 
 static bnnep_status put_momentum(void *handle, size_t k, const float *momentum, char *why) {
@@ -243,22 +278,86 @@ static bnnep_status backpropagate_batch(void *handle, void *ws, int32_t steps, c
     });
 }
 
-static bnnep_status learn_batch(void *handle, void *ws, const bnnep_rule *rules, bool learn_scale, uint64_t *flips,
-                                char *why) {
+static bnnep_status learn_batch(void *handle, void *ws, const bnnep_learning *how, char *why) {
     optimizer &l = optimizer_of(handle);
     return on(l.net, workspace_of(ws).work, why, [&] {
-        learn(l, workspace_of(ws), rules, learn_scale, flips);
+        learn(l, workspace_of(ws), *how, nullptr);
         return BNNEP_OK;
     });
 }
+
+/* --- contrasts that are kept ---------------------------------------------------------------------------------------
+ */
+
+/* Room for a contrast, from the first one on. */
+static void make_room(optimizer &l) {
+    if (l.kept)
+        return;
+    const std::lock_guard<std::mutex> lock(making());
+    l.kept = std::make_unique<contrast>(l.net);
+}
+
+static bnnep_status take_contrast(void *handle, void *ws, const bnnep_learning *how, char *why) {
+    optimizer &l = optimizer_of(handle);
+    return on(l.net, workspace_of(ws).work, why, [&] {
+        make_room(l);
+        learn(l, workspace_of(ws), *how, l.kept.get());
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status put_contrast_of(void *handle, size_t k, const bnnep_contrast *from, char *why) {
+    optimizer &l = optimizer_of(handle);
+    return on(l.net, l.net.work, why, [&] {
+        make_room(l);
+        put_contrast(l, k, *from);
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status get_contrast_of(const void *handle, size_t k, const bnnep_contrast_out *to, char *why) {
+    optimizer &l = optimizer_of(handle);
+    return on(l.net, l.net.work, why, [&] {
+        make_room(l);
+        get_contrast(l, k, *to);
+        return BNNEP_OK;
+    });
+}
+
+static bnnep_status update_by_contrast(void *handle, const bnnep_learning *how, char *why) {
+    optimizer &l = optimizer_of(handle);
+    return on(l.net, l.net.work, why, [&] {
+        make_room(l);
+        update(l, *how);
+        return BNNEP_OK;
+    });
+}
+
+static const bnnep_capabilities can = {
+    .size = sizeof(bnnep_capabilities),
+    .real = 1,
+    .binary = 1,
+    .convolution = 1,
+    .grid = 1,
+    .scale = 1,
+    .tape = 1,
+    .phases = BNNEP_PHASES,
+    .momentum_types = 1,
+};
 
 extern "C" {
 extern const bnnep_backend bnnep_backend_cuda __attribute__((visibility("default")));
 const bnnep_backend bnnep_backend_cuda = {
     .abi = BNNEP_BACKEND_ABI,
+    .reserved = 0,
+    .size = sizeof(bnnep_backend),
     .name = "cuda",
     .summary = "NVIDIA GPUs: cuBLAS and kernels of its own",
-    .probe = probe,
+    .can = &can,
+    .device_count = device_count,
+    .device_get = device_get,
+    .open = open_device,
+    .close = close_device,
     .network_bytes = network_bytes,
     .workspace_bytes = workspace_bytes,
     .optimizer_bytes = optimizer_bytes,
@@ -276,7 +375,11 @@ const bnnep_backend bnnep_backend_cuda = {
     .optimizer_destroy = optimizer_destroy,
     .put_momentum = put_momentum,
     .get_momentum = get_momentum,
-    .backpropagate = backpropagate_batch,
+    .contrast = take_contrast,
+    .put_contrast = put_contrast_of,
+    .get_contrast = get_contrast_of,
+    .update = update_by_contrast,
     .learn = learn_batch,
+    .backpropagate = backpropagate_batch,
 };
 }

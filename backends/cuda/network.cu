@@ -6,7 +6,7 @@ namespace bnnep_cuda {
 
 static shape shape_of(const bnnep_link &link) {
     shape s = {};
-    s.convolution = link.kind == BNNEP_CONVOLUTION;
+    s.convolution = link.kind == BNNEP_CONNECTION_CONVOLUTION;
     s.rows = static_cast<int>(link.rows);
     s.columns = static_cast<int>(link.columns);
     s.in = static_cast<int>(link.in);
@@ -30,8 +30,8 @@ network::network(const bnnep_model *model, int device, purpose p)
     : model(model), device(device), work(p), held(p, work) {
     for (size_t k = 0; k < model->connections; k++) {
         connection c = {};
-        c.s = shape_of(model->links[k]);
-        const size_t rows = model->links[k].rows, columns = model->links[k].columns;
+        c.s = shape_of(*model->links[k]);
+        const size_t rows = model->links[k]->rows, columns = model->links[k]->columns;
         c.w.words = static_cast<int>((columns + 31) / 32);
         c.w.bits = held.take<uint32_t>(rows * static_cast<size_t>(c.w.words));
         if (binary()) {
@@ -41,7 +41,7 @@ network::network(const bnnep_model *model, int device, purpose p)
             c.w.f64 = held.take<double>(rows * columns);
         else
             c.w.f32 = held.take<float>(rows * columns);
-        c.w.alpha = held.take<float>(model->links[k].scales);
+        c.w.alpha = held.take<float>(model->links[k]->scales);
         c.w.bias = held.take<float>(rows);
         connections.push_back(c);
     }
@@ -69,15 +69,15 @@ static __global__ void expand_bits(shape l, synapses w) {
 /* The host's rows are whole bytes, the device's whole words: bit i of a row is the same in both. */
 void put(network &net, size_t k, const bnnep_parameters &from) {
     const connection &c = net.connections[k];
-    const size_t rows = net.model->links[k].rows, bytes = (net.model->links[k].columns + 7) / 8;
+    const size_t rows = net.model->links[k]->rows, bytes = (net.model->links[k]->columns + 7) / 8;
     const size_t pitch = static_cast<size_t>(c.w.words) * sizeof(uint32_t);
     if (from.bits) {
         check(cudaMemcpy2DAsync(c.w.bits, pitch, from.bits, bytes, bytes, rows, cudaMemcpyHostToDevice, net.work),
               "copying signs");
-        launch(net.work, rows * net.model->links[k].columns, expand_bits, c.s, c.w);
+        launch(net.work, rows * net.model->links[k]->columns, expand_bits, c.s, c.w);
     }
     if (from.scale)
-        copy(c.w.alpha, from.scale, net.model->links[k].scales, cudaMemcpyHostToDevice, net.work);
+        copy(c.w.alpha, from.scale, net.model->links[k]->scales, cudaMemcpyHostToDevice, net.work);
     if (from.bias)
         copy(c.w.bias, from.bias, rows, cudaMemcpyHostToDevice, net.work);
     net.work.wait();
@@ -85,13 +85,13 @@ void put(network &net, size_t k, const bnnep_parameters &from) {
 
 void get(const network &net, size_t k, const bnnep_parameters_out &to) {
     const connection &c = net.connections[k];
-    const size_t rows = net.model->links[k].rows, bytes = (net.model->links[k].columns + 7) / 8;
+    const size_t rows = net.model->links[k]->rows, bytes = (net.model->links[k]->columns + 7) / 8;
     const size_t pitch = static_cast<size_t>(c.w.words) * sizeof(uint32_t);
     if (to.bits)
         check(cudaMemcpy2DAsync(to.bits, bytes, c.w.bits, pitch, bytes, rows, cudaMemcpyDeviceToHost, net.work),
               "copying signs");
     if (to.scale)
-        copy<float>(to.scale, c.w.alpha, net.model->links[k].scales, cudaMemcpyDeviceToHost, net.work);
+        copy<float>(to.scale, c.w.alpha, net.model->links[k]->scales, cudaMemcpyDeviceToHost, net.work);
     if (to.bias)
         copy<float>(to.bias, c.w.bias, rows, cudaMemcpyDeviceToHost, net.work);
     net.work.wait();

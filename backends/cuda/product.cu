@@ -76,7 +76,7 @@ void make_products(workspace &ws) {
     ws.products = std::make_shared<product>(ws.work);
 }
 
-/* Signs times the input of a network with binary activations: in double, rounded once (backends/rules.h). Threads side
+/* Signs times the input of a network with binary activations: in double, rounded once (bnnep/rules.h). Threads side
  * by side take rows side by side, whose signs lie so in the transposed copy. Once a batch. */
 static __global__ void multiply_exactly(shape l, const int8_t *transposed, const float *below, size_t stride,
                                         float *sums, size_t places) {

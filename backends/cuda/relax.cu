@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "backends/cuda/cuda.h"
-#include "backends/rules.h"
 
 namespace bnnep_cuda {
 
@@ -24,7 +23,7 @@ static __global__ void threshold_states(const float *state, int8_t *active, floa
     active[n * padded(units) + at % units] = static_cast<int8_t>(bnnep_activation(true, theta, state[at]));
 }
 
-void activate(workspace &ws, bnnep_phase phase, int k) {
+void activate(workspace &ws, int32_t phase, int k) {
     const int units = ws.at(k).s.out;
     const size_t values = ws.count * static_cast<size_t>(units);
     launch(ws.work, values, threshold_states, ws.state[phase][k], ws.active[k], ws.net.model->theta, units, values);
@@ -75,7 +74,7 @@ static __global__ void settle(phase_control *control, uint8_t *running, uint8_t 
 }
 
 /* One time step: all layers move at once, from the states of time t. */
-static void step(workspace &ws, bnnep_phase phase) {
+static void step(workspace &ws, int32_t phase) {
     sum_all(ws, phase, ws.running); /* beta, which a captured step does not know, is in ws.control */
     for (int k = 0; k <= ws.net.top(); k++) {
         const bnnep_neuron neuron = bnnep_neuron_of(ws.net.model, static_cast<size_t>(k), 0.0f);
@@ -128,7 +127,7 @@ class graphs {
     graphs &operator=(const graphs &) = delete;
 
     /* All graphs that so many steps need, before any of them changes a state. */
-    void prepare(workspace &ws, bnnep_phase phase, int32_t steps) {
+    void prepare(workspace &ws, int32_t phase, int32_t steps) {
         if (samples != ws.count)
             clear();
         samples = ws.count;
@@ -137,7 +136,7 @@ class graphs {
                 made[phase][some] = capture(ws, phase, some);
     }
     /* False if it was cancelled. Who may cancel is asked as the phase goes on, not while it is queued. */
-    bool run(const workspace &ws, const bnnep_relaxation &how) {
+    bool run(const workspace &ws, const bnnep_phase_run &how) {
         const bool looks = how.tolerance >= 0.0f || how.cancelled;
         for (int32_t at = 0, n = 0; at < how.steps; at += steps_in_graph, n++) {
             if (how.cancelled && how.cancelled(how.cancel_user))
@@ -153,7 +152,7 @@ class graphs {
     }
 
   private:
-    static cudaGraphExec_t capture(workspace &ws, bnnep_phase phase, int32_t steps) {
+    static cudaGraphExec_t capture(workspace &ws, int32_t phase, int32_t steps) {
         const std::lock_guard<std::mutex> lock(making());
         cudaGraph_t graph = nullptr;
         cudaGraphExec_t made = nullptr;
@@ -207,7 +206,7 @@ static void count_steps(workspace &ws, bnnep_relaxed &done) {
     }
 }
 
-static void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to) {
+static void copy_phase(workspace &ws, int32_t from, int32_t to) {
     for (int k = 0; k <= ws.net.top(); k++) {
         const size_t values = ws.count * ws.at(k).s.out;
         copy<float>(ws.state[to][k], ws.state[from][k], values, cudaMemcpyDeviceToDevice, ws.work);
@@ -216,7 +215,7 @@ static void copy_phase(workspace &ws, bnnep_phase from, bnnep_phase to) {
     }
 }
 
-bnnep_status relax(workspace &ws, const bnnep_relaxation &how, bnnep_relaxed &done) {
+bnnep_status relax(workspace &ws, const bnnep_phase_run &how, bnnep_relaxed &done) {
     ws.captured->prepare(ws, how.to, how.steps);
     if (how.from != how.to)
         copy_phase(ws, how.from, how.to);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A batch on its way in. */
 #include "backends/cuda/cuda.h"
-#include "backends/rules.h"
+#include <bnnep/rules.h>
 
 namespace bnnep_cuda {
 

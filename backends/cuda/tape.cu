@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "backends/cuda/cuda.h"
-#include "backends/rules.h"
+#include <bnnep/rules.h>
 
 namespace bnnep_cuda {
 

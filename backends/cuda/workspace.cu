@@ -39,10 +39,10 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
     size_t most_units = 0, most_scales = 0;
     tile_size = std::min(max_batch, most_in_tile);
     room = (max_batch + tile_size - 1) / tile_size * tile_size;
-    x = held.take<float>(room * model.links[0].in);
-    target = held.take<float>(room * model.links[L - 1].out);
+    x = held.take<float>(room * model.links[0]->in);
+    target = held.take<float>(room * model.links[L - 1]->out);
     for (size_t k = 0; k < L; k++) {
-        const size_t out = model.links[k].out;
+        const size_t out = model.links[k]->out;
         for (int phase = 0; phase < BNNEP_PHASES; phase++) {
             state[phase].push_back(held.take<float>(room * out));
             argmax[phase].push_back(net.connections[k].s.convolution ? held.take<uint16_t>(room * out) : nullptr);
@@ -51,7 +51,7 @@ workspace::workspace(const network &net, size_t max_batch, purpose p) : net(net)
         forward.push_back(held.take<float>(room * out));
         feedback.push_back(k + 1 < L ? held.take<float>(room * out) : nullptr);
         most_units = std::max(most_units, out);
-        most_scales = std::max(most_scales, model.links[k].scales);
+        most_scales = std::max(most_scales, model.links[k]->scales);
         if (tile_size * net.connections[k].s.places() > INT_MAX)
             fail(BNNEP_ERROR_ARGUMENT, "connection %zu has more places than cuBLAS takes columns", k);
     }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "backends/ref/ref.h"
-#include "backends/rules.h"
+#include <bnnep/rules.h>
 
 static struct bnnep_position place_of(const struct bnnep_link *link, size_t u, size_t q) {
     return bnnep_place_of(u, q, link->to.width, link->pool);
@@ -22,7 +22,7 @@ static ptrdiff_t seen_by(const struct bnnep_link *link, size_t i, struct bnnep_p
 
 /* Row j of B_k at a place of the convolution's output. */
 static float patch_sum(const struct ref_network *net, size_t k, size_t j, struct bnnep_position at, const float *a) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const int8_t *row = net->connection[k].sign + j * link->columns;
     double sum = 0.0;
     for (size_t i = 0; i < link->columns; i++) {
@@ -35,7 +35,7 @@ static float patch_sum(const struct ref_network *net, size_t k, size_t j, struct
 
 /* Row j of B_k of a fully connected layer. */
 static float row_sum(const struct ref_network *net, size_t k, size_t j, const float *a) {
-    const size_t columns = net->model->links[k].columns;
+    const size_t columns = net->model->links[k]->columns;
     const int8_t *row = net->connection[k].sign + j * columns;
     double sum = 0.0;
     for (size_t i = 0; i < columns; i++)
@@ -45,7 +45,7 @@ static float row_sum(const struct ref_network *net, size_t k, size_t j, const fl
 
 /* fc: W a + b. conv: maxpool(conv2d(a, W) + b), the first maximum in row-major order. */
 void bnnep_ref_forward(const struct ref_network *net, size_t k, const float *a, float *value, uint16_t *argmax) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     if (!bnnep_is_convolution(link)) {
         for (size_t j = 0; j < link->rows; j++)
@@ -74,7 +74,7 @@ static double pulled_by(const struct bnnep_grid *grid, float alpha, float larges
 /* fc: W^T a. conv: conv_transpose(unpool(a), W), from the pooled positions only. */
 void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax, float *value,
                         double *sum) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     for (size_t i = 0; i < link->in; i++)
         sum[i] = 0.0;
@@ -105,7 +105,7 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
 
 void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax,
                                 float *value) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct ref_connection *c = &net->connection[k];
     const size_t units = link->out / link->rows; /* a row; 1 if fully connected */
     for (size_t j = 0; j < link->rows; j++)
@@ -118,7 +118,7 @@ void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const f
 
 void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, struct ref_pair pair,
                      double *G) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     if (!bnnep_is_convolution(link)) {
         for (size_t i = 0; i < link->columns; i++)
             G[i] += weight * pair.above[j] * (double)pair.below[i];
@@ -139,8 +139,8 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
     (void)why;
     struct ref_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
-    const struct bnnep_link *first = &model->links[0], *last = &model->links[model->connections - 1];
-    const float start = bnnep_start(model->dynamics == BNNEP_BINARY_ACTIVATIONS, model->convolutional);
+    const struct bnnep_link *first = model->links[0], *last = model->links[model->connections - 1];
+    const float start = bnnep_start(model->dynamics == BNNEP_DYNAMICS_BINARY, model->convolutional);
     ws->count = count;
     for (size_t v = 0; v < count * first->in; v++)
         ws->x[v] = bnnep_on_grid(&model->grid, x[v]);
@@ -150,7 +150,7 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
         bnnep_ref_forward(ws->network, 0, ws->x + n * first->in, ws->drive + n * first->out,
                           ws->argmax[BNNEP_PHASE_FREE][0] + n * first->out);
     for (size_t k = 0; k < model->connections; k++)
-        for (size_t v = 0; v < count * model->links[k].out; v++) {
+        for (size_t v = 0; v < count * model->links[k]->out; v++) {
             ws->state[BNNEP_PHASE_FREE][k][v] = start;
             if (k > 0)
                 ws->argmax[BNNEP_PHASE_FREE][k][v] = 0;
@@ -158,33 +158,33 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
     return BNNEP_OK;
 }
 
-void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_phase phase, size_t n) {
+void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n) {
     const struct ref_network *net = ws->network;
     const struct bnnep_model *model = net->model;
-    const bool binary = model->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    const bool binary = model->dynamics == BNNEP_DYNAMICS_BINARY;
     const size_t L = model->connections;
     for (size_t k = 0; k < L; k++)
-        for (size_t j = 0, units = model->links[k].out; j < units; j++)
+        for (size_t j = 0, units = model->links[k]->out; j < units; j++)
             ws->active[k][j] = bnnep_activation(binary, model->theta, ws->state[phase][k][n * units + j]);
-    memcpy(ws->forward[0], ws->drive + n * model->links[0].out, model->links[0].out * sizeof(float));
-    memcpy(ws->pooled[0], ws->argmax[phase][0] + n * model->links[0].out, model->links[0].out * sizeof(uint16_t));
+    memcpy(ws->forward[0], ws->drive + n * model->links[0]->out, model->links[0]->out * sizeof(float));
+    memcpy(ws->pooled[0], ws->argmax[phase][0] + n * model->links[0]->out, model->links[0]->out * sizeof(uint16_t));
     for (size_t k = 1; k < L; k++) {
         bnnep_ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
         bnnep_ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
     }
     for (size_t k = 0; k < L; k++)
-        for (size_t j = 0; j < model->links[k].out; j++)
+        for (size_t j = 0; j < model->links[k]->out; j++)
             ws->pre[k][j] = k + 1 < L ? ws->forward[k][j] + ws->feedback[k][j] : ws->forward[k][j];
 }
 
 /* One time step of sample n: all layers move at once, from the states of time t. Returns the largest change. */
-static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxation *how) {
+static float step(struct ref_workspace *ws, size_t n, const struct bnnep_phase_run *how) {
     const struct bnnep_model *model = ws->network->model;
     const size_t L = model->connections;
     float change = 0.0f;
     bnnep_ref_sums(ws, how->to, n);
     for (size_t k = 0; k < L; k++) {
-        const size_t units = model->links[k].out;
+        const size_t units = model->links[k]->out;
         const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
         for (size_t j = 0; j < units; j++) {
             float *s = &ws->state[how->to][k][n * units + j];
@@ -199,14 +199,14 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_relaxat
     return change;
 }
 
-bnnep_status bnnep_ref_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why) {
+bnnep_status bnnep_ref_relax(void *handle, const struct bnnep_phase_run *how, bnnep_relaxed *done, char *why) {
     (void)why;
     struct ref_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
     done->sample_steps = 0;
     done->most_steps = 0;
     for (size_t k = 0; how->from != how->to && k < model->connections; k++) {
-        const size_t count = ws->count * model->links[k].out;
+        const size_t count = ws->count * model->links[k]->out;
         memcpy(ws->state[how->to][k], ws->state[how->from][k], count * sizeof(float));
         memcpy(ws->argmax[how->to][k], ws->argmax[how->from][k], count * sizeof(uint16_t));
     }

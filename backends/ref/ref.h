@@ -9,7 +9,7 @@
 #ifndef BNNEP_REF_H
 #define BNNEP_REF_H
 
-#include "backends/backend.h"
+#include <bnnep/backend.h>
 
 struct ref_connection {
     int8_t *sign;
@@ -18,6 +18,7 @@ struct ref_connection {
 
 struct ref_network {
     const struct bnnep_model *model;
+    const struct bnnep_host *host;
     struct ref_connection *connection; /* [connections] */
 };
 
@@ -37,7 +38,7 @@ struct ref_workspace {
     ref_layers active, forward, feedback, pre;
     ref_places pooled;
     double **sum;   /* [connection][columns]: contrast of one row, summed over the batch */
-    double **scale; /* [connection][2][scales]: the same of the scaling factors, and of one sample's free phase */
+    double **scale; /* [connection][2][scales]: the same of the scaling factors, and of one sample's first phase */
     double *back;   /* [units of the largest layer] */
 };
 
@@ -52,7 +53,8 @@ struct ref_tape {
 
 struct ref_optimizer {
     struct ref_network *network;
-    float **momentum; /* [connection][rows][columns] */
+    float **momentum;                                    /* [connection][rows][columns] */
+    float **contrast, **bias_contrast, **scale_contrast; /* the same, [connection][rows], [connection][scales] */
     struct ref_tape tape;
 };
 
@@ -74,15 +76,15 @@ struct ref_pair {
 /* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
 void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, struct ref_pair pair, double *G);
 /* Moves sample n of `phase` by one step: sums, argmax and pre-activations are left in the workspace. */
-void bnnep_ref_sums(struct ref_workspace *ws, enum bnnep_phase phase, size_t n);
+void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n);
 
 bnnep_status bnnep_ref_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
-bnnep_status bnnep_ref_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done, char *why);
+bnnep_status bnnep_ref_relax(void *workspace, const struct bnnep_phase_run *how, bnnep_relaxed *done, char *why);
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
 bnnep_status bnnep_ref_backpropagate(void *optimizer, void *workspace, int32_t steps, char *why);
-bnnep_status bnnep_ref_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                             uint64_t *flips, char *why);
+bnnep_status bnnep_ref_contrast(void *optimizer, void *workspace, const struct bnnep_learning *how, char *why);
+bnnep_status bnnep_ref_update(void *optimizer, const struct bnnep_learning *how, char *why);
 
 #endif

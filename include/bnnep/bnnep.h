@@ -143,7 +143,7 @@ typedef struct bnnep_backend_info {
 /** How many backends the context knows, usable here or not. */
 BNNEP_API size_t bnnep_backend_count(bnnep_context *context);
 
-/** Describes backend @p index (from 0), in the order in which "auto" tries them; "ref" is only used by name. */
+/** Describes backend @p index (from 0). "auto" tries "cuda", then "cpu"; others are used by name. */
 BNNEP_API bnnep_status bnnep_backend_get(bnnep_context *context, size_t index, bnnep_backend_info *info);
 
 /** A device of a backend. */
@@ -240,7 +240,7 @@ BNNEP_API bnnep_status bnnep_dataset_from_callback(bnnep_context *context, const
 
 /** Formats of data files. */
 enum {
-    BNNEP_FORMAT_AUTO = 0,   /**< by what is there */
+    BNNEP_FORMAT_AUTO = 0,   /**< a folder's by its files; a file's by its name: with ".bin" CIFAR-10, else IDX */
     BNNEP_FORMAT_IDX = 1,    /**< MNIST's: unsigned bytes, plain or gzip; images of 2 (count, values), 3 (count, rows,
                                   columns) or 4 dimensions (count, channels, rows, columns), labels of one. A folder has
                                   train-images-idx3-ubyte, train-labels-idx1-ubyte and the same with t10k, with or

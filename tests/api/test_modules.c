@@ -1,106 +1,93 @@
 /* SPDX-License-Identifier: MIT */
-/* Backends in modules: whatever is wrong with a module, the library says what, "auto" goes on without it and logs why,
- * and asking from many threads at once loads it once. A process looks for modules once, so each case is one of its own.
- */
+/* Backends in modules, and those that the caller registers: whatever is wrong with one, the library says what, "auto"
+ * goes on without it and logs why; a good one can be used, listed and asked for its devices. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
+
+#include <bnnep/backend.h>
 
 #include "support.h"
 
-static void in_child(const char *path, void (*check)(void)) {
-    const pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        setenv("BNNEP_BACKEND_PATH", path, 1);
-        check();
-        exit(0); /* a check that fails does not come here */
-    }
-    int how = 0;
-    assert_int_equal(waitpid(child, &how, 0), child);
-    assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
-}
-
-static void expect(bool good, const char *what, const char *text) {
-    if (good)
-        return;
-    fprintf(stderr, "%s: '%s'\n", what, text);
-    _exit(1);
-}
+extern const struct bnnep_backend bnnep_backend_loops; /* examples/backend */
 
 static void keep_notice(void *user, int32_t level, const char *message) {
     if (level == BNNEP_LOG_NOTICE)
         snprintf(user, 512, "%s", message);
 }
 
-static bnnep_status make(const char *backend, char *notice) {
-    bnnep_connection connection = BNNEP_FC(10);
+static bnnep_status open_context(const char *backend, const char *path, char *notice, bnnep_context **context) {
+    bnnep_context_options o = BNNEP_CONTEXT_OPTIONS_INIT;
+    o.backend = backend;
+    o.module_path = path;
+    o.log = notice ? keep_notice : NULL;
+    o.log_user = notice;
+    return bnnep_context_create(&o, context);
+}
+
+/* A small network in the context; the name of its backend. */
+static const char *backend_of(bnnep_context *context, bnnep_network **network) {
+    const bnnep_connection connection = BNNEP_FC(10);
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
-    bnnep_network *network = NULL;
+    bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     o.input_channels = 5;
-    o.classes = 10;
     o.connections = &connection;
     o.connection_count = 1;
     o.free_steps = 3;
-    o.backend = backend;
-    o.log = keep_notice;
-    o.log_user = notice;
-    const bnnep_status status = bnnep_network_create(&o, &network);
-    bnnep_network_free(network);
-    return status;
+    assert_ok(bnnep_network_create(context, &o, network));
+    assert_ok(bnnep_network_get_info(*network, &info));
+    return info.backend;
 }
 
-/* The module cannot be used, for the reason given. */
-static void unusable(const char *reason) {
+/* What the context lists under a name. */
+static bool find_backend(bnnep_context *context, const char *name, bnnep_backend_info *info, size_t *index) {
+    for (*index = 0; *index < bnnep_backend_count(context); ++*index) {
+        *info = (bnnep_backend_info)BNNEP_BACKEND_INFO_INIT;
+        assert_ok(bnnep_backend_get(context, *index, info));
+        if (strcmp(info->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The module of "cuda" in a folder cannot be used, for the reason given. */
+static void assert_unusable(const char *path, const char *reason) {
     char notice[512] = "";
-    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-    expect(bnnep_backend_get(0, &info) == BNNEP_OK && !info.available, "available", info.reason ? info.reason : "");
-    expect(info.reason && strstr(info.reason, reason), "reason", info.reason ? info.reason : "");
-    expect(make("cuda", NULL) == BNNEP_ERROR_BACKEND && strstr(bnnep_last_error(), reason), "error",
-           bnnep_last_error());
-    expect(make("auto", notice) == BNNEP_OK && strstr(notice, reason), "notice", notice);
-    expect(make("gpu", NULL) == BNNEP_ERROR_BACKEND && strstr(bnnep_last_error(), "cuda (not here), cpu, ref"), "names",
-           bnnep_last_error());
-}
-
-static void nowhere(void) {
-    unusable("module libbnnep-cuda.so not found in '/nowhere:/nor/here'");
-}
-
-static void other_interface(void) {
-    unusable("built for backend interface");
-}
-
-static void no_library(void) {
-    unusable("libbnnep-cuda.so: "); /* the loader's own words follow */
-}
-
-static void *look(void *unused) {
-    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-    expect(bnnep_backend_get(0, &info) == BNNEP_OK && !info.available, "available", info.reason ? info.reason : "");
-    return unused;
-}
-
-static void at_once(void) {
-    pthread_t threads[8];
-    for (int i = 0; i < 8; i++)
-        expect(pthread_create(&threads[i], NULL, look, NULL) == 0, "pthread_create", "");
-    for (int i = 0; i < 8; i++)
-        pthread_join(threads[i], NULL);
+    bnnep_context *context;
+    bnnep_network *network;
+    bnnep_backend_info info;
+    size_t index;
+    assert_ok(open_context(NULL, path, notice, &context));
+    assert_true(find_backend(context, "cuda", &info, &index));
+    assert_false(info.available);
+    assert_int_equal(info.device_count, 0);
+    assert_non_null(strstr(info.reason, reason));
+    assert_string_equal(backend_of(context, &network), "cpu");
+    assert_non_null(strstr(notice, reason));
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+    assert_refused(open_context("cuda", path, NULL, &context), BNNEP_ERROR_BACKEND, reason);
+    assert_null(context);
 }
 
 static void missing(void **state) {
     (void)state;
-    in_child("/nowhere:/nor/here", nowhere);
+    bnnep_context *context;
+    assert_unusable("/nowhere:/nor/here", "module libbnnep-cuda.so not found in '/nowhere:/nor/here'");
+    assert_refused(open_context("gpu", "/nowhere", NULL, &context), BNNEP_ERROR_BACKEND,
+                   "known are auto, cuda, cpu, ref");
+    assert_refused(open_context("../cpu", "/nowhere", NULL, &context), BNNEP_ERROR_BACKEND, "no backend '../cpu'");
+    assert_refused(open_context("", "/nowhere", NULL, &context), BNNEP_ERROR_BACKEND, "no backend ''");
+    assert_refused(open_context("cpu:1", NULL, NULL, &context), BNNEP_ERROR_ARGUMENT, "cpu has no device '1'");
+    assert_refused(open_context("ref:x", NULL, NULL, &context), BNNEP_ERROR_ARGUMENT, "ref has no device 'x'");
 }
 
 static void mismatched(void **state) {
     (void)state;
-    in_child(BNNEP_OTHER_INTERFACE, other_interface);
-    in_child("/nowhere::" BNNEP_OTHER_INTERFACE, other_interface);
+    assert_unusable(BNNEP_OTHER_INTERFACE, "built for backend interface");
+    assert_unusable("/nowhere::" BNNEP_OTHER_INTERFACE, "built for backend interface");
 }
 
 static void damaged(void **state) {
@@ -112,18 +99,165 @@ static void damaged(void **state) {
     assert_non_null(module);
     fputs("no library\n", module);
     fclose(module);
-    in_child(folder, no_library);
+    assert_unusable(folder, "libbnnep-cuda.so: "); /* the loader's own words follow */
     unlink(file);
     rmdir(folder);
 }
 
-static void threads(void **state) {
+/* A backend that the library has never heard of, by its module's name. */
+static void found(void **state) {
     (void)state;
-    in_child(BNNEP_OTHER_INTERFACE, at_once);
+    bnnep_context *context;
+    bnnep_network *network;
+    bnnep_backend_info info;
+    bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+    size_t index;
+    assert_ok(open_context("auto", BNNEP_LOOPS, NULL, &context));
+    assert_true(find_backend(context, "loops", &info, &index));
+    assert_true(info.available);
+    assert_string_equal(info.reason, "");
+    assert_string_equal(info.summary, bnnep_backend_loops.summary);
+    assert_int_equal(info.device_count, 1);
+    assert_ok(bnnep_device_get(context, index, 0, &device));
+    assert_string_equal(device.name, "loops");
+    assert_refused(bnnep_device_get(context, index, 1, &device), BNNEP_ERROR_ARGUMENT, "has 1 devices");
+    assert_refused(bnnep_device_get(context, 99, 0, &device), BNNEP_ERROR_ARGUMENT, "number 99 does not exist");
+    assert_string_equal(backend_of(context, &network), "cpu"); /* others are used by name */
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+    assert_ok(open_context("loops", BNNEP_LOOPS, NULL, &context));
+    assert_string_equal(backend_of(context, &network), "loops");
+    bnnep_context_free(context);
+    bnnep_network_free(network); /* keeps its context */
+}
+
+static void registered(void **state) {
+    (void)state;
+    bnnep_context *context;
+    bnnep_backend_info info;
+    size_t index;
+    struct bnnep_backend table = bnnep_backend_loops;
+    assert_ok(open_context(NULL, "/nowhere", NULL, &context));
+    assert_false(find_backend(context, "loops", &info, &index));
+    assert_ok(bnnep_backend_register(context, &table, NULL));
+    assert_true(find_backend(context, "loops", &info, &index));
+    assert_true(info.available);
+    assert_refused(bnnep_backend_register(context, &table, NULL), BNNEP_ERROR_ARGUMENT,
+                   "there is a backend 'loops' already");
+    table.name = "Other!";
+    assert_refused(bnnep_backend_register(context, &table, NULL), BNNEP_ERROR_ARGUMENT, "cannot be the name");
+    table.name = "other";
+    table.abi++;
+    assert_refused(bnnep_backend_register(context, &table, NULL), BNNEP_ERROR_UNSUPPORTED,
+                   "built for backend interface");
+    table.abi--;
+    table.size = 8;
+    assert_refused(bnnep_backend_register(context, &table, NULL), BNNEP_ERROR_UNSUPPORTED, "table of 8 bytes");
+    table.size = offsetof(struct bnnep_backend, backpropagate); /* an older one: what it lacks is ref's */
+    assert_ok(bnnep_backend_register(context, &table, NULL));
+    assert_refused(bnnep_backend_register(NULL, &table, NULL), BNNEP_ERROR_ARGUMENT, "context is NULL");
+    bnnep_context_free(context);
+}
+
+/* The caller's own backend is what networks are made on from then on. */
+static void used(void **state) {
+    (void)state;
+    bnnep_context *context;
+    bnnep_network *before, *after;
+    assert_ok(open_context("cpu", "/nowhere", NULL, &context));
+    assert_string_equal(backend_of(context, &before), "cpu");
+    assert_refused(bnnep_backend_register(context, &bnnep_backend_loops, "7"), BNNEP_ERROR_ARGUMENT, "no device '7'");
+    assert_ok(bnnep_backend_register(context, &bnnep_backend_loops, ""));
+    assert_string_equal(backend_of(context, &after), "loops");
+    bnnep_network_free(before);
+    bnnep_network_free(after);
+    bnnep_context_free(context);
+}
+
+/* Makes a network and an optimizer on a backend that can do so much. */
+static bnnep_status create(const struct bnnep_capabilities *can, bnnep_network_options *o, bool scales,
+                           int32_t method) {
+    struct bnnep_backend table = bnnep_backend_loops;
+    const bnnep_connection connections[] = {BNNEP_CONV(2, 3, 1, 2), BNNEP_FC(10)};
+    const double rate[] = {0.1, 0.1};
+    bnnep_optimizer_options learning = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_context *context;
+    bnnep_network *network = NULL;
+    bnnep_optimizer *optimizer = NULL;
+    table.can = can;
+    o->input_height = o->input_width = 4;
+    o->connections = connections;
+    o->connection_count = 2;
+    assert_ok(open_context(NULL, "/nowhere", NULL, &context));
+    assert_ok(bnnep_backend_register(context, &table, ""));
+    learning.gamma = learning.threshold = learning.lr_bias = rate;
+    learning.lr_alpha = scales ? rate : NULL;
+    learning.method = method;
+    bnnep_status status = bnnep_network_create(context, o, &network);
+    if (status == BNNEP_OK)
+        status = bnnep_optimizer_create(network, &learning, &optimizer);
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+    return status;
+}
+
+/* What a backend cannot do is refused when it is asked for, by name, and not in the midst of a run. */
+static void capabilities(void **state) {
+    (void)state;
+    const struct bnnep_capabilities all = *bnnep_backend_loops.can;
+    struct bnnep_capabilities can = all;
+    bnnep_network_options real = BNNEP_NETWORK_OPTIONS_INIT, binary = real, grid = real;
+    binary.dynamics = BNNEP_DYNAMICS_BINARY;
+    grid.grid_bits = 12;
+    assert_ok(create(&can, &real, true, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION));
+    assert_ok(create(&can, &real, false, BNNEP_METHOD_BPTT));
+    can.real = 0;
+    assert_refused(create(&can, &real, false, 0), BNNEP_ERROR_UNSUPPORTED,
+                   "backend loops: it does not do real activations");
+    assert_ok(create(&can, &binary, false, 0));
+    can.binary = 0;
+    assert_refused(create(&can, &binary, false, 0), BNNEP_ERROR_UNSUPPORTED, "binary activations");
+    can = all;
+    can.convolution = 0;
+    assert_refused(create(&can, &real, false, 0), BNNEP_ERROR_UNSUPPORTED, "convolutions");
+    can = all;
+    can.grid = 0;
+    assert_refused(create(&can, &grid, false, 0), BNNEP_ERROR_UNSUPPORTED, "grid");
+    can = all;
+    can.scale = can.tape = 0;
+    assert_ok(create(&can, &real, false, 0));
+    assert_refused(create(&can, &real, true, 0), BNNEP_ERROR_UNSUPPORTED, "does not learn scaling factors");
+    assert_refused(create(&can, &real, false, BNNEP_METHOD_BPTT), BNNEP_ERROR_UNSUPPORTED, "does not do BPTT");
+}
+
+static void *look(void *context) {
+    bnnep_backend_info info;
+    size_t index;
+    return find_backend(context, "cuda", &info, &index) && !info.available ? context : NULL;
+}
+
+/* A context is for any number of threads. */
+static void at_once(void **state) {
+    (void)state;
+    pthread_t threads[8];
+    bnnep_context *context;
+    void *done;
+    assert_ok(open_context(NULL, BNNEP_OTHER_INTERFACE, NULL, &context));
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, look, context), 0);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(pthread_join(threads[i], &done), 0);
+        assert_ptr_equal(done, context);
+    }
+    bnnep_context_free(context);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(missing), cmocka_unit_test(mismatched),
-                                       cmocka_unit_test(damaged), cmocka_unit_test(threads)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(missing),      cmocka_unit_test(mismatched), cmocka_unit_test(damaged),
+        cmocka_unit_test(found),        cmocka_unit_test(registered), cmocka_unit_test(used),
+        cmocka_unit_test(capabilities), cmocka_unit_test(at_once),
+    };
     return cmocka_run_group_tests_name("modules", tests, NULL, NULL);
 }

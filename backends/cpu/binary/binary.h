@@ -90,11 +90,11 @@ struct binary_scratch {
     void *tables;
     struct binary_places places;
     /* one row of synapses */
-    int32_t *counts;                /* [PANEL]: zeros between uses */
-    float *contrast;                /* [columns, at least PANEL] */
-    double *exact;                  /* the same */
-    uint64_t *active[BNNEP_PHASES]; /* [64 rows][word of samples]: where a row's unit is active */
-    struct binary_events samples;   /* those that count for a row */
+    int32_t *counts;              /* [PANEL]: zeros between uses */
+    float *contrast;              /* [columns, at least PANEL] */
+    double *exact;                /* the same */
+    uint64_t *active[2];          /* of both phases, [64 rows][word of samples]: where a row's unit is active */
+    struct binary_events samples; /* those that count for a row */
 };
 
 /* Output channels of a convolution by their scaling factor: those that share one are counted together. */
@@ -119,7 +119,7 @@ struct binary_workspace {
     uint64_t *packed;               /* [word of columns][rows]: signs of a first convolution */
     char *start;                    /* the record that every free phase starts from */
     char *record[BNNEP_PHASES];     /* [sample] */
-    uint64_t *active[BNNEP_PHASES]; /* [sample][layer offset + unit]: bits of the activations after the phases */
+    uint64_t *active[2];            /* [sample][layer offset + unit]: activations after both phases of a contrast */
     uint64_t *differs;              /* [panel of a layer][word of samples]: the phases differ there */
     uint64_t *maps;                 /* [phase][sample][pixel, padded][panel]: bits of the layer below a convolution */
     double *dot;                    /* [scaling factor of all connections][sample]: its contrast */
@@ -135,7 +135,7 @@ static inline void *bnnep_binary_part(const char *record, size_t offset) {
     return (char *)(uintptr_t)record + offset;
 }
 
-static inline char *bnnep_binary_record(const struct binary_workspace *ws, enum bnnep_phase phase, size_t sample) {
+static inline char *bnnep_binary_record(const struct binary_workspace *ws, int32_t phase, size_t sample) {
     return ws->record[phase] + sample * ws->layout.bytes;
 }
 
@@ -168,9 +168,8 @@ struct binary_optimizer {
 uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, size_t max_batch, unsigned threads);
 bnnep_status bnnep_binary_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads,
                                            void **out, char *why);
-void bnnep_binary_workspace_destroy(void *workspace);
-void bnnep_binary_put_state(void *workspace, enum bnnep_phase phase, size_t layer, const float *state);
-void bnnep_binary_get_state(const void *workspace, enum bnnep_phase phase, size_t layer, float *state);
+void bnnep_binary_put_state(void *workspace, int32_t phase, size_t layer, const float *state);
+void bnnep_binary_get_state(const void *workspace, int32_t phase, size_t layer, float *state);
 
 /* --- drive.c ------------------------------------------------------------------------------------------------------ */
 
@@ -194,12 +193,12 @@ void bnnep_binary_apply_connection(const struct binary_workspace *ws, size_t k, 
                                    struct binary_passage *const *passage, size_t count);
 void bnnep_binary_forget_events(const struct binary_workspace *ws, struct binary_passage *p);
 /* Moves all layers once; the passage stops moving if no state changes by more than the tolerance. */
-void bnnep_binary_move(const struct binary_workspace *ws, const struct bnnep_relaxation *how, struct binary_passage *p,
+void bnnep_binary_move(const struct binary_workspace *ws, const struct bnnep_phase_run *how, struct binary_passage *p,
                        struct binary_scratch *scratch);
 
 /* --- relax.c ------------------------------------------------------------------------------------------------------ */
 
-bnnep_status bnnep_binary_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done);
+bnnep_status bnnep_binary_relax(void *workspace, const struct bnnep_phase_run *how, bnnep_relaxed *done);
 
 /* --- convolution.c ------------------------------------------------------------------------------------------------ */
 
@@ -222,6 +221,8 @@ bnnep_status bnnep_binary_optimizer_create(struct cpu_network *net, size_t max_b
                                            char *why);
 void bnnep_binary_put_momentum(void *optimizer, size_t k, const float *momentum);
 void bnnep_binary_get_momentum(const void *optimizer, size_t k, float *momentum);
+/* The momenta of a connection, with no decay pending and nothing remembered, to be changed. */
+float *bnnep_binary_momentum(void *optimizer, size_t k);
 /* Can momenta without contrast go without their decay in an update by this rule? Afterwards it is remembered. */
 bool bnnep_binary_may_wait(const struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule);
 void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule);
@@ -232,7 +233,6 @@ bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, cons
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-void bnnep_binary_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                        uint64_t *flips);
+void bnnep_binary_learn(void *optimizer, void *workspace, const struct cpu_learning *learning);
 
 #endif

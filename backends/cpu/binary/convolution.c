@@ -4,7 +4,7 @@
  * kernel sees; sums are kept for all positions that a pooling window covers. Going down, a unit sends from the position
  * that its window took: it counts as an event when it switches or when its argmax moves, and each pixel below gathers
  * those that see it. Output channels of one scaling factor are counted together, in integers; the sum over the
- * scaling factors is taken in double, which is exact (backends/rules.h).
+ * scaling factors is taken in double, which is exact (bnnep/rules.h).
  */
 #include <string.h>
 
@@ -60,7 +60,7 @@ static size_t gather_columns(const struct bnnep_link *link, const uint32_t *even
 
 void bnnep_binary_convolve(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
                            struct binary_scratch *scratch) {
-    const struct bnnep_link *link = &ws->network->model->links[k];
+    const struct bnnep_link *link = ws->network->model->links[k];
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
     const struct binary_events *events = &p->events[k - 1];
@@ -85,7 +85,7 @@ void bnnep_binary_convolve(const struct binary_workspace *ws, size_t k, struct b
 
 void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct binary_passage *p, float *value,
                        uint16_t *argmax) {
-    const struct bnnep_link *link = &ws->network->model->links[k];
+    const struct bnnep_link *link = ws->network->model->links[k];
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
     const int32_t *sums = bnnep_binary_part(p->record, layer->forward);
@@ -205,7 +205,7 @@ static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connec
 
 void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
                             struct binary_scratch *scratch) {
-    const struct bnnep_link *link = &ws->network->model->links[k];
+    const struct bnnep_link *link = ws->network->model->links[k];
     const struct cpu_kernels *kernels = ws->network->kernels;
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];

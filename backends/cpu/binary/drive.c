@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Staging a batch: the drive fwd_0(x), which stays the same in every step, and the states that the free phase starts
- * from. Sums over inputs are taken in double and rounded once (backends/rules.h), DRIVE_LANES samples at a time.
+ * from. Sums over inputs are taken in double and rounded once (bnnep/rules.h), DRIVE_LANES samples at a time.
  */
 #include <math.h>
 #include <string.h>
@@ -13,7 +13,7 @@ struct staging {
     const float *x, *target;
 };
 
-/* Are the sums of some inputs exact in any order (backends/rules.h)? */
+/* Are the sums of some inputs exact in any order (bnnep/rules.h)? */
 static bool in_any_order(const float *x, size_t samples, size_t inputs) {
     for (size_t n = 0; n < samples; n++) {
         double size = 0.0;
@@ -79,7 +79,7 @@ static size_t rows_from(const struct cpu_connection *c, size_t row) {
 }
 
 static void drive_layer(struct binary_workspace *ws, size_t first, size_t present, struct binary_scratch *s) {
-    const struct bnnep_link *link = &ws->network->model->links[0];
+    const struct bnnep_link *link = ws->network->model->links[0];
     const struct cpu_connection *c = &ws->network->connection[0];
     for (size_t l = 0; l < DRIVE_LANES; l++)
         for (size_t i = 0; i < link->in; i++)
@@ -108,7 +108,7 @@ static void pack(struct binary_workspace *ws) {
 /* What the kernel sees from a position, as columns are ordered: [position][channel]. */
 static void take_patch(const struct binary_workspace *ws, size_t first, size_t present, struct bnnep_position at,
                        double *lanes) {
-    const struct bnnep_link *link = &ws->network->model->links[0];
+    const struct bnnep_link *link = ws->network->model->links[0];
     const size_t K = link->kernel, P = link->padding, H = link->from.height, W = link->from.width;
     const size_t C = link->from.channels;
     memset(lanes, 0, K * K * C * DRIVE_LANES * sizeof *lanes);
@@ -126,7 +126,7 @@ static void take_patch(const struct binary_workspace *ws, size_t first, size_t p
 
 static void drive_window(struct binary_workspace *ws, size_t first, size_t present, size_t u,
                          struct binary_scratch *s) {
-    const struct bnnep_link *link = &ws->network->model->links[0];
+    const struct bnnep_link *link = ws->network->model->links[0];
     const struct cpu_connection *c = &ws->network->connection[0];
     float *drive = ws->drive + first * link->out + u * c->rows;
     uint16_t *argmax = ws->drive_argmax + first * link->out + u * c->rows;
@@ -152,7 +152,7 @@ static void stage_lanes(void *arg, size_t task, unsigned worker) {
     const struct staging *staging = arg;
     struct binary_workspace *ws = staging->ws;
     const struct bnnep_model *model = ws->network->model;
-    const struct bnnep_link *link = &model->links[0], *last = &model->links[model->connections - 1];
+    const struct bnnep_link *link = model->links[0], *last = model->links[model->connections - 1];
     const size_t first = task * DRIVE_LANES;
     const size_t present = ws->count - first < DRIVE_LANES ? ws->count - first : DRIVE_LANES;
     memcpy(ws->x + first * link->in, staging->x + first * link->in, present * link->in * sizeof(float));
@@ -181,7 +181,7 @@ static void make_start(struct binary_workspace *ws) {
     memset(ws->start, 0, ws->layout.bytes);
     for (size_t k = 0; k < model->connections; k++) {
         float *state = bnnep_binary_part(ws->start, ws->layer[k].state);
-        for (size_t i = 0; i < model->links[k].out; i++)
+        for (size_t i = 0; i < model->links[k]->out; i++)
             state[i] = bnnep_start(true, model->convolutional);
     }
     p->record = ws->start;
@@ -194,10 +194,11 @@ void bnnep_binary_stage(void *handle, const float *x, const float *target, size_
     const struct bnnep_model *model = ws->network->model;
     ws->count = count;
     for (size_t k = 0; k < model->connections; k++)
-        if (bnnep_is_convolution(&model->links[k]))
-            bnnep_binary_find_alphas(&model->links[k], &ws->network->connection[k], &ws->alphas[k]);
-    if (bnnep_is_convolution(&model->links[0]))
+        if (bnnep_is_convolution(model->links[k]))
+            bnnep_binary_find_alphas(model->links[k], &ws->network->connection[k], &ws->alphas[k]);
+    if (bnnep_is_convolution(model->links[0]))
         pack(ws);
     make_start(ws);
-    bnnep_pool_run(ws->pool, (count + DRIVE_LANES - 1) / DRIVE_LANES, stage_lanes, &(struct staging){ws, x, target});
+    bnnep_pool_run(ws->pool, ws->threads, (count + DRIVE_LANES - 1) / DRIVE_LANES, stage_lanes,
+                   &(struct staging){ws, x, target});
 }

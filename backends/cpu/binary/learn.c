@@ -2,11 +2,11 @@
 /*
  * Contrast, momenta and flips of a network with binary activations.
  *
- * The contrast of a weight is a number of samples: those in which both its ends are active after the nudged phase,
- * minus those in which they are after the free phase. A row of weights counts, with the same vertical counters as the
+ * The contrast of a weight is a number of samples: those in which both its ends are active after the second phase,
+ * minus those in which they are after the first. A row of weights counts, with the same vertical counters as the
  * relaxation, the activations below of the samples (and in a convolution, of the patches) in which its own unit is
  * active. Samples that are the same in both phases on both sides count for nothing and are left out. Over inputs, the
- * few samples whose unit differs are added up in double (backends/rules.h).
+ * few samples whose unit differs are added up in double (bnnep/rules.h).
  */
 #include <stdatomic.h>
 #include <string.h>
@@ -19,40 +19,46 @@
 struct update {
     struct binary_optimizer *optimizer;
     struct binary_workspace *ws;
-    size_t k; /* connection */
-    struct bnnep_rule rule;
+    const struct cpu_learning *learning;
+    size_t k;      /* connection */
     bool may_wait; /* decays of momenta without contrast */
-    bool learn_scale;
     atomic_uint_fast64_t flips;
 };
 
 static const struct bnnep_link *link_of(const struct update *update) {
-    return &update->ws->network->model->links[update->k];
+    return update->ws->network->model->links[update->k];
 }
 
 static const struct cpu_connection *connection_of(const struct update *update) {
     return &update->ws->network->connection[update->k];
 }
 
-/* Bits of layer index k of a sample after a phase. */
-static const uint64_t *active_of(const struct binary_workspace *ws, int phase, size_t sample, size_t k) {
-    return ws->active[phase] + (sample * ws->layout.units + ws->layer[k].offset) / 64;
+/* The two phases of a contrast, as indices of what is kept of each. */
+enum { FIRST, SECOND, BOTH };
+
+static int32_t phase_of(const struct update *update, int which) {
+    return which == FIRST ? update->learning->how->first : update->learning->how->second;
+}
+
+/* Bits of layer index k of a sample after the first or second phase. */
+static const uint64_t *active_of(const struct binary_workspace *ws, int which, size_t sample, size_t k) {
+    return ws->active[which] + (sample * ws->layout.units + ws->layer[k].offset) / 64;
 }
 
 /* --- after the phases --------------------------------------------------------------------------------------------- */
 
 /* a_{k+1} . W_k a_k of one phase, with the scaling factors' own sums: without bias if fully connected, fwd_k(a_k) of a
- * convolution. Into the sample's place in ws->dot: that of the free phase first, then the difference. */
-static void find_dots(struct update *update, int phase, struct binary_passage *p, struct binary_scratch *scratch) {
+ * convolution. Into the sample's place in ws->dot: that of the first phase first, then the difference. */
+static void find_dots(struct update *update, int which, struct binary_passage *p, struct binary_scratch *scratch) {
     struct binary_workspace *ws = update->ws;
     const struct bnnep_model *model = ws->network->model;
     double *dots = ws->dot + p->sample;
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         const bool convolution = bnnep_is_convolution(link);
-        const float *drive = ws->drive + p->sample * model->links[0].out, alpha = ws->network->connection[k].alpha[0];
+        const float *drive = ws->drive + p->sample * model->links[0]->out, alpha = ws->network->connection[k].alpha[0];
         const int32_t *sums = bnnep_binary_part(p->record, ws->layer[k].forward);
-        const uint64_t *active = active_of(ws, phase, p->sample, k);
+        const uint64_t *active = active_of(ws, which, p->sample, k);
         float *value = p->forward;
         if (convolution && k > 0)
             bnnep_binary_pool(ws, k, p, value, scratch->places.argmax);
@@ -64,7 +70,7 @@ static void find_dots(struct update *update, int phase, struct binary_passage *p
             for (size_t v = i; v < link->out; v += link->scales)
                 if (active[v / 64] >> v % 64 & 1)
                     dot += (double)value[v];
-            *dots = phase == BNNEP_PHASE_FREE ? dot : dot - *dots;
+            *dots = which == FIRST ? dot : dot - *dots;
         }
     }
 }
@@ -76,36 +82,36 @@ static void finish_sample(void *arg, size_t sample, unsigned worker) {
     struct binary_scratch *scratch = &ws->scratch[worker];
     struct binary_passage *p = &scratch->passage[0];
     const size_t words = ws->layout.units / 64;
-    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
+    for (int which = FIRST; which < BOTH; which++) {
         p->sample = sample;
-        p->record = bnnep_binary_record(ws, (enum bnnep_phase)phase, sample);
+        p->record = bnnep_binary_record(ws, phase_of(update, which), sample);
         bnnep_binary_begin(ws, p);
-        memcpy(ws->active[phase] + sample * words, p->active, words * sizeof *p->active);
-        if (update->learn_scale) {
+        memcpy(ws->active[which] + sample * words, p->active, words * sizeof *p->active);
+        if (update->learning->how->learn_scale) {
             bnnep_binary_apply(ws, &p, 1, scratch);
-            find_dots(update, phase, p, scratch);
+            find_dots(update, which, p, scratch);
         }
     }
 }
 
 /* --- contrasts ---------------------------------------------------------------------------------------------------- */
 
-/* Row j of the task, and all samples: bit n of word n / 64 of active[phase]. */
-static uint64_t *active_in_row(const struct update *update, const struct binary_scratch *scratch, int phase, size_t j) {
+/* Row j of the task, and all samples: bit n of word n / 64 of active[which]. */
+static uint64_t *active_in_row(const struct update *update, const struct binary_scratch *scratch, int which, size_t j) {
     const size_t words = (update->ws->max_batch + 63) / 64;
-    return scratch->active[phase] + j * words;
+    return scratch->active[which] + j * words;
 }
 
 static void find_active(const struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
-    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+    for (int which = FIRST; which < BOTH; which++)
         for (size_t first = 0; first < ws->count; first += 64) {
             uint64_t words[64] = {0};
             for (size_t n = first; n < first + 64 && n < ws->count; n++)
-                words[n - first] = active_of(ws, phase, n, update->k)[row / 64];
+                words[n - first] = active_of(ws, which, n, update->k)[row / 64];
             bnnep_cpu_transpose(words);
             for (size_t j = 0; j < TASK_ROWS; j++)
-                active_in_row(update, scratch, phase, j)[first / 64] = words[j];
+                active_in_row(update, scratch, which, j)[first / 64] = words[j];
         }
 }
 
@@ -113,8 +119,8 @@ static void find_active(const struct update *update, size_t row, struct binary_s
 static int64_t bias_contrast(const struct update *update, const struct binary_scratch *scratch, size_t j) {
     int64_t sum = 0;
     for (size_t w = 0; w < (update->ws->count + 63) / 64; w++)
-        sum += __builtin_popcountll(active_in_row(update, scratch, BNNEP_PHASE_NUDGED, j)[w]) -
-               __builtin_popcountll(active_in_row(update, scratch, BNNEP_PHASE_FREE, j)[w]);
+        sum += __builtin_popcountll(active_in_row(update, scratch, SECOND, j)[w]) -
+               __builtin_popcountll(active_in_row(update, scratch, FIRST, j)[w]);
     return sum;
 }
 
@@ -124,13 +130,15 @@ static struct cpu_weights panel_of(const struct update *update, size_t row, size
     return (struct cpu_weights){row, part, panel * PANEL, left < PANEL ? left : PANEL};
 }
 
+/* Must this panel be looked at? Otherwise its decay waits. A contrast that is kept leaves the momenta alone. */
 static bool flush(const struct update *update, const struct cpu_weights *panel, bool contrast) {
-    return bnnep_binary_flush(update->optimizer, update->k, panel, update->may_wait && !contrast);
+    return update->learning->kept ||
+           bnnep_binary_flush(update->optimizer, update->k, panel, update->may_wait && !contrast);
 }
 
 static uint64_t update_weights(struct update *update, const struct cpu_weights *which, const float *contrast) {
-    return bnnep_cpu_update(update->ws->network, update->k, which, &update->rule, contrast,
-                            update->optimizer->momentum[update->k]);
+    return bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, which, contrast,
+                                   update->optimizer->momentum[update->k]);
 }
 
 /* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and updates a panel of weights by them. */
@@ -166,8 +174,8 @@ static void find_differences(struct update *update) {
     const size_t words = (ws->max_batch + 63) / 64;
     memset(ws->differs, 0, connection_of(update)->up_panels * words * sizeof *ws->differs);
     for (size_t n = 0; n < ws->count; n++) {
-        const uint64_t *free = active_of(ws, BNNEP_PHASE_FREE, n, update->k - 1);
-        const uint64_t *nudged = active_of(ws, BNNEP_PHASE_NUDGED, n, update->k - 1);
+        const uint64_t *free = active_of(ws, FIRST, n, update->k - 1);
+        const uint64_t *nudged = active_of(ws, SECOND, n, update->k - 1);
         for (size_t i = 0; i < (link_of(update)->columns + 63) / 64; i++)
             if (free[i] != nudged[i])
                 ws->differs[i / PANEL_WORDS * words + n / 64] |= UINT64_C(1) << n % 64;
@@ -178,8 +186,8 @@ static void find_differences(struct update *update) {
 static void list_samples(const struct update *update, size_t j, size_t panel, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const size_t words = (ws->max_batch + 63) / 64, stride = ws->layout.units / PANEL;
-    const uint64_t *free = active_in_row(update, scratch, BNNEP_PHASE_FREE, j);
-    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_PHASE_NUDGED, j);
+    const uint64_t *free = active_in_row(update, scratch, FIRST, j);
+    const uint64_t *nudged = active_in_row(update, scratch, SECOND, j);
     struct binary_events *list = &scratch->samples;
     list->ups = list->downs = 0;
     for (size_t w = 0; w < (ws->count + 63) / 64; w++) {
@@ -193,7 +201,7 @@ static void list_samples(const struct update *update, size_t j, size_t panel, st
 
 static uint64_t update_row(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
-    const uint64_t *below = active_of(ws, BNNEP_PHASE_FREE, 0, update->k - 1);
+    const uint64_t *below = active_of(ws, FIRST, 0, update->k - 1);
     uint64_t flips = 0;
     for (size_t panel = 0; panel < connection_of(update)->up_panels; panel++) {
         list_samples(update, row % TASK_ROWS, panel, scratch);
@@ -207,8 +215,8 @@ static uint64_t update_row(struct update *update, size_t row, struct binary_scra
 static uint64_t update_row_of_inputs(struct update *update, size_t row, struct binary_scratch *scratch) {
     const struct binary_workspace *ws = update->ws;
     const size_t in = link_of(update)->in;
-    const uint64_t *free = active_in_row(update, scratch, BNNEP_PHASE_FREE, row % TASK_ROWS);
-    const uint64_t *nudged = active_in_row(update, scratch, BNNEP_PHASE_NUDGED, row % TASK_ROWS);
+    const uint64_t *free = active_in_row(update, scratch, FIRST, row % TASK_ROWS);
+    const uint64_t *nudged = active_in_row(update, scratch, SECOND, row % TASK_ROWS);
     double *sum = scratch->exact;
     bool contrast = false;
     memset(sum, 0, in * sizeof *sum);
@@ -234,7 +242,8 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
     find_active(update, task * TASK_ROWS, scratch);
     for (size_t row = task * TASK_ROWS; row < c->rows && row < (task + 1) * TASK_ROWS; row++) {
         flips += update->k > 0 ? update_row(update, row, scratch) : update_row_of_inputs(update, row, scratch);
-        c->bias[row] += update->rule.bias_gain * (float)bias_contrast(update, scratch, row % TASK_ROWS);
+        bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, row,
+                             (float)bias_contrast(update, scratch, row % TASK_ROWS));
     }
     atomic_fetch_add(&update->flips, flips);
 }
@@ -242,10 +251,10 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
 /* --- convolutions ------------------------------------------------------------------------------------------------- */
 
 /* The panel of part (0, 0) that a unit's patch begins with, among those of a sample's padded map. */
-static size_t patch_of(const struct update *update, int phase, size_t sample, size_t unit) {
+static size_t patch_of(const struct update *update, int which, size_t sample, size_t unit) {
     const struct binary_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
-    const char *record = bnnep_binary_record(ws, (enum bnnep_phase)phase, sample);
+    const char *record = bnnep_binary_record(ws, phase_of(update, which), sample);
     const uint16_t *argmax = bnnep_binary_part(record, ws->layer[update->k].argmax);
     const struct bnnep_position at = bnnep_binary_position(link, unit / link->rows, argmax[unit]);
     return at.y * (link->from.width + 2 * link->padding) + at.x;
@@ -260,9 +269,9 @@ static void pad_sample(void *arg, size_t sample, unsigned worker) {
     const size_t P = link->padding, W = link->from.width, C = link->from.channels;
     const size_t pixels = (link->from.height + 2 * P) * (W + 2 * P), words = pixels * c->up_panels * PANEL_WORDS;
     (void)worker;
-    for (size_t phase = 0; phase < BNNEP_PHASES; phase++) {
-        const uint64_t *active = active_of(ws, (int)phase, sample, update->k - 1);
-        uint64_t *map = ws->maps + (phase * ws->max_batch + sample) * words;
+    for (int which = FIRST; which < BOTH; which++) {
+        const uint64_t *active = active_of(ws, which, sample, update->k - 1);
+        uint64_t *map = ws->maps + ((size_t)which * ws->max_batch + sample) * words;
         memset(map, 0, words * sizeof *map);
         for (size_t i = 0; i < (link->in + 63) / 64; i++)
             for (uint64_t left = active[i]; left; left &= left - 1) {
@@ -282,17 +291,17 @@ static int64_t list_patches(const struct update *update, size_t o, struct binary
     const size_t pixels = (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding);
     struct binary_events *list = &scratch->samples;
     list->ups = list->downs = 0;
-    for (size_t phase = 0; phase < BNNEP_PHASES; phase++) {
-        uint32_t *to = phase == BNNEP_PHASE_NUDGED ? list->up : list->down;
+    for (int which = FIRST; which < BOTH; which++) {
+        uint32_t *to = which == SECOND ? list->up : list->down;
         size_t count = 0;
         for (size_t n = 0; n < ws->count; n++) {
-            const uint64_t *active = active_of(ws, (int)phase, n, update->k);
-            const size_t map = (phase * ws->max_batch + n) * pixels;
+            const uint64_t *active = active_of(ws, which, n, update->k);
+            const size_t map = ((size_t)which * ws->max_batch + n) * pixels;
             for (size_t unit = o; unit < link->out; unit += link->rows)
                 if (active[unit / 64] >> unit % 64 & 1)
-                    to[count++] = (uint32_t)((map + patch_of(update, (int)phase, n, unit)) * panels);
+                    to[count++] = (uint32_t)((map + patch_of(update, which, n, unit)) * panels);
         }
-        *(phase == BNNEP_PHASE_NUDGED ? &list->ups : &list->downs) = count;
+        *(which == SECOND ? &list->ups : &list->downs) = count;
     }
     return (int64_t)list->ups - (int64_t)list->downs;
 }
@@ -333,7 +342,7 @@ static uint64_t update_channel_of_inputs(struct update *update, size_t o, struct
     bool contrast = false;
     memset(sum, 0, c->columns * sizeof *sum);
     for (size_t n = 0; n < ws->count; n++) {
-        const uint64_t *free = active_of(ws, BNNEP_PHASE_FREE, n, 0), *nudged = active_of(ws, BNNEP_PHASE_NUDGED, n, 0);
+        const uint64_t *free = active_of(ws, FIRST, n, 0), *nudged = active_of(ws, SECOND, n, 0);
         for (size_t unit = o; unit < link->out; unit += link->rows) {
             const uint64_t differ = (free[unit / 64] ^ nudged[unit / 64]) >> unit % 64 & 1;
             const double weight = nudged[unit / 64] >> unit % 64 & 1 ? 1.0 : -1.0;
@@ -355,7 +364,8 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
     const struct cpu_connection *c = connection_of(update);
     uint64_t flips = 0;
     for (size_t o = task * TASK_ROWS; o < c->rows && o < (task + 1) * TASK_ROWS; o++) {
-        c->bias[o] += update->rule.bias_gain * (float)list_patches(update, o, scratch);
+        bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, o,
+                             (float)list_patches(update, o, scratch));
         flips += update->k > 0 ? update_channel(update, o, scratch) : update_channel_of_inputs(update, o, scratch);
     }
     atomic_fetch_add(&update->flips, flips);
@@ -363,36 +373,34 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
 
 /* --- the rule ----------------------------------------------------------------------------------------------------- */
 
-void bnnep_binary_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                        uint64_t *flips) {
+void bnnep_binary_learn(void *handle, void *workspace, const struct cpu_learning *learning) {
     struct binary_optimizer *optimizer = handle;
     struct binary_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
+    const struct bnnep_learning *how = learning->how;
     const double *dots = ws->dot;
-    struct update phases = {.ws = ws, .learn_scale = learn_scale};
-    bnnep_pool_run(ws->pool, ws->count, finish_sample, &phases);
+    bnnep_pool_run(ws->pool, ws->threads, ws->count, finish_sample, &(struct update){.ws = ws, .learning = learning});
     for (size_t k = 0; k < model->connections; k++) {
-        struct update update = {.optimizer = optimizer, .ws = ws, .k = k, .rule = rules[k]};
-        const struct bnnep_link *link = &model->links[k];
-        struct cpu_connection *c = &optimizer->network->connection[k];
-        update.may_wait = bnnep_binary_may_wait(optimizer, k, &rules[k]);
+        struct update update = {.optimizer = optimizer, .ws = ws, .learning = learning, .k = k};
+        const struct bnnep_link *link = model->links[k];
+        update.may_wait = !learning->kept && bnnep_binary_may_wait(optimizer, k, how->rules[k]);
         const bool convolution = bnnep_is_convolution(link);
         if (convolution && k > 0)
-            bnnep_pool_run(ws->pool, ws->count, pad_sample, &update);
+            bnnep_pool_run(ws->pool, ws->threads, ws->count, pad_sample, &update);
         else if (k > 0)
             find_differences(&update);
-        bnnep_pool_run(ws->pool, (link->rows + TASK_ROWS - 1) / TASK_ROWS, convolution ? update_channels : update_rows,
-                       &update);
-        flips[k] = atomic_load(&update.flips);
-        c->changes += flips[k];
-        bnnep_binary_remember(optimizer, k, &rules[k]);
-        for (size_t i = 0; learn_scale && i < link->scales; i++, dots += ws->max_batch) {
+        bnnep_pool_run(ws->pool, ws->threads, (link->rows + TASK_ROWS - 1) / TASK_ROWS,
+                       convolution ? update_channels : update_rows, &update);
+        if (!learning->kept) {
+            how->flips[k] = atomic_load(&update.flips);
+            optimizer->network->connection[k].changes += how->flips[k];
+            bnnep_binary_remember(optimizer, k, how->rules[k]);
+        }
+        for (size_t i = 0; how->learn_scale && i < link->scales; i++, dots += ws->max_batch) {
             double contrast = 0.0;
             for (size_t n = 0; n < ws->count; n++)
                 contrast += dots[n];
-            const float before = c->alpha[i];
-            c->alpha[i] += rules[k].scale_gain * (float)contrast;
-            c->changes += bnnep_sign(before) != bnnep_sign(c->alpha[i]);
+            bnnep_cpu_learn_scale(ws->network, learning, k, i, (float)contrast);
         }
     }
 }

@@ -6,7 +6,6 @@
  * contrast, the decay can wait and be made up for, one multiplication after the other as if it had not waited. Not
  * where something else than the update of before may have put a momentum beyond its threshold.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "backends/arena.h"
@@ -23,7 +22,7 @@ static struct binary_optimizer *divide(struct bnnep_arena *arena, const struct b
     seed.momentum = bnnep_arena_take(arena, model->connections, sizeof *seed.momentum);
     seed.pending = bnnep_arena_take(arena, model->connections, sizeof *seed.pending);
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         float *momentum = bnnep_arena_take(arena, link->rows * link->columns, sizeof(float));
         uint8_t *decays = bnnep_arena_take(arena, panels_of(link), 1);
         if (!seed.momentum || !seed.pending)
@@ -47,7 +46,7 @@ uint64_t bnnep_binary_optimizer_bytes(const struct bnnep_model *model, size_t ma
 bnnep_status bnnep_binary_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
                                            char *why) {
     struct bnnep_arena arena = {.used = (size_t)bnnep_binary_optimizer_bytes(net->model, max_batch, tape)};
-    if (!bnnep_arena_open(&arena))
+    if (!bnnep_arena_open(&arena, net->device->host))
         return bnnep_cpu_no_memory(why);
     struct binary_optimizer *optimizer = divide(&arena, net->model);
     optimizer->network = net;
@@ -59,11 +58,9 @@ void bnnep_binary_put_momentum(void *handle, size_t k, const float *momentum) {
     struct binary_optimizer *optimizer = handle;
     const struct cpu_connection *c = &optimizer->network->connection[k];
     struct binary_pending *pending = &optimizer->pending[k];
-    for (size_t j = 0; j < c->rows; j++)
-        for (size_t i = 0; i < c->columns; i++)
-            optimizer->momentum[k][j * c->columns + bnnep_cpu_column(c, i)] = momentum[j * c->columns + i];
+    bnnep_cpu_order_columns(c, momentum, optimizer->momentum[k]);
     pending->known = false;
-    memset(pending->decays, 0, panels_of(&optimizer->network->model->links[k]));
+    memset(pending->decays, 0, panels_of(optimizer->network->model->links[k]));
 }
 
 static uint8_t *decays_of(const struct cpu_connection *c, const struct binary_pending *pending, size_t row, size_t part,
@@ -120,4 +117,18 @@ bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, cons
     optimizer->network->kernels->momenta->decay(momentum, panel->count, pending->decay, *decays);
     *decays = 0;
     return true;
+}
+
+float *bnnep_binary_momentum(void *handle, size_t k) {
+    struct binary_optimizer *optimizer = handle;
+    const struct cpu_connection *c = &optimizer->network->connection[k];
+    for (size_t row = 0; row < c->rows; row++)
+        for (size_t part = 0; part < c->parts; part++)
+            for (size_t first = 0; first < c->inner; first += PANEL) {
+                const size_t left = c->inner - first;
+                const struct cpu_weights panel = {row, part, first, left < PANEL ? left : PANEL};
+                bnnep_binary_flush(optimizer, k, &panel, false);
+            }
+    optimizer->pending[k].known = false;
+    return optimizer->momentum[k];
 }

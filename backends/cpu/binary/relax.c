@@ -11,7 +11,7 @@
 
 struct relaxation {
     struct binary_workspace *ws;
-    const struct bnnep_relaxation *how;
+    const struct bnnep_phase_run *how;
     size_t chunk;  /* samples that go together */
     bool together; /* by all threads */
     atomic_bool cancelled;
@@ -54,8 +54,8 @@ static void step(struct company *c) {
     const struct relaxation *run = c->run;
     struct binary_workspace *ws = run->ws;
     if (run->together) {
-        bnnep_pool_run(ws->pool, (ws->network->model->connections - 1) * 2 * shares_of(c), apply_share, c);
-        bnnep_pool_run(ws->pool, c->count, forget_and_move, c);
+        bnnep_pool_run(ws->pool, ws->threads, (ws->network->model->connections - 1) * 2 * shares_of(c), apply_share, c);
+        bnnep_pool_run(ws->pool, ws->threads, c->count, forget_and_move, c);
         return;
     }
     bnnep_binary_apply(ws, c->passage, c->count, &ws->scratch[c->worker]);
@@ -68,8 +68,8 @@ static void step(struct company *c) {
 
 static void start_passage(const struct relaxation *run, struct binary_passage *p, size_t sample) {
     const struct binary_workspace *ws = run->ws;
-    const struct bnnep_relaxation *how = run->how;
-    const struct bnnep_link *first = &ws->network->model->links[0];
+    const struct bnnep_phase_run *how = run->how;
+    const struct bnnep_link *first = ws->network->model->links[0];
     const struct cpu_connection *below = &ws->network->connection[0];
     const float *drive = ws->drive + sample * first->out;
     p->sample = sample;
@@ -92,9 +92,9 @@ static void start(void *arg, size_t i, unsigned worker) {
 
 static void relax_company(struct company *c) {
     struct relaxation *run = c->run;
-    const struct bnnep_relaxation *how = run->how;
+    const struct bnnep_phase_run *how = run->how;
     if (run->together)
-        bnnep_pool_run(run->ws->pool, c->count, start, c);
+        bnnep_pool_run(run->ws->pool, run->ws->threads, c->count, start, c);
     else
         for (size_t i = 0; i < c->count; i++)
             start(c, i, c->worker);
@@ -131,12 +131,12 @@ static void relax_chunk(void *arg, size_t chunk, unsigned worker) {
 static size_t streaming(const struct bnnep_model *model) {
     size_t signs = 0;
     for (size_t k = 1; k < model->connections; k++)
-        if (!bnnep_is_convolution(&model->links[k]))
-            signs += 2 * model->links[k].rows * model->links[k].columns;
+        if (!bnnep_is_convolution(model->links[k]))
+            signs += 2 * model->links[k]->rows * model->links[k]->columns;
     return signs / 8;
 }
 
-bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done) {
+bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_phase_run *how, bnnep_relaxed *done) {
     struct binary_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
     const bool small = streaming(model) <= SMALL_WEIGHTS;
@@ -148,7 +148,7 @@ bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_relaxation *how
         for (size_t chunk = 0; chunk * run.chunk < ws->count && !atomic_load(&run.cancelled); chunk++)
             relax_chunk(&run, chunk, 0);
     } else
-        bnnep_pool_run(ws->pool, (ws->count + run.chunk - 1) / run.chunk, relax_chunk, &run);
+        bnnep_pool_run(ws->pool, ws->threads, (ws->count + run.chunk - 1) / run.chunk, relax_chunk, &run);
     if (atomic_load(&run.cancelled))
         return BNNEP_CANCELLED;
     done->sample_steps = atomic_load(&run.sample_steps);

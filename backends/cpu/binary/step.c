@@ -104,7 +104,7 @@ void bnnep_binary_forget_events(const struct binary_workspace *ws, struct binary
     const struct bnnep_model *model = ws->network->model;
     for (size_t k = 1; k < model->connections; k++) {
         p->stale[k] = p->stale[k] || happened(&p->events[k - 1]);
-        p->stale[k - 1] = p->stale[k - 1] || (!bnnep_is_convolution(&model->links[k]) && happened(&p->events[k]));
+        p->stale[k - 1] = p->stale[k - 1] || (!bnnep_is_convolution(model->links[k]) && happened(&p->events[k]));
     }
     for (size_t k = 0; p->moving && k < model->connections; k++) {
         const struct binary_layer *layer = &ws->layer[k];
@@ -118,7 +118,7 @@ void bnnep_binary_apply(const struct binary_workspace *ws, struct binary_passage
     const struct bnnep_model *model = ws->network->model;
     const struct binary_share all = {0, 1};
     for (size_t k = 1; k < model->connections; k++) {
-        const bool convolution = bnnep_is_convolution(&model->links[k]);
+        const bool convolution = bnnep_is_convolution(model->links[k]);
         for (int back = 0; !convolution && back < 2; back++)
             bnnep_binary_apply_connection(ws, k, back, all, passage, count);
         for (size_t i = 0; convolution && i < count; i++)
@@ -138,12 +138,12 @@ static void add_up(const struct binary_workspace *ws, struct binary_passage *p, 
     const struct binary_layer *layer = &ws->layer[k];
     const struct cpu_connection *c = &net->connection[k];
     float *forward = p->forward + layer->offset + i, *pre = p->pre + layer->offset + i;
-    if (k > 0 && !bnnep_is_convolution(&model->links[k]))
+    if (k > 0 && !bnnep_is_convolution(model->links[k]))
         net->kernels->neurons->forward_of_sums(units, (int32_t *)bnnep_binary_part(p->record, layer->forward) + i,
                                                c->alpha[0], c->bias + i, forward);
     if (k + 1 == model->connections)
         memcpy(pre, forward, units * sizeof *pre);
-    else if (bnnep_is_convolution(&model->links[k + 1]))
+    else if (bnnep_is_convolution(model->links[k + 1]))
         net->kernels->neurons->add_feedback_f64(units, forward,
                                                 (double *)bnnep_binary_part(p->record, layer[1].back) + i, pre);
     else
@@ -153,12 +153,12 @@ static void add_up(const struct binary_workspace *ws, struct binary_passage *p, 
 
 /* Returns the largest change of a state. Units that did not move in the last step and are pulled as they were then
  * rest, PANEL at a time. */
-static float move_layer(const struct binary_workspace *ws, const struct bnnep_relaxation *how, struct binary_passage *p,
+static float move_layer(const struct binary_workspace *ws, const struct bnnep_phase_run *how, struct binary_passage *p,
                         size_t k) {
     const struct bnnep_model *model = ws->network->model;
     const struct binary_layer *layer = &ws->layer[k];
     const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
-    const float *target = ws->target + p->sample * bnnep_binary_padded(model->links[model->connections - 1].out);
+    const float *target = ws->target + p->sample * bnnep_binary_padded(model->links[model->connections - 1]->out);
     const float *prediction = bnnep_binary_part(bnnep_binary_record(ws, BNNEP_PHASE_FREE, p->sample), layer->state);
     float *state = bnnep_binary_part(p->record, layer->state), change = 0.0f;
     for (size_t i = 0; i < layer->units; i += PANEL) {
@@ -179,11 +179,11 @@ static float move_layer(const struct binary_workspace *ws, const struct bnnep_re
     return change;
 }
 
-void bnnep_binary_move(const struct binary_workspace *ws, const struct bnnep_relaxation *how, struct binary_passage *p,
+void bnnep_binary_move(const struct binary_workspace *ws, const struct bnnep_phase_run *how, struct binary_passage *p,
                        struct binary_scratch *scratch) {
     const struct bnnep_model *model = ws->network->model;
     for (size_t k = 1; k < model->connections; k++)
-        if (bnnep_is_convolution(&model->links[k]))
+        if (bnnep_is_convolution(model->links[k]))
             bnnep_binary_feed_back(ws, k, p, scratch);
     float change = 0.0f;
     for (size_t k = 0; k < model->connections; k++) {

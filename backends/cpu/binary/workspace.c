@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* A staged batch of a network with binary activations: one block of memory, and how it is divided. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "backends/arena.h"
@@ -19,7 +18,7 @@ static struct binary_layout lay_out(const struct bnnep_model *model, struct bina
     struct binary_layout all = {0};
     struct bnnep_arena record = {0};
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         struct binary_layer l = {.units = link->out, .offset = all.units, .stride = bnnep_binary_padded(link->rows)};
         const size_t units = bnnep_binary_padded(link->out), below = bnnep_binary_padded(link->in);
         const bool convolution = bnnep_is_convolution(link);
@@ -59,8 +58,8 @@ static struct binary_passage take_passage(struct bnnep_arena *arena, const struc
     p.pulled = bnnep_arena_take(arena, units / PANEL, sizeof(bool));
     p.still = bnnep_arena_take(arena, units / PANEL, sizeof(bool));
     for (size_t k = 0; k < L; k++) {
-        const struct binary_events events = {.up = bnnep_arena_take(arena, model->links[k].out, sizeof(uint32_t)),
-                                             .down = bnnep_arena_take(arena, model->links[k].out, sizeof(uint32_t))};
+        const struct binary_events events = {.up = bnnep_arena_take(arena, model->links[k]->out, sizeof(uint32_t)),
+                                             .down = bnnep_arena_take(arena, model->links[k]->out, sizeof(uint32_t))};
         if (p.events)
             p.events[k] = events;
     }
@@ -70,7 +69,7 @@ static struct binary_passage take_passage(struct bnnep_arena *arena, const struc
 static struct binary_places take_places(struct bnnep_arena *arena, const struct bnnep_model *model) {
     size_t pixels = 0, positions = 0, channels = 0, seen = 0, rows = 0, units = 0;
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         if (!bnnep_is_convolution(link))
             continue;
         pixels = larger(pixels, link->from.height * link->from.width);
@@ -102,23 +101,23 @@ static struct binary_scratch take_scratch(struct bnnep_arena *arena, const struc
     struct binary_scratch s = {.together = bnnep_arena_take(arena, CHUNK * threads, sizeof(struct binary_passage *))};
     size_t columns = PANEL, windows = 1;
     for (size_t k = 0; k < model->connections; k++) {
-        columns = larger(columns, model->links[k].columns);
-        if (bnnep_is_convolution(&model->links[k]))
-            windows = larger(windows, model->links[k].out / model->links[k].rows);
+        columns = larger(columns, model->links[k]->columns);
+        if (bnnep_is_convolution(model->links[k]))
+            windows = larger(windows, model->links[k]->out / model->links[k]->rows);
     }
     for (size_t i = 0; i < CHUNK && i < max_batch; i++)
         s.passage[i] = take_passage(arena, model, units);
-    s.lanes = bnnep_arena_take(arena, model->links[0].columns * DRIVE_LANES, sizeof(double));
-    s.sums = bnnep_arena_take(arena, model->links[0].rows * DRIVE_LANES, sizeof(double));
-    s.largest = bnnep_arena_take(arena, model->convolutional ? model->links[0].rows * DRIVE_LANES : 0, sizeof(float));
-    s.argmax = bnnep_arena_take(arena, model->convolutional ? model->links[0].rows * DRIVE_LANES : 0, sizeof(int32_t));
+    s.lanes = bnnep_arena_take(arena, model->links[0]->columns * DRIVE_LANES, sizeof(double));
+    s.sums = bnnep_arena_take(arena, model->links[0]->rows * DRIVE_LANES, sizeof(double));
+    s.largest = bnnep_arena_take(arena, model->convolutional ? model->links[0]->rows * DRIVE_LANES : 0, sizeof(float));
+    s.argmax = bnnep_arena_take(arena, model->convolutional ? model->links[0]->rows * DRIVE_LANES : 0, sizeof(int32_t));
     s.tables = bnnep_arena_take(arena, 1, TABLE_BYTES);
     if (model->convolutional)
         s.places = take_places(arena, model);
     s.counts = bnnep_arena_take(arena, PANEL, sizeof(int32_t));
     s.contrast = bnnep_arena_take(arena, columns, sizeof(float));
     s.exact = bnnep_arena_take(arena, columns, sizeof(double));
-    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+    for (int phase = 0; phase < 2; phase++)
         s.active[phase] = bnnep_arena_take(arena, 64 * words_of(max_batch), sizeof(uint64_t));
     s.samples.up = bnnep_arena_take(arena, windows * max_batch, sizeof(uint32_t));
     s.samples.down = bnnep_arena_take(arena, windows * max_batch, sizeof(uint32_t));
@@ -128,7 +127,7 @@ static struct binary_scratch take_scratch(struct bnnep_arena *arena, const struc
 static void take_learning(struct bnnep_arena *arena, struct binary_workspace *ws, const struct bnnep_model *model) {
     size_t panels = 0, maps = 0, scales = 0;
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         const size_t height = link->from.height + 2 * link->padding, width = link->from.width + 2 * link->padding;
         scales += link->scales;
         panels = larger(panels, (link->columns + PANEL - 1) / PANEL);
@@ -137,18 +136,18 @@ static void take_learning(struct bnnep_arena *arena, struct binary_workspace *ws
     }
     /* One block: rows of both phases are counted together. */
     const size_t words = ws->max_batch * ws->layout.units / 64;
-    uint64_t *active = bnnep_arena_take(arena, BNNEP_PHASES * words, sizeof(uint64_t));
-    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+    uint64_t *active = bnnep_arena_take(arena, 2 * words, sizeof(uint64_t));
+    for (int phase = 0; phase < 2; phase++)
         ws->active[phase] = active ? active + (size_t)phase * words : NULL;
     ws->differs = bnnep_arena_take(arena, panels * words_of(ws->max_batch), sizeof(uint64_t));
-    ws->maps = bnnep_arena_take(arena, BNNEP_PHASES * maps * ws->max_batch, PANEL / 8);
+    ws->maps = bnnep_arena_take(arena, 2 * maps * ws->max_batch, PANEL / 8);
     ws->dot = bnnep_arena_take(arena, scales * ws->max_batch, sizeof(double));
 }
 
 static struct binary_alphas *take_alphas(struct bnnep_arena *arena, const struct bnnep_model *model) {
     struct binary_alphas *all = bnnep_arena_take(arena, model->connections, sizeof *all);
     for (size_t k = 0; k < model->connections; k++) {
-        const size_t rows = bnnep_is_convolution(&model->links[k]) ? model->links[k].rows : 0;
+        const size_t rows = bnnep_is_convolution(model->links[k]) ? model->links[k]->rows : 0;
         const struct binary_alphas alphas = {.alpha = bnnep_arena_take(arena, rows, sizeof(float)),
                                              .of = bnnep_arena_take(arena, rows, sizeof(uint32_t))};
         if (all)
@@ -159,7 +158,7 @@ static struct binary_alphas *take_alphas(struct bnnep_arena *arena, const struct
 
 static struct binary_workspace *divide(struct bnnep_arena *arena, const struct bnnep_model *model, size_t batch,
                                        unsigned threads) {
-    const struct bnnep_link *first = &model->links[0], *last = &model->links[model->connections - 1];
+    const struct bnnep_link *first = model->links[0], *last = model->links[model->connections - 1];
     const bool convolution = bnnep_is_convolution(first);
     struct binary_workspace *ws = bnnep_arena_take(arena, 1, sizeof *ws);
     struct binary_workspace seed = {.max_batch = batch, .threads = threads};
@@ -192,25 +191,14 @@ uint64_t bnnep_binary_workspace_bytes(const struct bnnep_model *model, size_t ma
     return arena.used;
 }
 
-void bnnep_binary_workspace_destroy(void *handle) {
-    struct binary_workspace *ws = handle;
-    if (ws)
-        bnnep_pool_destroy(ws->pool);
-    free(ws);
-}
-
 bnnep_status bnnep_binary_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads,
                                            void **out, char *why) {
     struct bnnep_arena arena = {.used = (size_t)bnnep_binary_workspace_bytes(net->model, max_batch, threads)};
-    if (!bnnep_arena_open(&arena))
+    if (!bnnep_arena_open(&arena, net->device->host))
         return bnnep_cpu_no_memory(why);
     struct binary_workspace *ws = divide(&arena, net->model, max_batch, threads);
     ws->network = net;
-    ws->pool = bnnep_pool_create(threads);
-    if (!ws->pool) {
-        bnnep_binary_workspace_destroy(ws);
-        return bnnep_cpu_no_memory(why);
-    }
+    ws->pool = net->device->pool;
     *out = ws;
     return BNNEP_OK;
 }
@@ -223,9 +211,9 @@ static size_t pixels_of(const struct bnnep_link *link) {
 }
 
 /* The sums stay as they are: the next step finds by itself which neurons differ from those that they were right for. */
-void bnnep_binary_put_state(void *handle, enum bnnep_phase phase, size_t layer, const float *state) {
+void bnnep_binary_put_state(void *handle, int32_t phase, size_t layer, const float *state) {
     struct binary_workspace *ws = handle;
-    const struct bnnep_link *link = &ws->network->model->links[layer - 1];
+    const struct bnnep_link *link = ws->network->model->links[layer - 1];
     const size_t pixels = pixels_of(link), channels = link->out / pixels;
     for (size_t n = 0; n < ws->count; n++, state += link->out) {
         float *to = bnnep_binary_part(bnnep_binary_record(ws, phase, n), ws->layer[layer - 1].state);
@@ -235,9 +223,9 @@ void bnnep_binary_put_state(void *handle, enum bnnep_phase phase, size_t layer, 
     }
 }
 
-void bnnep_binary_get_state(const void *handle, enum bnnep_phase phase, size_t layer, float *state) {
+void bnnep_binary_get_state(const void *handle, int32_t phase, size_t layer, float *state) {
     const struct binary_workspace *ws = handle;
-    const struct bnnep_link *link = &ws->network->model->links[layer - 1];
+    const struct bnnep_link *link = ws->network->model->links[layer - 1];
     const size_t pixels = pixels_of(link), channels = link->out / pixels;
     for (size_t n = 0; n < ws->count; n++, state += link->out) {
         const float *from = bnnep_binary_part(bnnep_binary_record(ws, phase, n), ws->layer[layer - 1].state);

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backends/backend.h"
-#include "backends/rules.h"
+#include <bnnep/backend.h>
+#include <bnnep/rules.h>
 
 /* Samples that go through a network of real activations side by side. */
 #define LANES ((size_t)16)

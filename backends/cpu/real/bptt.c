@@ -15,7 +15,7 @@ struct recall {
 static void record(const struct recall *recall, size_t tile, struct real_scratch *scratch) {
     struct real_workspace *ws = recall->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t at = bnnep_real_at(ws, tile, 0), count = ws->units * LANES, first = model->links[0].out * LANES;
+    const size_t at = bnnep_real_at(ws, tile, 0), count = ws->units * LANES, first = model->links[0]->out * LANES;
     float *state = ws->state[BNNEP_PHASE_FREE] + at;
     for (int32_t t = 0; t < recall->tape->steps; t++) {
         float *pre = recall->tape->pre[t] + at;
@@ -48,7 +48,7 @@ static void through_weights(const struct recall *recall, int32_t t, size_t tile,
     float *delta = recall->tape->delta[t] + bnnep_real_at(ws, tile, 0);
     memset(gradient, 0, ws->units * LANES * sizeof *gradient);
     for (size_t k = 1; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         const size_t below = ws->offset[k - 1] * LANES, above = ws->offset[k] * LANES;
         const int32_t *argmax = model->convolutional ? recall->tape->argmax[t] + bnnep_real_at(ws, tile, k) : NULL;
         float *down = scratch->step.feedback + below, *up = scratch->step.forward + above;
@@ -71,9 +71,9 @@ static void recall_tile(void *arg, size_t tile, unsigned worker) {
     float *gradient = scratch->gradient.loss;
     record(recall, tile, scratch);
     const float *output = bnnep_real_state(ws, BNNEP_PHASE_FREE, tile, top);
-    const float *target = ws->target + tile * model->links[top].out * LANES;
+    const float *target = ws->target + tile * model->links[top]->out * LANES;
     memset(gradient, 0, count * sizeof *gradient);
-    for (size_t v = 0; v < model->links[top].out * LANES; v++)
+    for (size_t v = 0; v < model->links[top]->out * LANES; v++)
         if (tile * LANES + v % LANES < ws->count) /* lanes without a sample have no loss */
             gradient[ws->offset[top] * LANES + v] = output[v] - target[v];
     for (int32_t t = recall->tape->steps - 1; t >= 0; t--) {
@@ -90,6 +90,6 @@ void bnnep_real_backpropagate(void *handle, void *workspace, int32_t steps) {
     struct real_optimizer *optimizer = handle;
     struct real_workspace *ws = workspace;
     optimizer->tape.steps = steps;
-    bnnep_pool_run(ws->pool, ws->tiles, recall_tile,
+    bnnep_pool_run(ws->pool, ws->threads, ws->tiles, recall_tile,
                    &(struct recall){&optimizer->tape, ws, bnnep_neuron_of(ws->network->model, 0, 0.0f)});
 }

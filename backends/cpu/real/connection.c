@@ -5,7 +5,7 @@
 void bnnep_real_forward(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
                         float *value, int32_t *argmax, struct real_scratch *scratch) {
     const struct cpu_connection *c = &net->connection[k];
-    if (bnnep_is_convolution(&net->model->links[k])) {
+    if (bnnep_is_convolution(net->model->links[k])) {
         bnnep_real_convolve(net, k, part, below, value, argmax, scratch);
         return;
     }
@@ -17,7 +17,7 @@ void bnnep_real_forward(const struct cpu_network *net, size_t k, struct real_par
 
 void bnnep_real_feedback(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
                          const int32_t *argmax, float *value, struct real_scratch *scratch) {
-    if (bnnep_is_convolution(&net->model->links[k]))
+    if (bnnep_is_convolution(net->model->links[k]))
         bnnep_real_convolve_back(net, k, part, above, argmax, value, scratch);
     else
         bnnep_real_down(net, k, part, (struct real_operand){net->sums, above}, value, scratch);
@@ -25,14 +25,14 @@ void bnnep_real_feedback(const struct cpu_network *net, size_t k, struct real_pa
 
 float bnnep_real_feedback_scale(const struct cpu_network *net, size_t k) {
     const struct cpu_connection *c = &net->connection[k];
-    if (!bnnep_is_convolution(&net->model->links[k]))
+    if (!bnnep_is_convolution(net->model->links[k]))
         return c->alpha[0];
     return net->model->grid.steps != 0.0f ? bnnep_largest(c->alpha, c->rows) : 1.0f;
 }
 
 void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const float *below, const int32_t *argmax,
                                  float *value, struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     if (bnnep_is_convolution(link)) {
         bnnep_real_convolve_at(net, k, below, argmax, value, scratch);
         return;
@@ -42,8 +42,7 @@ void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const 
         value[v] *= net->connection[k].alpha[0];
 }
 
-void bnnep_real_sum_all(const struct real_workspace *ws, enum bnnep_phase phase, size_t tile,
-                        struct real_scratch *scratch) {
+void bnnep_real_sum_all(const struct real_workspace *ws, int32_t phase, size_t tile, struct real_scratch *scratch) {
     const struct real_step *step = &scratch->step;
     for (size_t k = 1; k < ws->network->model->connections; k++) {
         const size_t below = ws->offset[k - 1] * LANES, here = ws->offset[k] * LANES;

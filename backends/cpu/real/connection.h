@@ -19,8 +19,7 @@ float bnnep_real_feedback_scale(const struct cpu_network *net, size_t k);
 void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const float *below, const int32_t *argmax,
                                  float *value, struct real_scratch *scratch);
 /* Both of all connections but the first, from the states of a tile, into scratch->step. */
-void bnnep_real_sum_all(const struct real_workspace *ws, enum bnnep_phase phase, size_t tile,
-                        struct real_scratch *scratch);
+void bnnep_real_sum_all(const struct real_workspace *ws, int32_t phase, size_t tile, struct real_scratch *scratch);
 
 /* --- connected.c: products of a sign matrix ----------------------------------------------------------------------- */
 

@@ -37,7 +37,7 @@ static struct span seen_from(const struct bnnep_link *link, size_t at, size_t fi
  * window][column][channel][LANES]. */
 static void sum_windows(const struct cpu_network *net, size_t k, size_t window_row, const float *below,
                         struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const struct arithmetic *in = net->sums;
     const size_t C = link->from.channels, K = link->kernel, width = link->to.width * link->pool;
@@ -72,7 +72,7 @@ static const float *sums_at(const struct bnnep_link *link, size_t window, size_t
 
 void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_part part, const float *below,
                          float *value, int32_t *argmax, struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t width = link->to.width * link->pool, pixel = link->rows * LANES;
     const size_t first = bnnep_real_first(part, link->to.height), beyond = bnnep_real_beyond(part, link->to.height);
@@ -87,7 +87,7 @@ void bnnep_real_convolve(const struct cpu_network *net, size_t k, struct real_pa
 
 void bnnep_real_convolve_at(const struct cpu_network *net, size_t k, const float *below, const int32_t *argmax,
                             float *value, struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const float *alpha = net->connection[k].alpha;
     for (size_t u = 0, y = 0; y < link->to.height; y++) {
         sum_windows(net, k, y, below, scratch);
@@ -109,7 +109,7 @@ struct receivers {
  */
 static void scatter(const struct cpu_network *net, size_t k, struct bnnep_position at, size_t o, size_t groups,
                     struct receivers to, const struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
     const size_t K = link->kernel, C = link->from.channels, P = link->padding, W = link->from.width;
     const uint64_t *words = bnnep_cpu_down_word(c, o) + to.first;
@@ -134,7 +134,7 @@ static const float *factors(const struct cpu_network *net, size_t k, struct real
 /* What `some` channels of window u from channel o on send down: unpooled, [place][channel][LANES]. */
 static void scatter_window(const struct cpu_network *net, size_t k, size_t u, size_t o, size_t some,
                            struct receivers to, struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const float steps = net->model->grid.steps, *unpooled = scratch->windows.unpooled;
     for (size_t q = 0; q < link->pool * link->pool; q++, unpooled += some * LANES) {
         const size_t groups = net->sums->tables(unpooled, some, scratch->bytes, steps, scratch->tables);
@@ -144,7 +144,7 @@ static void scatter_window(const struct cpu_network *net, size_t k, size_t u, si
 
 void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct real_part part, const float *above,
                               const int32_t *argmax, float *value, struct real_scratch *scratch) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const int32_t places = (int32_t)(link->pool * link->pool);
     const size_t rows = link->rows, C = link->from.channels, pixels = link->in / C;
     const float *factor = factors(net, k, scratch);

@@ -26,7 +26,7 @@
 bool bnnep_real_is_delta_coded(const struct bnnep_model *model) {
     size_t products = 0;
     for (size_t k = 1; k < model->connections; k++)
-        products += model->links[k].out * model->links[k].in;
+        products += model->links[k]->out * model->links[k]->in;
     return !model->convolutional && model->grid.steps == 0.0f && products >= WORTH_DELTAS * bnnep_units(model);
 }
 
@@ -77,7 +77,7 @@ static bool choose_steps(const struct real_precision *precision, size_t n, const
 void bnnep_real_encode(const struct real_workspace *ws, const float *state, size_t k,
                        const struct real_precision *precision, struct real_delta *delta, float *left) {
     const struct delta_kernels *kernels = ws->network->kernels->delta;
-    const size_t units = ws->network->model->links[k].out;
+    const size_t units = ws->network->model->links[k]->out;
     struct real_message *message = &delta->layer[k];
     float pending[LANES] = {0.0f}, step[LANES] = {0.0f}, *sent = delta->sent + ws->offset[k] * LANES;
     struct digit_steps steps;

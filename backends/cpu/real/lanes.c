@@ -19,7 +19,7 @@ static void swap(void *array, size_t units, size_t here, size_t there) {
 static void exchange(const struct real_lanes *lanes, const struct real_exchange *e) {
     const struct real_workspace *ws = lanes->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t first = model->links[0].out, last = model->links[model->connections - 1].out;
+    const size_t first = model->links[0]->out, last = model->links[model->connections - 1]->out;
     const size_t a = e->sample / LANES * LANES, b = e->with / LANES * LANES, m = e->sample % LANES, n = e->with % LANES;
     swap(ws->state[lanes->phase], ws->units, a * ws->units + m, b * ws->units + n);
     swap(ws->drive, first, a * first + m, b * first + n);

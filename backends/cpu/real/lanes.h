@@ -11,7 +11,7 @@
 /* Samples of a batch on their way through a phase. */
 struct real_lanes {
     struct real_workspace *ws;
-    enum bnnep_phase phase;
+    int32_t phase;
     size_t next, end;    /* samples that have not begun */
     size_t tile;         /* what is under way */
     size_t in_use;       /* lanes */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* An update of a network of real activations, connection by connection, and of its scaling factors; the optimizer's
  * memory. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "backends/arena.h"
@@ -11,13 +10,14 @@
 /* --- da ---------------------------------------------------------------------------------------------------- */
 
 static void change_of_tile(void *arg, size_t tile, unsigned worker) {
-    struct real_workspace *ws = arg;
+    const struct real_update *update = arg;
+    const struct real_workspace *ws = update->ws;
     (void)worker;
-    const float *free = bnnep_real_state(ws, BNNEP_PHASE_FREE, tile, 0),
-                *nudged = bnnep_real_state(ws, BNNEP_PHASE_NUDGED, tile, 0);
+    const float *first = bnnep_real_state(ws, update->learning->how->first, tile, 0),
+                *second = bnnep_real_state(ws, update->learning->how->second, tile, 0);
     float *change = ws->contrast.change + tile * ws->units * LANES;
     for (size_t v = 0; v < ws->units * LANES; v++)
-        change[v] = nudged[v] - free[v];
+        change[v] = second[v] - first[v];
     /* Lanes without a sample count for nothing, whatever states they hold. */
     for (size_t l = LANES; tile * LANES + l > ws->count; l--)
         for (size_t j = 0; j < ws->units; j++)
@@ -27,8 +27,7 @@ static void change_of_tile(void *arg, size_t tile, unsigned worker) {
 /* --- scaling factors --------------------------------------------------------------------------------------- */
 
 /* W_k a_k without bias (fully connected), or fwd_k(a_k) (convolution), of a tile after a phase. */
-static const float *pull_of_tile(struct real_update *update, enum bnnep_phase phase, size_t tile,
-                                 struct real_scratch *scratch) {
+static const float *pull_of_tile(struct real_update *update, int32_t phase, size_t tile, struct real_scratch *scratch) {
     struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
     const float *below =
@@ -46,11 +45,12 @@ static void dots_of_tile(void *arg, size_t tile, unsigned worker) {
     struct real_update *update = arg;
     struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
-    for (int phase = 0; phase < BNNEP_PHASES; phase++) {
-        const float *value = pull_of_tile(update, (enum bnnep_phase)phase, tile, &ws->scratch[worker]);
-        const float *above = bnnep_real_state(ws, (enum bnnep_phase)phase, tile, update->k);
+    for (int which = 0; which < 2; which++) {
+        const int32_t phase = which == 0 ? update->learning->how->first : update->learning->how->second;
+        const float *value = pull_of_tile(update, phase, tile, &ws->scratch[worker]);
+        const float *above = bnnep_real_state(ws, phase, tile, update->k);
         for (size_t i = 0; i < link->scales; i++) {
-            double *dot = ws->contrast.dot[phase] + (i * ws->tiles + tile) * LANES;
+            double *dot = ws->contrast.dot[which] + (i * ws->tiles + tile) * LANES;
             memset(dot, 0, LANES * sizeof *dot);
             for (size_t j = i; j < link->out; j += link->scales) /* [position][channel] */
                 for (size_t l = 0; l < LANES; l++)
@@ -62,41 +62,42 @@ static void dots_of_tile(void *arg, size_t tile, unsigned worker) {
 /* Leaves the contrast of each scaling factor in dot[0][i * tiles * LANES]. */
 static void scale_contrast(struct real_update *update) {
     struct real_workspace *ws = update->ws;
-    bnnep_pool_run(ws->pool, ws->tiles, dots_of_tile, update);
+    bnnep_pool_run(ws->pool, ws->threads, ws->tiles, dots_of_tile, update);
     for (size_t i = 0; i < bnnep_real_link(update)->scales; i++) {
-        double *free = ws->contrast.dot[BNNEP_PHASE_FREE] + i * ws->tiles * LANES, contrast = 0.0;
-        const double *nudged = ws->contrast.dot[BNNEP_PHASE_NUDGED] + i * ws->tiles * LANES;
+        double *first = ws->contrast.dot[0] + i * ws->tiles * LANES, contrast = 0.0;
+        const double *second = ws->contrast.dot[1] + i * ws->tiles * LANES;
         for (size_t n = 0; n < ws->count; n++)
-            contrast += nudged[n] - free[n];
-        free[0] = contrast;
+            contrast += second[n] - first[n];
+        first[0] = contrast;
     }
 }
 
-/* --- an update, and what it keeps
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- a batch ------------------------------------------------------------------------------------------------------ */
 
-void bnnep_real_learn(void *handle, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                      uint64_t *flips) {
+void bnnep_real_learn(void *handle, void *workspace, const struct cpu_learning *learning) {
     struct real_optimizer *optimizer = handle;
     struct real_workspace *ws = workspace;
     const struct bnnep_model *model = ws->network->model;
+    const struct bnnep_learning *how = learning->how;
     if (optimizer->tape.room == 0)
-        bnnep_pool_run(ws->pool, ws->tiles, change_of_tile, ws);
+        bnnep_pool_run(ws->pool, ws->threads, ws->tiles, change_of_tile,
+                       &(struct real_update){.ws = ws, .learning = learning});
     for (size_t k = 0; k < model->connections; k++) {
-        struct real_update update = {.optimizer = optimizer, .ws = ws, .k = k, .rule = rules[k]};
-        struct cpu_connection *c = &optimizer->network->connection[k];
-        if (learn_scale)
+        struct real_update update = {.optimizer = optimizer, .ws = ws, .learning = learning, .k = k};
+        if (how->learn_scale)
             scale_contrast(&update);
-        if (bnnep_is_convolution(&model->links[k]))
+        if (bnnep_is_convolution(model->links[k]))
             bnnep_real_update_convolution(&update);
         else
             bnnep_real_update_connected(&update);
-        flips[k] = atomic_load(&update.flips);
-        for (size_t i = 0; learn_scale && i < model->links[k].scales; i++)
-            c->alpha[i] += update.rule.scale_gain * (float)ws->contrast.dot[BNNEP_PHASE_FREE][i * ws->tiles * LANES];
+        if (!learning->kept)
+            how->flips[k] = atomic_load(&update.flips);
+        for (size_t i = 0; how->learn_scale && i < model->links[k]->scales; i++)
+            bnnep_cpu_learn_scale(ws->network, learning, k, i, (float)ws->contrast.dot[0][i * ws->tiles * LANES]);
     }
 }
+
+/* --- the optimizer's memory --------------------------------------------------------------------------------------- */
 
 static struct real_tape take_tape(struct bnnep_arena *arena, const struct bnnep_model *model, size_t max_batch,
                                   size_t steps) {
@@ -126,7 +127,7 @@ static struct real_optimizer *divide(struct bnnep_arena *arena, const struct bnn
     struct real_optimizer *optimizer = bnnep_arena_take(arena, 1, sizeof *optimizer), seed = {0};
     seed.momentum = bnnep_arena_take(arena, model->connections, sizeof *seed.momentum);
     for (size_t k = 0; k < model->connections; k++) {
-        float *momentum = bnnep_arena_take(arena, model->links[k].rows * model->links[k].columns, sizeof(float));
+        float *momentum = bnnep_arena_take(arena, model->links[k]->rows * model->links[k]->columns, sizeof(float));
         if (seed.momentum)
             seed.momentum[k] = momentum;
     }
@@ -145,7 +146,7 @@ uint64_t bnnep_real_optimizer_bytes(const struct bnnep_model *model, size_t max_
 bnnep_status bnnep_real_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
                                          char *why) {
     struct bnnep_arena arena = {.used = (size_t)bnnep_real_optimizer_bytes(net->model, max_batch, tape)};
-    if (!bnnep_arena_open(&arena))
+    if (!bnnep_arena_open(&arena, net->device->host))
         return bnnep_cpu_no_memory(why);
     struct real_optimizer *optimizer = divide(&arena, net->model, max_batch, tape);
     optimizer->network = net;
@@ -155,16 +156,15 @@ bnnep_status bnnep_real_optimizer_create(struct cpu_network *net, size_t max_bat
 
 void bnnep_real_put_momentum(void *handle, size_t k, const float *momentum) {
     struct real_optimizer *optimizer = handle;
-    const struct cpu_connection *c = &optimizer->network->connection[k];
-    for (size_t j = 0; j < c->rows; j++)
-        for (size_t i = 0; i < c->columns; i++)
-            optimizer->momentum[k][j * c->columns + bnnep_cpu_column(c, i)] = momentum[j * c->columns + i];
+    bnnep_cpu_order_columns(&optimizer->network->connection[k], momentum, optimizer->momentum[k]);
 }
 
 void bnnep_real_get_momentum(const void *handle, size_t k, float *momentum) {
     const struct real_optimizer *optimizer = handle;
-    const struct cpu_connection *c = &optimizer->network->connection[k];
-    for (size_t j = 0; j < c->rows; j++)
-        for (size_t i = 0; i < c->columns; i++)
-            momentum[j * c->columns + i] = optimizer->momentum[k][j * c->columns + bnnep_cpu_column(c, i)];
+    bnnep_cpu_canonical_columns(&optimizer->network->connection[k], optimizer->momentum[k], momentum);
+}
+
+float *bnnep_real_momentum(void *handle, size_t k) {
+    const struct real_optimizer *optimizer = handle;
+    return optimizer->momentum[k];
 }

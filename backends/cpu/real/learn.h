@@ -46,14 +46,14 @@ struct real_term {
 struct real_update {
     struct real_optimizer *optimizer;
     struct real_workspace *ws;
-    size_t k; /* connection */
-    struct bnnep_rule rule;
+    const struct cpu_learning *learning;
+    size_t k;              /* connection */
     struct real_term term; /* the one that is being added to a convolution's gradient */
     atomic_uint_fast64_t flips;
 };
 
 static inline const struct bnnep_link *bnnep_real_link(const struct real_update *update) {
-    return &update->ws->network->model->links[update->k];
+    return update->ws->network->model->links[update->k];
 }
 
 /* Elements of the map below a convolution with its padding. */
@@ -79,8 +79,8 @@ size_t bnnep_real_term_count(const struct real_update *update);
 struct real_term bnnep_real_term(const struct real_update *update, size_t i);
 /* The layer below connection k in one of a term's arrays, in a tile. */
 const float *bnnep_real_below(const struct real_update *update, const struct real_term *term, size_t tile);
-/* b <- b + lr gb of row j. */
-void bnnep_real_update_bias(const struct real_update *update, size_t j);
+/* Bias j learns, or its contrast is kept. */
+void bnnep_real_learn_bias(const struct real_update *update, size_t j);
 
 /* --- learn_connected.c, learn_convolution.c: momenta, flips and biases of a connection ---------------------------- */
 
@@ -89,13 +89,13 @@ void bnnep_real_update_convolution(struct real_update *update);
 
 /* --- learn.c, bptt.c ---------------------------------------------------------------------------------------------- */
 
-void bnnep_real_learn(void *optimizer, void *workspace, const struct bnnep_rule *rules, bool learn_scale,
-                      uint64_t *flips);
+void bnnep_real_learn(void *optimizer, void *workspace, const struct cpu_learning *learning);
 uint64_t bnnep_real_optimizer_bytes(const struct bnnep_model *model, size_t max_batch, int32_t tape);
 bnnep_status bnnep_real_optimizer_create(struct cpu_network *net, size_t max_batch, int32_t tape, void **out,
                                          char *why);
 void bnnep_real_put_momentum(void *optimizer, size_t k, const float *momentum);
 void bnnep_real_get_momentum(const void *optimizer, size_t k, float *momentum);
+float *bnnep_real_momentum(void *optimizer, size_t k);
 void bnnep_real_backpropagate(void *optimizer, void *workspace, int32_t steps);
 
 #endif

@@ -185,22 +185,22 @@ static void update_block(void *arg, size_t task, unsigned worker) {
     block_gradient(update, &b, scratch);
     for (size_t j = 0; j < b.rows; j++) {
         const struct cpu_weights which = {b.row + j, 0, b.column, b.columns};
-        flips +=
-            bnnep_cpu_update(update->ws->network, update->k, &which, &update->rule,
-                             scratch->gradient.contrast + j * LEARN_COLUMNS, update->optimizer->momentum[update->k]);
+        flips += bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, &which,
+                                         scratch->gradient.contrast + j * LEARN_COLUMNS,
+                                         update->optimizer->momentum[update->k]);
     }
     atomic_fetch_add(&update->flips, flips);
     for (size_t j = b.row; b.column == 0 && j < b.row + b.rows; j++)
-        bnnep_real_update_bias(update, j);
+        bnnep_real_learn_bias(update, j);
 }
 
 void bnnep_real_update_connected(struct real_update *update) {
     const struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
     if (is_kept(update))
-        bnnep_pool_run(ws->pool,
+        bnnep_pool_run(ws->pool, ws->threads,
                        bnnep_real_term_count(update) * blocks(ws->tiles, LEARN_TILES) * blocks(link->columns, 64),
                        keep_block, update);
-    bnnep_pool_run(ws->pool, blocks(link->rows, LEARN_ROWS) * blocks(link->columns, LEARN_COLUMNS), update_block,
-                   update);
+    bnnep_pool_run(ws->pool, ws->threads, blocks(link->rows, LEARN_ROWS) * blocks(link->columns, LEARN_COLUMNS),
+                   update_block, update);
 }

@@ -22,7 +22,7 @@ static size_t view_of(const struct bnnep_link *link, size_t u, int32_t q) {
 /* G [kernel row][bnnep_real_kernel_row] += sum over the views of factor * what the kernel sees from there. */
 static void gather(const struct cpu_network *net, size_t k, const struct real_views *views, const float *maps,
                    float *G) {
-    const struct bnnep_link *link = &net->model->links[k];
+    const struct bnnep_link *link = net->model->links[k];
     const size_t row = bnnep_real_kernel_row(link), width = link->from.width + 2 * link->padding;
     for (size_t y = 0; y < link->kernel; y++)
         for (size_t i = 0; i < row; i += 64)
@@ -72,11 +72,12 @@ static void list_term(const struct real_update *update, size_t tile, size_t o, s
 static void list_contrast(const struct real_update *update, size_t tile, size_t o, size_t l, struct real_views *views) {
     const struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
+    const int32_t first = update->learning->how->first, second = update->learning->how->second;
     const size_t at = bnnep_real_at(ws, tile, update->k), padded = bnnep_real_padded(link);
     for (size_t u = 0; u < link->to.height * link->to.width; u++) {
         const size_t v = at + (u * link->rows + o) * LANES + l;
-        const float free = ws->state[BNNEP_PHASE_FREE][v], nudged = ws->state[BNNEP_PHASE_NUDGED][v];
-        const int32_t before = ws->argmax[BNNEP_PHASE_FREE][v], now = ws->argmax[BNNEP_PHASE_NUDGED][v];
+        const float free = ws->state[first][v], nudged = ws->state[second][v];
+        const int32_t before = ws->argmax[first][v], now = ws->argmax[second][v];
         const size_t was = l * padded + view_of(link, u, before);
         if (before == now)
             add_view(views, ws->contrast.change[v], was);
@@ -114,11 +115,11 @@ static void update_channels(void *arg, size_t task, unsigned worker) {
     for (size_t o = task * LEARN_ROWS; o < c->rows && o < (task + 1) * LEARN_ROWS; o++) {
         const float *G = update->ws->contrast.gradient + o * link->kernel * bnnep_real_kernel_row(link);
         for (size_t part = 0; part < c->parts; part++)
-            flips += bnnep_cpu_update(
-                update->ws->network, update->k, &(struct cpu_weights){o, part, 0, c->inner}, &update->rule,
+            flips += bnnep_cpu_learn_weights(
+                update->ws->network, update->learning, update->k, &(struct cpu_weights){o, part, 0, c->inner},
                 G + part / link->kernel * bnnep_real_kernel_row(link) + part % link->kernel * c->inner,
                 update->optimizer->momentum[update->k]);
-        bnnep_real_update_bias(update, o);
+        bnnep_real_learn_bias(update, o);
     }
     atomic_fetch_add(&update->flips, flips);
 }
@@ -131,8 +132,8 @@ void bnnep_real_update_convolution(struct real_update *update) {
     const size_t terms = update->optimizer->tape.room > 0 ? bnnep_real_term_count(update) : 1;
     for (size_t i = 0; i < terms; i++) {
         update->term = bnnep_real_term(update, i);
-        bnnep_pool_run(ws->pool, ws->tiles, pad_tile, update);
-        bnnep_pool_run(ws->pool, link->rows, gather_channel, update);
+        bnnep_pool_run(ws->pool, ws->threads, ws->tiles, pad_tile, update);
+        bnnep_pool_run(ws->pool, ws->threads, link->rows, gather_channel, update);
     }
-    bnnep_pool_run(ws->pool, (link->rows + LEARN_ROWS - 1) / LEARN_ROWS, update_channels, update);
+    bnnep_pool_run(ws->pool, ws->threads, (link->rows + LEARN_ROWS - 1) / LEARN_ROWS, update_channels, update);
 }

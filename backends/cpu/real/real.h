@@ -84,12 +84,12 @@ struct real_exchange {
 
 /* What learning keeps of a batch, all samples and threads together. */
 struct real_contrast {
-    float *change;             /* [tile][units][LANES]: of states, from the free to the nudged phase */
-    double *dot[BNNEP_PHASES]; /* [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
-    float *below;              /* [LEARN_TERMS][sample][bnnep_real_sample_stride]: the layer below a connected one */
-    uint64_t *nonzero;         /* [LEARN_TERMS][LEARN_SAMPLES each][64 columns each]: samples that are not zero there */
-    float *maps;               /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
-    float *gradient;           /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
+    float *change;     /* [tile][units][LANES]: of states, from the first to the second phase */
+    double *dot[2];    /* of both, [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
+    float *below;      /* [LEARN_TERMS][sample][bnnep_real_sample_stride]: the layer below a connected one */
+    uint64_t *nonzero; /* [LEARN_TERMS][LEARN_SAMPLES each][64 columns each]: samples that are not zero there */
+    float *maps;       /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
+    float *gradient;   /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
 };
 
 struct real_workspace {
@@ -132,7 +132,7 @@ static inline size_t bnnep_real_at(const struct real_workspace *ws, size_t tile,
     return (tile * ws->units + ws->offset[k]) * LANES;
 }
 
-static inline float *bnnep_real_state(const struct real_workspace *ws, enum bnnep_phase phase, size_t tile, size_t k) {
+static inline float *bnnep_real_state(const struct real_workspace *ws, int32_t phase, size_t tile, size_t k) {
     return ws->state[phase] + bnnep_real_at(ws, tile, k);
 }
 
@@ -141,13 +141,12 @@ static inline float *bnnep_real_state(const struct real_workspace *ws, enum bnne
 uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, size_t max_batch, unsigned threads);
 bnnep_status bnnep_real_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads, void **out,
                                          char *why);
-void bnnep_real_workspace_destroy(void *workspace);
-void bnnep_real_put_state(void *workspace, enum bnnep_phase phase, size_t layer, const float *state);
-void bnnep_real_get_state(const void *workspace, enum bnnep_phase phase, size_t layer, float *state);
+void bnnep_real_put_state(void *workspace, int32_t phase, size_t layer, const float *state);
+void bnnep_real_get_state(const void *workspace, int32_t phase, size_t layer, float *state);
 void bnnep_real_stage(void *workspace, const float *x, const float *target, size_t count);
 
 /* --- relax.c ------------------------------------------------------------------------------------------------------ */
 
-bnnep_status bnnep_real_relax(void *workspace, const struct bnnep_relaxation *how, bnnep_relaxed *done);
+bnnep_status bnnep_real_relax(void *workspace, const struct bnnep_phase_run *how, bnnep_relaxed *done);
 
 #endif

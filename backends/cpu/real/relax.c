@@ -19,7 +19,7 @@
 /* A phase under way. */
 struct relaxation {
     struct real_workspace *ws;
-    const struct bnnep_relaxation *how;
+    const struct bnnep_phase_run *how;
     size_t shares; /* of the tiles, that are taken through the phase side by side */
     size_t parts;  /* of a connection's sums */
     bool refill, delta_coded;
@@ -95,7 +95,7 @@ static void feedback_part(void *arg, size_t task, unsigned worker) {
 static void move_output(const struct passage *p, const float *forward, float *state, float *change) {
     const struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t top = model->connections - 1, units = model->links[top].out;
+    const size_t top = model->connections - 1, units = model->links[top]->out;
     const struct bnnep_neuron neuron = bnnep_neuron_of(model, top, p->run->how->beta);
     const float *target = ws->target + p->lanes.tile * units * LANES, *moving = p->lanes.moving;
     for (size_t v = 0; v < units * LANES; v++) {
@@ -124,11 +124,11 @@ static void move_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t k = index_of(p, task), units = model->links[k].out, tile = p->lanes.tile;
+    const size_t k = index_of(p, task), units = model->links[k]->out, tile = p->lanes.tile;
     const size_t first = bnnep_real_first(part_of(p, task), units), beyond = bnnep_real_beyond(part_of(p, task), units);
     const float *forward = k == 0 ? ws->drive + tile * units * LANES : p->common->step.forward + ws->offset[k] * LANES;
     float *change = ws->scratch[worker].change;
-    if (k > 0 && bnnep_is_convolution(&model->links[k])) /* that of the drive never changes */
+    if (k > 0 && bnnep_is_convolution(model->links[k])) /* that of the drive never changes */
         ws->network->kernels->states->keep_argmax(argmax_of(p, k) + first * LANES, beyond - first, p->lanes.moving,
                                                   ws->argmax[p->run->how->to] + bnnep_real_at(ws, tile, k) +
                                                       first * LANES);
@@ -141,7 +141,7 @@ static void move_part(void *arg, size_t task, unsigned worker) {
 static void do_tasks(struct passage *p, size_t tasks, pool_task task) {
     const struct relaxation *run = p->run;
     if (run->parts > 1)
-        bnnep_pool_run(run->ws->pool, tasks, task, p);
+        bnnep_pool_run(run->ws->pool, run->ws->threads, tasks, task, p);
     else
         for (size_t i = 0; i < tasks; i++)
             task(p, i, p->worker);
@@ -161,7 +161,7 @@ static void step(struct passage *p) {
 /* --- a phase ------------------------------------------------------------------------------------------------------ */
 
 /* The nudged phase starts where the free phase ended. */
-static void copy_states(struct real_workspace *ws, const struct bnnep_relaxation *how, size_t first, size_t beyond) {
+static void copy_states(struct real_workspace *ws, const struct bnnep_phase_run *how, size_t first, size_t beyond) {
     const size_t at = bnnep_real_at(ws, first, 0), count = (beyond - first) * ws->units * LANES;
     memcpy(ws->state[how->to] + at, ws->state[how->from] + at, count * sizeof(float));
     if (ws->argmax[how->to])
@@ -186,7 +186,7 @@ static bool has_settled(struct passage *p, size_t lane) {
 /* Counts the step; samples that have settled, or have done all steps, go no further. */
 static void settle(struct passage *p) {
     struct real_lanes *lanes = &p->lanes;
-    const struct bnnep_relaxation *how = p->run->how;
+    const struct bnnep_phase_run *how = p->run->how;
     for (size_t l = 0; l < LANES; l++) {
         const bool settled = has_settled(p, l);
         if (lanes->moving[l] == 0.0f)
@@ -201,7 +201,7 @@ static void settle(struct passage *p) {
 }
 
 static bool goes_on(struct passage *p) {
-    const struct bnnep_relaxation *how = p->run->how;
+    const struct bnnep_phase_run *how = p->run->how;
     if (p->worker == 0 && how->cancelled && how->cancelled(how->cancel_user))
         atomic_store(&p->run->cancelled, true);
     return !atomic_load(&p->run->cancelled);
@@ -257,14 +257,14 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
 static size_t products_of(const struct bnnep_model *model) {
     size_t products = 0;
     for (size_t k = 1; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         products +=
             bnnep_is_convolution(link) ? link->out * link->pool * link->pool * link->columns : link->out * link->in;
     }
     return products;
 }
 
-bnnep_status bnnep_real_relax(void *handle, const struct bnnep_relaxation *how, bnnep_relaxed *done) {
+bnnep_status bnnep_real_relax(void *handle, const struct bnnep_phase_run *how, bnnep_relaxed *done) {
     struct real_workspace *ws = handle;
     const size_t products = products_of(ws->network->model);
     struct relaxation run = {.ws = ws, .how = how, .shares = ws->tiles, .parts = 1};
@@ -275,7 +275,7 @@ bnnep_status bnnep_real_relax(void *handle, const struct bnnep_relaxation *how, 
         run.shares = 1;
     } else if (run.refill && ws->threads < ws->tiles)
         run.shares = ws->threads;
-    bnnep_pool_run(ws->pool, run.shares, relax_share, &run);
+    bnnep_pool_run(ws->pool, ws->threads, run.shares, relax_share, &run);
     for (unsigned w = 0; w < ws->threads; w++)
         ws->scratch[w].bytes = ENTRY_BYTES;
     if (atomic_load(&run.cancelled))

@@ -23,14 +23,15 @@ struct real_term bnnep_real_term(const struct real_update *update, size_t i) {
         return hidden && i % 2 ? (struct real_term){tape->state[t], tape->delta[t], tape->argmax[t]}
                                : (struct real_term){tape->delta[t], hidden ? tape->state[t] : NULL, tape->argmax[t]};
     }
-    return i == 0 ? (struct real_term){ws->contrast.change, hidden ? ws->state[BNNEP_PHASE_NUDGED] : NULL, NULL}
-                  : (struct real_term){ws->state[BNNEP_PHASE_FREE], ws->contrast.change, NULL};
+    const struct bnnep_learning *how = update->learning->how;
+    return i == 0 ? (struct real_term){ws->contrast.change, hidden ? ws->state[how->second] : NULL, NULL}
+                  : (struct real_term){ws->state[how->first], ws->contrast.change, NULL};
 }
 
 const float *bnnep_real_below(const struct real_update *update, const struct real_term *term, size_t tile) {
     const struct real_workspace *ws = update->ws;
     if (!term->below)
-        return ws->input + tile * ws->network->model->links[0].in * LANES;
+        return ws->input + tile * ws->network->model->links[0]->in * LANES;
     return term->below + bnnep_real_at(ws, tile, update->k - 1);
 }
 
@@ -51,7 +52,6 @@ static double bias_gradient(const struct real_update *update, size_t j) {
     return sum;
 }
 
-void bnnep_real_update_bias(const struct real_update *update, size_t j) {
-    struct cpu_connection *c = &update->optimizer->network->connection[update->k];
-    c->bias[j] += update->rule.bias_gain * (float)bias_gradient(update, j);
+void bnnep_real_learn_bias(const struct real_update *update, size_t j) {
+    bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, j, (float)bias_gradient(update, j));
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* A staged batch and its states, for networks of real activations: their memory, and how samples become lanes. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "backends/arena.h"
@@ -23,7 +22,7 @@ struct extent {
 static struct extent extent_of(const struct bnnep_model *model) {
     struct extent e = {.units = bnnep_units(model)};
     for (size_t k = 0; k < model->connections; k++) {
-        const struct bnnep_link *link = &model->links[k];
+        const struct bnnep_link *link = model->links[k];
         e.scales = larger(e.scales, link->scales);
         if (!bnnep_is_convolution(link)) {
             e.stride = larger(e.stride, bnnep_real_sample_stride(link->columns));
@@ -53,7 +52,7 @@ static struct real_delta take_delta(struct bnnep_arena *arena, const struct bnne
     d.layer = bnnep_arena_take(arena, model->connections, sizeof *d.layer);
     for (size_t k = 0; k < model->connections; k++)
         for (size_t n = 0; n < MOST_DIGITS; n++) {
-            int32_t *digit = bnnep_arena_take(arena, model->links[k].out * (LANES / 2), sizeof(int32_t));
+            int32_t *digit = bnnep_arena_take(arena, model->links[k]->out * (LANES / 2), sizeof(int32_t));
             if (d.layer)
                 d.layer[k].digit[n] = digit;
         }
@@ -88,7 +87,7 @@ static struct real_contrast take_contrast(struct bnnep_arena *arena, const struc
                                           const struct extent *e, size_t tiles) {
     const size_t lanes = tiles * LANES, groups = (tiles + LEARN_TILES - 1) / LEARN_TILES;
     struct real_contrast c = {.change = take_floats(arena, lanes * e->units)};
-    for (int phase = 0; phase < BNNEP_PHASES; phase++)
+    for (int phase = 0; phase < 2; phase++)
         c.dot[phase] = bnnep_arena_take(arena, lanes * e->scales, sizeof(double));
     c.below = take_floats(arena, LEARN_TERMS * lanes * e->stride);
     c.nonzero = bnnep_arena_take(arena, LEARN_TERMS * groups * e->across, sizeof(uint64_t));
@@ -107,9 +106,9 @@ static struct real_workspace *divide(struct bnnep_arena *arena, const struct bnn
     struct real_workspace *ws = bnnep_arena_take(arena, 1, sizeof *ws);
     struct real_workspace seed = {.units = e.units, .threads = threads};
     seed.offset = bnnep_arena_take(arena, model->connections, sizeof *seed.offset);
-    seed.input = take_floats(arena, lanes * model->links[0].in);
-    seed.target = take_floats(arena, lanes * model->links[model->connections - 1].out);
-    seed.drive = take_floats(arena, lanes * model->links[0].out);
+    seed.input = take_floats(arena, lanes * model->links[0]->in);
+    seed.target = take_floats(arena, lanes * model->links[model->connections - 1]->out);
+    seed.drive = take_floats(arena, lanes * model->links[0]->out);
     for (int phase = 0; phase < BNNEP_PHASES; phase++) {
         seed.state[phase] = take_floats(arena, lanes * e.units);
         if (model->convolutional)
@@ -134,27 +133,16 @@ uint64_t bnnep_real_workspace_bytes(const struct bnnep_model *model, size_t max_
     return arena.used;
 }
 
-void bnnep_real_workspace_destroy(void *handle) {
-    struct real_workspace *ws = handle;
-    if (ws)
-        bnnep_pool_destroy(ws->pool);
-    free(ws);
-}
-
 bnnep_status bnnep_real_workspace_create(const struct cpu_network *net, size_t max_batch, unsigned threads, void **out,
                                          char *why) {
     struct bnnep_arena arena = {.used = (size_t)bnnep_real_workspace_bytes(net->model, max_batch, threads)};
-    if (!bnnep_arena_open(&arena))
+    if (!bnnep_arena_open(&arena, net->device->host))
         return bnnep_cpu_no_memory(why);
     struct real_workspace *ws = divide(&arena, net->model, max_batch, threads);
     ws->network = net;
-    for (size_t k = 0, units = 0; k < net->model->connections; units += net->model->links[k++].out)
+    for (size_t k = 0, units = 0; k < net->model->connections; units += net->model->links[k++]->out)
         ws->offset[k] = units;
-    ws->pool = bnnep_pool_create(threads);
-    if (!ws->pool) {
-        bnnep_real_workspace_destroy(ws);
-        return bnnep_cpu_no_memory(why);
-    }
+    ws->pool = net->device->pool;
     *out = ws;
     return BNNEP_OK;
 }
@@ -170,12 +158,12 @@ static struct layout layout_of(const struct bnnep_map *map) {
 
 /* Of the layer above connection k. */
 static struct layout layout_above(const struct bnnep_model *model, size_t k) {
-    const struct bnnep_link *link = &model->links[k];
+    const struct bnnep_link *link = model->links[k];
     return bnnep_is_convolution(link) ? layout_of(&link->to) : (struct layout){1, link->out};
 }
 
 static struct layout layout_of_input(const struct bnnep_model *model) {
-    const struct bnnep_link *link = &model->links[0];
+    const struct bnnep_link *link = model->links[0];
     return bnnep_is_convolution(link) ? layout_of(&link->from) : (struct layout){1, link->in};
 }
 
@@ -210,7 +198,7 @@ static void stage_tile(void *arg, size_t tile, unsigned worker) {
     const struct staging *staging = arg;
     struct real_workspace *ws = staging->ws;
     const struct bnnep_model *model = ws->network->model;
-    const struct bnnep_link *first = &model->links[0], *last = &model->links[model->connections - 1];
+    const struct bnnep_link *first = model->links[0], *last = model->links[model->connections - 1];
     const size_t present = present_in(ws, tile);
     float *input = ws->input + tile * first->in * LANES;
     to_lanes(staging->x + tile * LANES * first->in, present, layout_of_input(model), input);
@@ -235,22 +223,22 @@ void bnnep_real_stage(void *handle, const float *x, const float *target, size_t 
     struct real_workspace *ws = handle;
     ws->count = count;
     ws->tiles = bnnep_real_tiles(count);
-    bnnep_pool_run(ws->pool, ws->tiles, stage_tile, &(struct staging){ws, x, target});
+    bnnep_pool_run(ws->pool, ws->threads, ws->tiles, stage_tile, &(struct staging){ws, x, target});
 }
 
-void bnnep_real_put_state(void *handle, enum bnnep_phase phase, size_t layer, const float *state) {
+void bnnep_real_put_state(void *handle, int32_t phase, size_t layer, const float *state) {
     struct real_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
-    const size_t units = model->links[layer - 1].out;
+    const size_t units = model->links[layer - 1]->out;
     for (size_t tile = 0; tile < ws->tiles; tile++)
         to_lanes(state + tile * LANES * units, present_in(ws, tile), layout_above(model, layer - 1),
                  bnnep_real_state(ws, phase, tile, layer - 1));
 }
 
-void bnnep_real_get_state(const void *handle, enum bnnep_phase phase, size_t layer, float *state) {
+void bnnep_real_get_state(const void *handle, int32_t phase, size_t layer, float *state) {
     const struct real_workspace *ws = handle;
     const struct bnnep_model *model = ws->network->model;
-    const size_t units = model->links[layer - 1].out;
+    const size_t units = model->links[layer - 1]->out;
     for (size_t tile = 0; tile < ws->tiles; tile++)
         from_lanes(bnnep_real_state(ws, phase, tile, layer - 1), present_in(ws, tile), layout_above(model, layer - 1),
                    state + tile * LANES * units);

@@ -168,6 +168,17 @@ cudaError_t cudaSetDevice(int device) {
     return cudaSuccess;
 }
 
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
+    if (device < 0 || device >= devices())
+        return cudaErrorInvalidDevice;
+    *properties = cudaDeviceProp{};
+    snprintf(properties->name, sizeof properties->name, "emulated device");
+    properties->totalGlobalMem = size_t{1} << 30;
+    cudaDeviceGetAttribute(&properties->major, cudaDevAttrComputeCapabilityMajor, device);
+    cudaDeviceGetAttribute(&properties->minor, cudaDevAttrComputeCapabilityMinor, device);
+    return cudaSuccess;
+}
+
 cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
     const int capability = number_from("BNNEP_EMULATION_CAPABILITY", 90);
     *value = attribute == cudaDevAttrComputeCapabilityMajor ? capability / 10 : capability % 10;

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/* Contrasts, and the updates by them. */
+#include <math.h>
+
+#include "lib/internal.h"
+
+/* What the parts of a kept contrast, plain sums over the batch, are to be multiplied by. */
+static void set_gain(bnnep_optimizer *opt, double gain) {
+    const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
+    for (size_t k = 0; k < opt->network->model.connections; k++) {
+        opt->contrast_gain[k].of[BNNEP_CONTRAST_WEIGHTS] = gain;
+        opt->contrast_gain[k].of[BNNEP_CONTRAST_BIAS] = gain;
+        opt->contrast_gain[k].of[BNNEP_CONTRAST_ALPHA] = half * gain;
+    }
+}
+
+/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. */
+static bnnep_status set_rules(bnnep_optimizer *opt) {
+    const double *const *rate = (const double *const *)opt->rates.of;
+    for (size_t k = 0; k < opt->network->model.connections; k++) {
+        const double *gain = opt->contrast_gain[k].of;
+        const double gamma = rate[BNNEP_RATE_GAMMA][k];
+        const double lr_alpha = rate[BNNEP_RATE_ALPHA] ? rate[BNNEP_RATE_ALPHA][k] : 0.0;
+        const struct bnnep_rule rule = {
+            .size = sizeof rule,
+            .decay = (float)(1.0 - gamma),
+            .gain = (float)(gamma * gain[BNNEP_CONTRAST_WEIGHTS]),
+            .threshold = (float)rate[BNNEP_RATE_THRESHOLD][k],
+            .bias_gain = (float)(rate[BNNEP_RATE_BIAS][k] * gain[BNNEP_CONTRAST_BIAS]),
+            .scale_gain = (float)(lr_alpha * gain[BNNEP_CONTRAST_ALPHA]),
+            .at_threshold = opt->network->model.convolutional,
+        };
+        if (!isfinite(rule.gain) || !isfinite(rule.bias_gain) || !isfinite(rule.scale_gain))
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                              "connection %zu: a rate divided by beta times the batch is beyond the range of float", k);
+        opt->rules[k] = rule;
+    }
+    return BNNEP_OK;
+}
+
+static struct bnnep_learning learning_of(const bnnep_optimizer *opt, int32_t first, int32_t second) {
+    return (struct bnnep_learning){
+        .size = sizeof(struct bnnep_learning),
+        .rules = opt->rule_of,
+        .flips = opt->flips,
+        .first = first,
+        .second = second,
+        .learn_scale = opt->rates.of[BNNEP_RATE_ALPHA] != NULL,
+    };
+}
+
+/* --- in one pass, for training ------------------------------------------------------------------------------------ */
+
+bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws) {
+    bnnep_network *net = opt->network;
+    const struct bnnep_backend *backend = net->backend;
+    char why[BNNEP_WHY] = "";
+    const double beta = (double)ws->beta[BNNEP_PHASE_NUDGED];
+    opt->contrasted = false;
+    set_gain(opt, opt->tape > 0 ? -1.0 / (double)ws->count : 1.0 / (beta * (double)ws->count));
+    bnnep_status status = set_rules(opt);
+    if (status != BNNEP_OK)
+        return status;
+    const struct bnnep_learning how = learning_of(opt, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED);
+    if (backend->learn)
+        status = backend->learn(opt->device, ws->device, &how, why);
+    else {
+        status = backend->contrast(opt->device, ws->device, &how, why);
+        if (status == BNNEP_OK)
+            status = backend->update(opt->device, &how, why);
+    }
+    net->revision++;
+    return bnnep_backend_failed(net, status, why);
+}
+
+/* --- one after the other -------------------------------------------------------------------------------------------
+ */
+
+static bnnep_status check_handles(const char *function, const bnnep_optimizer *opt, const bnnep_workspace *ws) {
+    if (!opt || !ws)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", function, opt ? "workspace" : "optimizer");
+    if (ws->network != opt->network)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
+    return BNNEP_OK;
+}
+
+static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, const struct bnnep_learning *how,
+                                  double gain) {
+    char why[BNNEP_WHY] = "";
+    const struct bnnep_backend *backend = opt->network->backend;
+    const bnnep_status status = backend->contrast(opt->device, ws->device, how, why);
+    if (status != BNNEP_OK)
+        return bnnep_backend_failed(opt->network, status, why);
+    opt->contrasted = true;
+    set_gain(opt, gain);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_optimizer_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, const bnnep_contrast_options *theirs) {
+    bnnep_contrast_options o;
+    bnnep_status status = check_handles("bnnep_optimizer_contrast", opt, ws);
+    if (status == BNNEP_OK)
+        status = bnnep_take_contrast_options(&o, theirs);
+    if (status != BNNEP_OK)
+        return status;
+    if (opt->tape > 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "the optimizer was made for BPTT: bnnep_optimizer_backpropagate() leaves "
+                          "its contrast");
+    status = bnnep_check_reached(ws, o.first);
+    if (status == BNNEP_OK)
+        status = bnnep_check_reached(ws, o.second);
+    if (status != BNNEP_OK)
+        return status;
+    if (o.first == o.second)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "first and second are both phase %d; a contrast is of two", o.first);
+    const double betas = (double)ws->beta[o.second] - (double)ws->beta[o.first];
+    const double divisor = o.divisor != 0.0 ? o.divisor : betas;
+    const double gain = 1.0 / (divisor * (double)ws->count);
+    if (!isfinite(divisor) || !isfinite(gain))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the divisor is %g; it must be a finite number other than 0", divisor);
+    const struct bnnep_learning how = learning_of(opt, o.first, o.second);
+    return take_contrast(opt, ws, &how, gain);
+}
+
+bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) {
+    if (!opt)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_update: optimizer is NULL");
+    bnnep_network *net = opt->network;
+    const size_t L = net->model.connections;
+    char why[BNNEP_WHY] = "";
+    bnnep_report report;
+    bnnep_status status = bnnep_take_options(&report, sizeof report, theirs, "bnnep_report");
+    if (status != BNNEP_OK)
+        return status;
+    if (report.flips && report.flips_count < L)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
+                          report.flips_count, L);
+    if (!opt->contrasted)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no contrast to update by");
+    status = set_rules(opt);
+    if (status != BNNEP_OK)
+        return status;
+    const struct bnnep_learning how = learning_of(opt, 0, 0);
+    status = net->backend->update(opt->device, &how, why);
+    net->revision++;
+    if (status != BNNEP_OK)
+        return bnnep_backend_failed(net, status, why);
+    for (size_t k = 0; report.flips && k < L; k++)
+        report.flips[k] = opt->flips[k];
+    return BNNEP_OK;
+}
+
+/* --- back-propagation through time ---------------------------------------------------------------------------------
+ */
+
+static bnnep_status check_backpropagate(const bnnep_optimizer *opt, const bnnep_workspace *ws, int32_t steps) {
+    const bnnep_status status = check_handles("bnnep_optimizer_backpropagate", opt, ws);
+    if (status != BNNEP_OK)
+        return status;
+    if (opt->tape == 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was not made for BPTT");
+    if (steps < 1 || steps > opt->tape)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; this optimizer remembers 1 to %d", steps, opt->tape);
+    if (ws->revision != opt->network->revision)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "the network's parameters changed since the batch was staged: stage it again");
+    if (ws->count == 0 || !ws->targeted)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "no batch with targets is staged in this workspace");
+    if (ws->count > opt->network->workspace->max_batch)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "a batch of %zu samples; this network trains on at most %zu (max_batch)", ws->count,
+                          opt->network->workspace->max_batch);
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps) {
+    char why[BNNEP_WHY] = "";
+    bnnep_status status = check_backpropagate(opt, ws, steps);
+    if (status != BNNEP_OK)
+        return status;
+    opt->contrasted = false;
+    status = opt->network->backend->backpropagate(opt->device, ws->device, steps, why);
+    return bnnep_backend_failed(opt->network, status, why);
+}
+
+bnnep_status bnnep_optimizer_backpropagate(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps) {
+    const bnnep_status status = bnnep_walk_back(opt, ws, steps);
+    if (status != BNNEP_OK)
+        return status;
+    const struct bnnep_learning how = learning_of(opt, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED);
+    return take_contrast(opt, ws, &how, -1.0 / (double)ws->count);
+}
+
+/* --- reading and setting a contrast ---------------------------------------------------------------------------------
+ */
+
+static size_t values_of(const struct bnnep_link *link, int32_t part) {
+    return part == BNNEP_CONTRAST_WEIGHTS ? link->rows * link->columns
+           : part == BNNEP_CONTRAST_BIAS  ? link->rows
+                                          : link->scales;
+}
+
+static bnnep_status check_part(const bnnep_optimizer *opt, size_t k, int32_t part, const float *values, size_t count) {
+    if (!opt || !values)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "contrast: the %s is NULL", opt ? "array" : "optimizer");
+    const struct bnnep_model *model = &opt->network->model;
+    if (k >= model->connections)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "contrast: connection %zu does not exist; the network has %zu", k,
+                          model->connections);
+    if (part < 0 || part >= BNNEP_CONTRAST_PARTS)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "contrast: part %d does not exist; known are 0 to %d", part,
+                          BNNEP_CONTRAST_PARTS - 1);
+    if (part == BNNEP_CONTRAST_ALPHA && !opt->rates.of[BNNEP_RATE_ALPHA])
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was made without learning rates of the scaling factors");
+    if (count != values_of(model->links[k], part))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "contrast of connection %zu: the array has %zu elements, expected %zu",
+                          k, count, values_of(model->links[k], part));
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_optimizer_get_contrast(const bnnep_optimizer *opt, size_t k, int32_t part, float *values,
+                                          size_t count) {
+    const bnnep_status status = check_part(opt, k, part, values, count);
+    if (status != BNNEP_OK)
+        return status;
+    if (!opt->contrasted)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no contrast");
+    char why[BNNEP_WHY] = "";
+    const struct bnnep_contrast_out to = {
+        .size = sizeof to,
+        .weights = part == BNNEP_CONTRAST_WEIGHTS ? values : NULL,
+        .bias = part == BNNEP_CONTRAST_BIAS ? values : NULL,
+        .scale = part == BNNEP_CONTRAST_ALPHA ? values : NULL,
+    };
+    const bnnep_status got = opt->network->backend->get_contrast(opt->device, k, &to, why);
+    for (size_t i = 0; got == BNNEP_OK && i < count; i++)
+        values[i] = (float)(opt->contrast_gain[k].of[part] * (double)values[i]);
+    return bnnep_backend_failed(opt->network, got, why);
+}
+
+static bnnep_status put_part(bnnep_optimizer *opt, size_t k, int32_t part, const float *values) {
+    char why[BNNEP_WHY] = "";
+    const struct bnnep_contrast from = {
+        .size = sizeof from,
+        .weights = part == BNNEP_CONTRAST_WEIGHTS ? values : NULL,
+        .bias = part == BNNEP_CONTRAST_BIAS ? values : NULL,
+        .scale = part == BNNEP_CONTRAST_ALPHA ? values : NULL,
+    };
+    const bnnep_status status = opt->network->backend->put_contrast(opt->device, k, &from, why);
+    if (status == BNNEP_OK)
+        opt->contrast_gain[k].of[part] = 1.0;
+    return bnnep_backend_failed(opt->network, status, why);
+}
+
+/* A contrast that is 0 everywhere, for what the caller will not set. */
+static bnnep_status clear(bnnep_optimizer *opt) {
+    const struct bnnep_model *model = &opt->network->model;
+    bnnep_status status = BNNEP_OK;
+    for (size_t k = 0; status == BNNEP_OK && k < model->connections; k++) {
+        const size_t most = values_of(model->links[k], BNNEP_CONTRAST_WEIGHTS);
+        float *zeros = bnnep_take(opt->network->context, most, sizeof *zeros);
+        if (!zeros)
+            status = bnnep_fail_memory("a contrast", most * sizeof *zeros);
+        for (int32_t part = 0; status == BNNEP_OK && part < BNNEP_CONTRAST_PARTS; part++)
+            status = put_part(opt, k, part, zeros);
+        bnnep_give_back(opt->network->context, zeros);
+    }
+    return status;
+}
+
+bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *opt, size_t k, int32_t part, const float *values,
+                                          size_t count) {
+    bnnep_status status = check_part(opt, k, part, values, count);
+    if (status == BNNEP_OK)
+        status = bnnep_check_finite("contrast", values, count);
+    if (status == BNNEP_OK && !opt->contrasted)
+        status = clear(opt);
+    if (status == BNNEP_OK)
+        status = put_part(opt, k, part, values);
+    if (status == BNNEP_OK)
+        opt->contrasted = true;
+    return status;
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a run stands: counters, sums of the epoch under way, and what may change on the way: rates and relaxation. */
+#include <string.h>
+
+#include "lib/record.h"
+
+static const char *const rate_keys[BNNEP_RATES] = {"gamma", "threshold", "lr_bias", "lr_alpha", "beta"};
+
+static size_t count_of(const bnnep_optimizer *opt, int32_t which) {
+    return !opt->rates.of[which] ? 0 : which == BNNEP_RATE_BETA ? 1 : opt->network->model.connections;
+}
+
+/* --- writing
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static json_t *record_rates(const bnnep_optimizer *opt) {
+    json_t *rates = json_object();
+    for (int32_t which = 0; which < BNNEP_RATES; which++) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < count_of(opt, which); i++)
+            json_array_append_new(list, json_real(opt->rates.of[which][i]));
+        json_object_set_new(rates, rate_keys[which], list);
+    }
+    return rates;
+}
+
+json_t *bnnep_record_position(const bnnep_optimizer *opt) {
+    const struct bnnep_sums *r = &opt->epoch;
+    json_t *flips = json_array();
+    for (size_t k = 0; k < opt->network->model.connections; k++)
+        json_array_append_new(flips, json_integer((json_int_t)opt->epoch_flips[k]));
+    return json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o, s:i, s:f}", "batches",
+        (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count", (json_int_t)opt->epoch_count,
+        "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples", (json_int_t)r->samples, "epoch_batches",
+        (json_int_t)r->batches, "errors", (json_int_t)r->errors, "errors_single", (json_int_t)r->errors_single, "loss",
+        r->loss, "steps_free", r->steps_free, "steps_nudged", r->steps_nudged, "steps_free_max", (int)r->steps_free_max,
+        "steps_nudged_max", (int)r->steps_nudged_max, "seconds", r->seconds, "flips", flips, "rates", record_rates(opt),
+        "free_steps", opt->network->free_steps, "settle_tolerance", (double)opt->network->settle_tolerance);
+}
+
+/* --- reading
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static bnnep_status bad_position(const struct bnnep_container *file, const char *field) {
+    return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's %s cannot be read", file->path, field);
+}
+
+/* Can an optimizer have this position? An epoch under way has done whole batches, and has more to do. */
+static bool is_position(const struct bnnep_run_position *at) {
+    const struct bnnep_sums *r = &at->epoch;
+    const bool counts = at->batches <= INT64_MAX && at->epochs <= INT64_MAX && at->epoch_count <= INT64_MAX &&
+                        at->epoch_batch_size <= SIZE_MAX && r->errors <= r->samples && r->errors_single <= r->samples;
+    return counts && (r->batches == 0 ||
+                      (r->samples < at->epoch_count && at->epoch_batch_size > 0 &&
+                       r->samples / at->epoch_batch_size == r->batches && r->samples % at->epoch_batch_size == 0));
+}
+
+static bnnep_status read_counters(const struct bnnep_container *file, json_t *p, struct bnnep_run_position *to) {
+    json_int_t batches, epochs, count, batch_size, samples, done, errors, single;
+    int free_max, nudged_max;
+    struct bnnep_sums *r = &to->epoch;
+    if (json_unpack(p, "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:F, s:F, s:i, s:i, s:F}", "batches", &batches,
+                    "epochs", &epochs, "epoch_count", &count, "epoch_batch_size", &batch_size, "samples", &samples,
+                    "epoch_batches", &done, "errors", &errors, "errors_single", &single, "loss", &r->loss, "steps_free",
+                    &r->steps_free, "steps_nudged", &r->steps_nudged, "steps_free_max", &free_max, "steps_nudged_max",
+                    &nudged_max, "seconds", &r->seconds) != 0)
+        return bad_position(file, "counters");
+    to->batches = (uint64_t)batches;
+    to->epochs = (uint64_t)epochs;
+    to->epoch_count = (uint64_t)count;
+    to->epoch_batch_size = (uint64_t)batch_size;
+    r->samples = (uint64_t)samples;
+    r->batches = (uint64_t)done;
+    r->errors = (uint64_t)errors;
+    r->errors_single = (uint64_t)single;
+    r->steps_free_max = (uint32_t)free_max;
+    r->steps_nudged_max = (uint32_t)nudged_max;
+    return is_position(to) ? BNNEP_OK : bad_position(file, "counters");
+}
+
+static bnnep_status read_flips(const struct bnnep_container *file, json_t *p, size_t connections, uint64_t *flips) {
+    const json_t *list = json_object_get(p, "flips");
+    if (json_array_size(list) != connections)
+        return bad_position(file, "flips");
+    for (size_t k = 0; k < connections; k++)
+        flips[k] = (uint64_t)json_integer_value(json_array_get(list, k));
+    return BNNEP_OK;
+}
+
+/* What the file lacks stays as the optimizer was made. */
+static bnnep_status read_rates(const struct bnnep_container *file, json_t *p, const bnnep_optimizer *opt,
+                               struct bnnep_rates *rates) {
+    const json_t *all = json_object_get(p, "rates");
+    for (int32_t which = 0; which < BNNEP_RATES; which++) {
+        const json_t *list = json_object_get(all, rate_keys[which]);
+        const size_t count = count_of(opt, which);
+        if (!list)
+            continue;
+        if (json_array_size(list) != count)
+            return bad_position(file, rate_keys[which]);
+        for (size_t i = 0; i < count; i++)
+            rates->of[which][i] = json_number_value(json_array_get(list, i));
+        if (count > 0 && bnnep_check_rates(which, rates->of[which], count) != BNNEP_OK)
+            return bad_position(file, rate_keys[which]);
+    }
+    return BNNEP_OK;
+}
+
+static bnnep_status read_relaxation(const struct bnnep_container *file, json_t *p, const bnnep_network *net,
+                                    struct bnnep_run_position *to) {
+    to->free_steps = net->options.free_steps;
+    to->settle_tolerance = net->options.settle_tolerance;
+    if (json_unpack(p, "{s?i, s?F}", "free_steps", &to->free_steps, "settle_tolerance", &to->settle_tolerance) != 0 ||
+        bnnep_check_relaxation(to->free_steps, to->settle_tolerance) != BNNEP_OK)
+        return bad_position(file, "relaxation");
+    return BNNEP_OK;
+}
+
+bnnep_status bnnep_record_read_position(const struct bnnep_container *file, const bnnep_optimizer *opt,
+                                        struct bnnep_run_position *to) {
+    const size_t L = opt->network->model.connections, half = (BNNEP_RATES - 1) * L + 1;
+    const bnnep_context *context = opt->network->context;
+    *to = (struct bnnep_run_position){.flips = bnnep_take(context, L, sizeof *to->flips),
+                                      .values = bnnep_take(context, half, sizeof *to->values)};
+    if (!to->flips || !to->values)
+        return bnnep_fail_memory(file->path, half * sizeof *to->values);
+    for (int32_t which = 0; which < BNNEP_RATES; which++)
+        if (opt->made.of[which]) {
+            to->rates.of[which] = to->values + (opt->made.of[which] - opt->values);
+            memcpy(to->rates.of[which], opt->made.of[which], count_of(opt, which) * sizeof *to->values);
+        }
+    json_t *p = bnnep_container_json(file, "position");
+    if (!p)
+        return BNNEP_ERROR_FORMAT;
+    bnnep_status status = read_counters(file, p, to);
+    if (status == BNNEP_OK)
+        status = read_flips(file, p, L, to->flips);
+    if (status == BNNEP_OK)
+        status = read_rates(file, p, opt, &to->rates);
+    if (status == BNNEP_OK)
+        status = read_relaxation(file, p, opt->network, to);
+    json_decref(p);
+    return status;
+}
+
+void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer *opt) {
+    opt->batches = from->batches;
+    opt->epochs = from->epochs;
+    opt->epoch_count = from->epoch_count;
+    opt->epoch_batch_size = (size_t)from->epoch_batch_size;
+    opt->epoch = from->epoch;
+    for (size_t k = 0; k < opt->network->model.connections; k++)
+        opt->epoch_flips[k] = from->flips[k];
+    for (int32_t which = 0; which < BNNEP_RATES; which++)
+        if (opt->rates.of[which])
+            memcpy(opt->rates.of[which], from->rates.of[which], count_of(opt, which) * sizeof(double));
+    opt->network->free_steps = from->free_steps;
+    opt->network->settle_tolerance = (float)from->settle_tolerance;
+}
+
+void bnnep_position_free(const bnnep_context *context, struct bnnep_run_position *position) {
+    bnnep_give_back(context, position->flips);
+    bnnep_give_back(context, position->values);
+}
