@@ -30,7 +30,7 @@ static double plain(float value) {
 }
 
 static void make_plain(json_t *object) {
-    static const char *const floats[] = {"theta", "gamma_neur", "settle_tolerance", "beta"};
+    static const char *const floats[] = {"theta", "gamma_neur", "settle_tolerance"};
     for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
         json_t *value = json_object_get(object, floats[i]);
         if (json_is_real(value))
@@ -192,7 +192,7 @@ static void print_run(const json_t *about) {
         printf("\nlearning    %s, %.0f nudged steps, beta %s%s, seed %.0f\n",
                bptt ? "back-propagation through time" : "equilibrium propagation", number(optimizer, "nudged_steps"),
                shown(optimizer, "beta", room),
-               json_is_true(json_object_get(optimizer, "random_beta")) ? " of random sign" : "",
+               number(optimizer, "nudge") == BNNEP_NUDGE_RANDOM_SIGN ? " of random sign" : "",
                number(optimizer, "seed"));
         static const char *const lists[] = {"gamma", "threshold", "lr_bias", "lr_alpha"};
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)

@@ -74,7 +74,7 @@ STRUCTURES = ("bnnep_context_options", "bnnep_network_options", "bnnep_connectio
 
 
 def fields_of(header, structure):
-    """[(name, is a pointer)] of a structure, without size and reserved."""
+    """[(name, "text", "pointer" or "number")] of a structure, without size and reserved."""
     body = re.search(rf"typedef struct {structure} {{(.*?)}} {structure};", header, re.S)[1]
     body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
     fields = []
@@ -85,7 +85,8 @@ def fields_of(header, structure):
         kind = re.match(r"\s*(.*?)\s*(\**\w+)\s*$", names[0])
         for name in [kind[2]] + [name.strip() for name in names[1:]]:
             pointer = name.startswith("*") or kind[1].endswith("*") or kind[1].endswith("_fn")
-            fields.append((name.lstrip("*"), pointer))
+            sort = "text" if kind[1] == "const char" else "pointer" if pointer else "number"
+            fields.append((name.lstrip("*"), sort))
     return [field for field in fields if field[0] not in ("size", "reserved")]
 
 
@@ -96,10 +97,10 @@ def defaults_of(header):
         lines.append(f"{structure} {structure}_value = {{sizeof {structure}_value}};")
         if f" {structure}_init(" in header:
             lines.append(f"{structure}_init(&{structure}_value, sizeof {structure}_value);")
-        for name, pointer in fields_of(header, structure):
+        for name, sort in fields_of(header, structure):
             value = f"{structure}_value.{name}"
-            shown = f'{value} ? "set" : "NULL"' if pointer else f'"", (double){value}'
-            lines.append(f'printf("{structure} {name} {"%s" if pointer else "%s%.6g"}\\n", {shown});')
+            shown = {"text": f'{value} ? {value} : "NULL"', "pointer": f'{value} ? "set" : "NULL"', "number": f"(double){value}"}
+            lines.append(f'printf("{structure} {name} {"%.6g" if sort == "number" else "%s"}\\n", {shown[sort]});')
     with tempfile.TemporaryDirectory() as work:
         program = Path(work) / "defaults"
         program.with_suffix(".c").write_text("\n".join(lines + ["return 0;", "}"]))
@@ -195,7 +196,7 @@ def check_messages(page, work):
     (work / "cut").write_bytes(whole[:100])
     preset = [train, "--preset", "mnist-fc1", "--no-save"]
     commands = [
-        preset + ["--data", "/nowhere"], [train, "--preset", "cifar10-conv", "--no-save", "--data", sample],
+        preset + ["--data", work], [train, "--preset", "cifar10-conv", "--no-save", "--data", sample],
         preset + ["--data", sample, "--train-limit", "100000"], preset + ["--data", sample, "--layersList", "700", "9", "10"],
         preset + ["--lrbias", "3"], [train], preset + ["--data", sample, "--layersList", "784", "9", "9", "10"],
         preset + ["--data", sample, "--optim", "bptt", "--T", "5"], preset + ["--data", sample, "--backend", "gpu"],

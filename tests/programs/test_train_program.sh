@@ -91,10 +91,13 @@ like_first yes "the preset is not the command"
 run 0 --preset mnist-fc1-bin --layersList 784 50 100 --epochs 1 --train-limit 64 --test-limit 10 --data "$sample"
 # the sample is the default, BNNEP_DATA goes before it
 run 0 --preset mnist-fc1 --layersList 784 30 10 --epochs 1 --train-limit 5000 --test-limit 1000 --T 2
-export BNNEP_DATA=/nowhere
+mkdir "$work/empty"
+export BNNEP_DATA=empty
 run 1 --preset mnist-fc1
 unset BNNEP_DATA
-says err '/nowhere: holds neither train-images-idx3-ubyte nor'
+says err '/empty: holds neither train-images-idx3-ubyte nor'
+run 1 --preset mnist-fc1 --data /nowhere
+says err '/nowhere: cannot be opened'
 
 run 0 --list-presets
 if [ "$(wc -l <"$work/out")" -eq 18 ]; then ok; else wrong "18 presets"; fi
