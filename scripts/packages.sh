@@ -12,8 +12,13 @@ rust_packages="rustc"
 device_packages="gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm python3"
 # what the documentation and the checks of the manual pages need
 doc_packages="doxygen python3 python3-numpy python3-matplotlib groff man-db mandoc"
-# what building for 64-bit ARM and running that takes
-aarch64_packages="cmake ninja-build pkg-config librandom123-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
-    qemu-user-static libopenblas-dev:arm64 libjansson-dev:arm64 zlib1g-dev:arm64 libcmocka-dev:arm64"
+# what building for other processors and running that takes
+foreign_packages="$build_packages qemu-user-static dpkg"
+aarch64_packages="gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+i386_packages="gcc-i686-linux-gnu libc6-dev-i386-cross"
+armhf_packages="gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
+# and of the other architecture, unpacked only
+foreign_libraries="libc6 libgcc-s1 libgfortran5 libopenblas0-pthread libopenblas-pthread-dev libjansson4 libjansson-dev \
+    zlib1g zlib1g-dev libcmocka0 libcmocka-dev"
 # what CI needs besides
 check_packages="clang clang-format-14 clang-tidy-14 shellcheck abigail-tools gcovr lintian dpkg-dev file"

@@ -53,16 +53,40 @@ static float normal(size_t image, size_t value) {
     return ((float)pixel(image, value) / 255.0f - mean[value / 1024]) / deviation[value / 1024];
 }
 
+static bnnep_status open_part(const char *where, int32_t part, bnnep_dataset **out) {
+    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
+    o.format = BNNEP_FORMAT_CIFAR10;
+    o.part = part;
+    return bnnep_dataset_open(NULL, where, &o, out);
+}
+
+/* With the paper's transform. */
+static bnnep_dataset *open_transformed(int32_t part) {
+    bnnep_transform t;
+    bnnep_dataset *plain, *out;
+    assert_ok(bnnep_transform_init_cifar10(&t, sizeof t, part));
+    assert_ok(open_part(folder, part, &plain));
+    assert_ok(bnnep_dataset_transformed(plain, &t, &out));
+    bnnep_dataset_free(plain);
+    return out;
+}
+
 static void reads(void **state) {
     (void)state;
     bnnep_dataset *data;
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
     static float x[VALUES];
     int32_t label;
-    assert_ok(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data));
+    assert_ok(open_part(folder, BNNEP_PART_TRAINING, &data));
     assert_ok(bnnep_dataset_get_info(data, &info));
-    assert_true(info.count == 5 * EACH && info.channels == 3 && info.height == 32 && info.width == 32 &&
-                info.classes == 10);
+    assert_true(info.count == 5 * EACH && info.channels == 3 && info.height == 32 && info.width == 32);
+    assert_true(info.classes == 10 && info.labelled == 1 && !info.mean && !info.deviation);
+    assert_ok(bnnep_dataset_read(data, 3, 1, x, &label));
+    assert_int_equal(label, 3);
+    for (size_t v = 0; v < VALUES; v++) /* plain */
+        assert_true(x[v] == (float)pixel(3, v) / 255.0f);
+    bnnep_dataset_free(data);
+    data = open_transformed(BNNEP_PART_TRAINING);
     for (size_t image = 0; image < 5 * EACH; image++) { /* not in training: as stored */
         assert_ok(bnnep_dataset_read(data, image, 1, x, &label));
         assert_int_equal(label, image % 10);
@@ -70,7 +94,7 @@ static void reads(void **state) {
             assert_true(x[v] == normal(image, v));
     }
     bnnep_dataset_free(data);
-    assert_ok(bnnep_dataset_from_cifar10(folder, BNNEP_TEST_SET, &data));
+    data = open_transformed(BNNEP_PART_TEST);
     assert_ok(bnnep_dataset_read(data, 1, 1, x, &label));
     assert_true(label == 1 && x[7] == normal(101, 7));
     bnnep_dataset_free(data);
@@ -80,17 +104,17 @@ static void bad_files(void **state) {
     (void)state;
     bnnep_dataset *data;
     write_batch("data_batch_3.bin", 8, (size_t)2 * RECORD + 5, -1);
-    assert_refused(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data), BNNEP_ERROR_FORMAT,
+    assert_refused(open_part(folder, BNNEP_PART_TRAINING, &data), BNNEP_ERROR_FORMAT,
                    "data_batch_3.bin: ends at offset 6151, expected whole records of 3073 bytes");
     write_batch("data_batch_3.bin", 8, 0, -1);
-    assert_refused(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data), BNNEP_ERROR_FORMAT,
-                   "ends at offset 0");
+    assert_refused(open_part(folder, BNNEP_PART_TRAINING, &data), BNNEP_ERROR_FORMAT, "ends at offset 0");
     write_batch("data_batch_3.bin", 8, (size_t)2 * RECORD, 10);
-    assert_refused(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &data), BNNEP_ERROR_DATA,
+    assert_refused(open_part(folder, BNNEP_PART_TRAINING, &data), BNNEP_ERROR_DATA,
                    "data_batch_3.bin: the label at offset 0 is 10, expected 0 to 9");
     write_batch("data_batch_3.bin", 8, (size_t)EACH * RECORD, -1);
-    assert_refused(bnnep_dataset_from_cifar10("/nowhere", BNNEP_TEST_SET, &data), BNNEP_ERROR_FILE,
-                   "/nowhere/test_batch.bin: cannot be opened");
+    assert_refused(open_part("/nowhere", BNNEP_PART_TEST, &data), BNNEP_ERROR_FILE, "/nowhere: cannot be opened");
+    assert_refused(open_part("/tmp", BNNEP_PART_TEST, &data), BNNEP_ERROR_FILE,
+                   "/tmp/test_batch.bin: cannot be opened");
     assert_null(data);
 }
 
@@ -110,72 +134,86 @@ static int32_t look(void *user, const bnnep_progress *progress) {
     float states[COUNT];
     if (progress->event != BNNEP_EVENT_BATCH)
         return 0;
-    assert_ok(bnnep_workspace_get_state(seen->workspace, BNNEP_FREE, 1, states, H * W));
+    assert_ok(bnnep_workspace_get_state(seen->workspace, BNNEP_PHASE_FREE, 1, states, H * W));
     memcpy(seen->images + seen->count++ * H * W, states, H * W * sizeof *states);
     return 0;
 }
 
-/* One epoch over COUNT copies of the map; what the network saw. */
-static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs) {
-    static float maps[COUNT * H * W], bias[H * W];
+/* COUNT copies of the map. */
+static bnnep_dataset *maps(int32_t flip, int32_t crop) {
+    static float values[COUNT * H * W];
     static int32_t labels[COUNT];
-    int8_t signs[H * W * H * W];
-    const bnnep_connection connections[] = {BNNEP_FC(H * W)};
-    const double gamma[] = {1e-9}, threshold[] = {1e30}, rate[] = {0.0};
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
-    bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
-    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_transform t = BNNEP_TRANSFORM_INIT;
-    bnnep_dataset *plain;
-    bnnep_network *network;
-    bnnep_optimizer *optimizer;
+    bnnep_dataset *plain, *seen;
     for (int i = 0; i < COUNT * H * W; i++)
-        maps[i] = (float)(i % (H * W)) / 16.0f;
-    /* Row j is +1 but for column j, so that the input can be told from the states: s_j = alpha (S - 2 x_j). */
+        values[i] = (float)(i % (H * W)) / 16.0f;
+    o.height = H;
+    o.width = W;
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, values, labels, COUNT, &plain));
+    t.flip = flip;
+    t.crop = crop;
+    assert_ok(bnnep_dataset_transformed(plain, &t, &seen));
+    bnnep_dataset_free(plain);
+    return seen;
+}
+
+static const float small_alpha = 1.0f / 32.0f;
+
+/* Row j is +1 but for column j, so that the input can be told from the states: s_j = alpha (S - 2 x_j). */
+static bnnep_network *make_eye(void) {
+    static const float bias[H * W];
+    const bnnep_connection connections[] = {BNNEP_FC(H * W)};
+    bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
+    int8_t signs[H * W * H * W];
+    bnnep_network *network;
     for (int j = 0; j < H * W; j++)
         for (int i = 0; i < H * W; i++)
             signs[j * H * W + i] = i == j ? -1 : 1;
-    o.channels = 1;
-    o.height = H;
-    o.width = W;
-    assert_ok(bnnep_dataset_from_memory(&o, maps, labels, COUNT, &plain));
-    t.flip = flip;
-    t.crop = crop;
-    assert_ok(bnnep_dataset_transformed(plain, &t, &seen->data));
     n.input_height = H;
     n.input_width = W;
-    n.input_channels = 1;
     n.classes = H * W;
     n.connections = connections;
     n.connection_count = 1;
     n.max_batch = 1;
-    assert_ok(bnnep_network_create(&n, &network));
+    assert_ok(bnnep_network_create(NULL, &n, &network));
     assert_ok(bnnep_network_set_signs(network, 0, signs, sizeof signs));
     assert_ok(bnnep_network_set_bias(network, 0, bias, H * W));
-    const float small = 1.0f / 32.0f;
-    assert_ok(bnnep_network_set_alpha(network, 0, &small, 1));
+    assert_ok(bnnep_network_set_alpha(network, 0, &small_alpha, 1));
+    return network;
+}
+
+/* From states to what was seen: S, the sum of x, is that of s / (10 alpha). */
+static void decode(float *s) {
+    float sum = 0.0f;
+    for (int j = 0; j < H * W; j++)
+        sum += s[j] / (small_alpha * (H * W - 2));
+    for (int j = 0; j < H * W; j++)
+        s[j] = roundf((sum - s[j] / small_alpha) / 2.0f * 16.0f);
+}
+
+/* One epoch, the last of some, over the maps; what the network saw. */
+static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs) {
+    const double gamma[] = {1e-9}, threshold[] = {1e30}, rate[] = {0.0};
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_network *network = make_eye();
+    bnnep_optimizer *optimizer;
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = rate;
-    p.shuffle = 0;
+    p.keep_order = 1;
     p.seed = seed;
     assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
+    seen->data = maps(flip, crop);
     seen->workspace = bnnep_network_workspace(network);
     for (int epoch = 0; epoch < epochs; epoch++) {
         seen->count = 0;
-        assert_ok(bnnep_train_epoch(optimizer, seen->data, 1, look, seen, NULL));
+        assert_ok(bnnep_optimizer_train_epoch(optimizer, seen->data, RUN(.progress = look, .user = seen), NULL));
     }
-    for (size_t image = 0; image < COUNT;
-         image++) { /* s_j = small * (S - 2 x_j), S = sum of x = sum of s / (small * 10) */
-        float *s = seen->images + image * H * W, sum = 0.0f;
-        for (int j = 0; j < H * W; j++)
-            sum += s[j] / (small * (H * W - 2));
-        for (int j = 0; j < H * W; j++)
-            s[j] = roundf((sum - s[j] / small) / 2.0f * 16.0f);
-    }
+    for (size_t image = 0; image < COUNT; image++)
+        decode(seen->images + image * H * W);
     bnnep_optimizer_free(optimizer);
     bnnep_network_free(network);
-    bnnep_dataset_free(plain);
     bnnep_dataset_free(seen->data);
 }
 
@@ -235,14 +273,14 @@ static bnnep_dataset *spell_out(size_t first, size_t count, bool augmented) {
         for (size_t v = 0; v < VALUES; v++)
             pixels[n * VALUES + v] = pixel(first + n, v);
     }
-    o.type = BNNEP_UINT8;
+    o.type = BNNEP_TYPE_UINT8;
     o.channels = 3;
     o.height = o.width = 32;
     t.mean = mean;
     t.deviation = deviation;
     t.flip = augmented;
     t.crop = augmented ? 4 : 0;
-    assert_ok(bnnep_dataset_from_memory(&o, pixels, labels, count, &stored));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, pixels, labels, count, &stored));
     assert_ok(bnnep_dataset_transformed(stored, &t, &dataset));
     bnnep_dataset_free(stored);
     return dataset;
@@ -263,7 +301,7 @@ static const struct shape small = {
 static struct net train(const bnnep_dataset *data) {
     struct net net = net_make(&small, "cpu");
     for (int epoch = 0; epoch < 3; epoch++)
-        assert_ok(bnnep_train_epoch(net.optimizer, data, 4, NULL, NULL, NULL));
+        assert_ok(bnnep_optimizer_train_epoch(net.optimizer, data, RUN(.batch_size = 4), NULL));
     return net;
 }
 
@@ -273,11 +311,10 @@ static void augments(void **state) {
     static const struct {
         int32_t part;
         size_t first, count;
-    } parts[] = {{BNNEP_TRAINING_SET, 0, 5 * EACH}, {BNNEP_TEST_SET, 100, EACH}};
+    } parts[] = {{BNNEP_PART_TRAINING, 0, 5 * EACH}, {BNNEP_PART_TEST, 100, EACH}};
     for (size_t i = 0; i < 2; i++) {
-        bnnep_dataset *spelt = spell_out(parts[i].first, parts[i].count, parts[i].part == BNNEP_TRAINING_SET);
-        bnnep_dataset *whole, *some;
-        assert_ok(bnnep_dataset_from_cifar10(folder, parts[i].part, &whole));
+        bnnep_dataset *spelt = spell_out(parts[i].first, parts[i].count, parts[i].part == BNNEP_PART_TRAINING);
+        bnnep_dataset *whole = open_transformed(parts[i].part), *some;
         assert_ok(bnnep_dataset_subset(whole, 0, parts[i].count, &some));
         struct net a = train(spelt), b = train(whole), c = train(some);
         assert_same_network(&a, &b);
@@ -294,12 +331,11 @@ static void augments(void **state) {
 /* Evaluation sees the training set as it is. */
 static void evaluates_as_stored(void **state) {
     (void)state;
-    bnnep_dataset *stored = spell_out(0, 5 * EACH, false), *file;
+    bnnep_dataset *stored = spell_out(0, 5 * EACH, false), *file = open_transformed(BNNEP_PART_TRAINING);
     bnnep_report a = BNNEP_REPORT_INIT, b = BNNEP_REPORT_INIT;
     struct net net = net_make(&small, "cpu");
-    assert_ok(bnnep_dataset_from_cifar10(folder, BNNEP_TRAINING_SET, &file));
-    assert_ok(bnnep_evaluate(net.network, NULL, stored, NULL, NULL, &a));
-    assert_ok(bnnep_evaluate(net.network, NULL, file, NULL, NULL, &b));
+    assert_ok(bnnep_network_evaluate(net.network, stored, NULL, &a));
+    assert_ok(bnnep_network_evaluate(net.network, file, NULL, &b));
     assert_true(a.errors == b.errors && a.loss == b.loss && a.loss > 0.0);
     net_free(&net);
     bnnep_dataset_free(stored);

@@ -32,7 +32,7 @@ static void explain(const struct pair *pair, const char *phase, size_t layer, si
 }
 
 static bool binary(const struct pair *pair) {
-    return pair->shape->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    return pair->shape->dynamics == BNNEP_DYNAMICS_BINARY;
 }
 
 /* Are the states the same bit for bit? */
@@ -53,7 +53,7 @@ static void check_states(const struct pair *pair, int32_t phase, const char *wha
         if (at < count)
             explain(pair, what, layer, at, (double)b[at], (double)a[at]);
         /* States that were set and states that were reached must learn alike: odd batches keep the free ones. */
-        if (phase == BNNEP_NUDGED || pair->samples % 2 == 0)
+        if (phase == BNNEP_PHASE_NUDGED || pair->samples % 2 == 0)
             assert_ok(bnnep_workspace_set_state(other, phase, layer, a, count));
         free(a);
         free(b);
@@ -62,8 +62,8 @@ static void check_states(const struct pair *pair, int32_t phase, const char *wha
 
 static void relax_both(const struct pair *pair, int32_t from, int32_t to, int32_t steps, float beta, const char *what) {
     bnnep_relaxed a = BNNEP_RELAXED_INIT, b = BNNEP_RELAXED_INIT;
-    assert_ok(bnnep_relax(bnnep_network_workspace(pair->ref.network), from, to, steps, beta, &a));
-    assert_ok(bnnep_relax(bnnep_network_workspace(pair->other.network), from, to, steps, beta, &b));
+    assert_ok(phase_run(bnnep_network_workspace(pair->ref.network), from, to, steps, beta, &a));
+    assert_ok(phase_run(bnnep_network_workspace(pair->other.network), from, to, steps, beta, &b));
     if (exact(pair)) {
         assert_int_equal(a.sample_steps, b.sample_steps);
         assert_int_equal(a.most_steps, b.most_steps);
@@ -133,15 +133,15 @@ static uint64_t compare(const struct shape *shape, const char *backend, size_t s
         float *target = malloc(outputs * sizeof *target);
         for (size_t i = 0; i < outputs; i++)
             target[i] = (float)(stream_next(stream) % 2);
-        assert_ok(bnnep_stage(ref, x, target, samples));
-        assert_ok(bnnep_stage(other, x, target, samples));
-        relax_both(&pair, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, "first free step");
-        relax_both(&pair, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, "second free step");
-        relax_both(&pair, BNNEP_FREE, BNNEP_FREE, shape->free_steps, 0.0f, "free phase");
-        relax_both(&pair, BNNEP_FREE, BNNEP_NUDGED, 1, beta, "first nudged step");
-        relax_both(&pair, BNNEP_NUDGED, BNNEP_NUDGED, shape->nudged_steps, beta, "nudged phase");
-        assert_ok(bnnep_learn(pair.ref.optimizer, ref, beta, flips_ref));
-        assert_ok(bnnep_learn(pair.other.optimizer, other, beta, flips_other));
+        assert_ok(bnnep_workspace_stage(ref, x, target, samples));
+        assert_ok(bnnep_workspace_stage(other, x, target, samples));
+        relax_both(&pair, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, "first free step");
+        relax_both(&pair, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, "second free step");
+        relax_both(&pair, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape->free_steps, 0.0f, "free phase");
+        relax_both(&pair, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 1, beta, "first nudged step");
+        relax_both(&pair, BNNEP_PHASE_NUDGED, BNNEP_PHASE_NUDGED, shape->nudged_steps, beta, "nudged phase");
+        assert_ok(phase_learn(pair.ref.optimizer, ref, 0.0, flips_ref));
+        assert_ok(phase_learn(pair.other.optimizer, other, 0.0, flips_other));
         flips += check_update(&pair, flips_ref, flips_other);
         free(x);
         free(target);
@@ -169,7 +169,7 @@ static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
                 .learn_alpha = i % 2 == 1,
                 .gamma = 0.25,
                 .threshold = 0.01,
-                .lr_alpha = dynamics == BNNEP_BINARY_ACTIVATIONS ? 3.0 : 0.0, /* large: alpha shows any rounding */
+                .lr_alpha = dynamics == BNNEP_DYNAMICS_BINARY ? 3.0 : 0.0, /* large: alpha shows any rounding */
                 .seed = i,
                 .grid_bits = grid ? 20 - (int32_t)i % 13 : 0,
             };
@@ -188,17 +188,17 @@ static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
 
 static void real_activations(void **state) {
     (void)state;
-    compare_all(BNNEP_REAL_ACTIVATIONS, false, 16);
+    compare_all(BNNEP_DYNAMICS_REAL, false, 16);
 }
 
 static void real_activations_on_a_grid(void **state) {
     (void)state;
-    compare_all(BNNEP_REAL_ACTIVATIONS, true, 16);
+    compare_all(BNNEP_DYNAMICS_REAL, true, 16);
 }
 
 static void binary_activations(void **state) {
     (void)state;
-    compare_all(BNNEP_BINARY_ACTIVATIONS, false, 16);
+    compare_all(BNNEP_DYNAMICS_BINARY, false, 16);
 }
 
 /* More than one tile of weights in both directions, and an input wider than a tile of doubles. */
@@ -209,7 +209,7 @@ static void large_layers(void **state) {
     const size_t count = available_backends(backends);
     for (int kind = 0; kind < 3; kind++) {
         const struct shape shape = {
-            .dynamics = kind == 1 ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS,
+            .dynamics = kind == 1 ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL,
             .grid_bits = kind == 2 ? 20 : 0, /* the sums need all of 31 bits */
             .connections = 2,
             .units = {1301, 299, 7},
@@ -236,10 +236,10 @@ static struct net learn_in_larger_workspace(const struct shape *shape, const cha
     float *x = random_pixels(&stream, LARGER, shape->units[0]), *target = random_pixels(&stream, LARGER, 5);
     options.max_batch = LARGER;
     assert_ok(bnnep_workspace_create(net.network, &options, &ws));
-    assert_ok(bnnep_stage(ws, x, target, LARGER));
-    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, shape->free_steps, 0.0f, NULL));
-    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, shape->nudged_steps, 0.5f, NULL));
-    assert_ok(bnnep_learn(net.optimizer, ws, 0.5f, NULL));
+    assert_ok(bnnep_workspace_stage(ws, x, target, LARGER));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape->free_steps, 0.0f, NULL));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, shape->nudged_steps, 0.5f, NULL));
+    assert_ok(phase_learn(net.optimizer, ws, 0.0, NULL));
     bnnep_workspace_free(ws);
     free(x);
     free(target);
@@ -250,7 +250,7 @@ static struct net learn_in_larger_workspace(const struct shape *shape, const cha
 static void larger_workspace(void **state) {
     (void)state;
     const struct shape shape = {
-        .dynamics = BNNEP_BINARY_ACTIVATIONS,
+        .dynamics = BNNEP_DYNAMICS_BINARY,
         .connections = 2,
         .units = {20, 9, 5},
         .free_steps = 5,

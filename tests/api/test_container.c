@@ -70,7 +70,7 @@ static void is_read(void) {
     bnnep_network *network;
     float alpha, bias[2];
     uint8_t bits[2];
-    assert_ok(bnnep_network_load(path, NULL, &network));
+    assert_ok(bnnep_network_load(NULL, path, NULL, &network));
     assert_ok(bnnep_network_get_alpha(network, 0, &alpha, 1));
     assert_ok(bnnep_network_get_bias(network, 0, bias, 2));
     assert_ok(bnnep_network_get_sign_bits(network, 0, bits, 2));
@@ -89,9 +89,10 @@ static void misplaced_tensors(void **state) {
     (void)state;
     bnnep_network *network;
     write_file("[1,5]", "[12,14]", 0);
-    assert_refused(bnnep_network_load(path, NULL, &network), BNNEP_ERROR_FORMAT, "connection.0.alpha lies at 1 to 5");
+    assert_refused(bnnep_network_load(NULL, path, NULL, &network), BNNEP_ERROR_FORMAT,
+                   "connection.0.alpha lies at 1 to 5");
     write_file("[0,4]", "[13,15]", 0);
-    assert_refused(bnnep_network_load(path, NULL, &network), BNNEP_ERROR_FORMAT,
+    assert_refused(bnnep_network_load(NULL, path, NULL, &network), BNNEP_ERROR_FORMAT,
                    "connection.0.signs lies at 13 to 15 of 14 bytes");
 }
 
@@ -108,7 +109,7 @@ static void header_lengths(void **state) {
         if (lengths[i] > most)
             assert_int_equal(truncate(path, (off_t)most + 16), 0);
         snprintf(says, sizeof says, "a header of %llu bytes", (unsigned long long)lengths[i]);
-        assert_refused(bnnep_network_load(path, NULL, &network), BNNEP_ERROR_FORMAT, says);
+        assert_refused(bnnep_network_load(NULL, path, NULL, &network), BNNEP_ERROR_FORMAT, says);
     }
 }
 

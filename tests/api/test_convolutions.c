@@ -62,8 +62,7 @@ static struct description describe(struct stream *stream, int32_t dynamics, unsi
 
 /* Two convolutions, the second with so many channels that the cpu backend's units tell changes. */
 static struct description describe_wide(struct stream *stream, unsigned i, bool unpooled) {
-    struct description d = {
-        .dynamics = BNNEP_REAL_ACTIVATIONS, .seed = i, .learn_alpha = i % 2 == 0, .threshold = 0.02};
+    struct description d = {.dynamics = BNNEP_DYNAMICS_REAL, .seed = i, .learn_alpha = i % 2 == 0, .threshold = 0.02};
     d.input[0] = stream_between(stream, 1, 3);
     d.input[1] = stream_between(stream, 6, 8);
     d.input[2] = stream_between(stream, 6, 8);
@@ -99,8 +98,7 @@ static struct twins make(const struct description *d, const char *backend, size_
         o.settle_tolerance = side == 0 && d->itself ? 0.0f : d->tolerance;
         o.max_batch = 20;
         o.seed = d->seed;
-        o.backend = side || d->itself ? backend : "ref";
-        assert_ok(bnnep_network_create(&o, &t.network[side]));
+        assert_ok(network_on(side || d->itself ? backend : "ref", &o, &t.network[side]));
         t.workspace[side] = bnnep_network_workspace(t.network[side]);
         p.method = d->method;
         p.nudged_steps = MOST + 1; /* what back-propagation remembers */
@@ -201,7 +199,7 @@ static void stage(const struct twins *t, struct stream *stream, bool dyadic) {
     for (size_t i = 0; i < t->samples * 10; i++)
         target[i] = (float)(stream_next(stream) % 2);
     for (int side = 0; side < 2; side++)
-        assert_ok(bnnep_stage(t->workspace[side], x, target, t->samples));
+        assert_ok(bnnep_workspace_stage(t->workspace[side], x, target, t->samples));
     free(x);
     free(target);
 }
@@ -235,7 +233,7 @@ static void put_dyadic_alpha(const struct twins *t, struct stream *stream) {
 
 static void relax(const struct twins *t, int32_t from, int32_t to, int32_t steps, float beta) {
     for (int side = 0; side < 2; side++)
-        assert_ok(bnnep_relax(t->workspace[side], from, to, steps, beta, NULL));
+        assert_ok(phase_run(t->workspace[side], from, to, steps, beta, NULL));
 }
 
 typedef void (*comparison)(struct twins *t, struct stream *stream);
@@ -261,7 +259,7 @@ static void for_all(struct family family, unsigned cases, comparison compare) {
             d.tolerance = family.tolerance;
             d.itself = family.unpooled;
             d.grid_bits = family.grid ? 18 - (int32_t)i % 5 : 0;
-            d.learn_alpha = d.learn_alpha && family.method == BNNEP_EQUILIBRIUM_PROPAGATION;
+            d.learn_alpha = d.learn_alpha && family.method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
             struct twins t = make(&d, backends[b], i == 4 ? 20 : (size_t)stream_between(&stream, 1, 9));
             compare(&t, &stream);
             destroy(&t);
@@ -273,35 +271,35 @@ static void compare_binary(struct twins *t, struct stream *stream) {
     for (int batch = 0; batch < 2; batch++) {
         const float beta = batch ? -1.0f : 1.0f;
         stage(t, stream, false);
-        relax(t, BNNEP_FREE, BNNEP_FREE, 9, 0.0f);
-        same_states(t, BNNEP_FREE, "free state of layer index");
-        relax(t, BNNEP_FREE, BNNEP_NUDGED, 4, beta);
-        same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+        relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 9, 0.0f);
+        same_states(t, BNNEP_PHASE_FREE, "free state of layer index");
+        relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 4, beta);
+        same_states(t, BNNEP_PHASE_NUDGED, "nudged state of layer index");
         for (int side = 0; side < 2; side++)
-            assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], beta, NULL));
+            assert_ok(phase_learn(t->optimizer[side], t->workspace[side], 0.0, NULL));
         same_parameters(t, 0.0);
     }
 }
 
 static void binary_activations(void **state) {
     (void)state;
-    for_all((struct family){.dynamics = BNNEP_BINARY_ACTIVATIONS}, 18, compare_binary);
+    for_all((struct family){.dynamics = BNNEP_DYNAMICS_BINARY}, 18, compare_binary);
 }
 
 static void compare_real(struct twins *t, struct stream *stream) {
     put_dyadic_alpha(t, stream);
     stage(t, stream, true);
-    relax(t, BNNEP_FREE, BNNEP_FREE, 1, 0.0f);
-    same_states(t, BNNEP_FREE, "first state of layer index");
-    put_dyadic(t, stream, BNNEP_FREE);
-    relax(t, BNNEP_FREE, BNNEP_FREE, 1, 0.0f);
-    same_states(t, BNNEP_FREE, "free state of layer index");
-    relax(t, BNNEP_FREE, BNNEP_NUDGED, 0, 0.5f);
-    put_dyadic(t, stream, BNNEP_NUDGED);
-    relax(t, BNNEP_NUDGED, BNNEP_NUDGED, 1, 0.5f);
-    same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f);
+    same_states(t, BNNEP_PHASE_FREE, "first state of layer index");
+    put_dyadic(t, stream, BNNEP_PHASE_FREE);
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f);
+    same_states(t, BNNEP_PHASE_FREE, "free state of layer index");
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 1, 0.5f);
+    put_dyadic(t, stream, BNNEP_PHASE_NUDGED);
+    relax(t, BNNEP_PHASE_NUDGED, BNNEP_PHASE_NUDGED, 1, 0.5f);
+    same_states(t, BNNEP_PHASE_NUDGED, "nudged state of layer index");
     for (int side = 0; side < 2; side++)
-        assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], 0.5f, NULL));
+        assert_ok(phase_learn(t->optimizer[side], t->workspace[side], 0.0, NULL));
     assert_true(same_parameters(t, 4e-6) > 0);
 }
 
@@ -310,11 +308,11 @@ static void compare_wide(struct twins *t, struct stream *stream) {
     t->samples = 1;
     put_dyadic_alpha(t, stream);
     stage(t, stream, true);
-    relax(t, BNNEP_FREE, BNNEP_FREE, 1, 0.0f);
-    same_states(t, BNNEP_FREE, "first state of layer index");
-    put_dyadic(t, stream, BNNEP_FREE);
-    relax(t, BNNEP_FREE, BNNEP_NUDGED, 1, 0.5f);
-    same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f);
+    same_states(t, BNNEP_PHASE_FREE, "first state of layer index");
+    put_dyadic(t, stream, BNNEP_PHASE_FREE);
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 1, 0.5f);
+    same_states(t, BNNEP_PHASE_NUDGED, "nudged state of layer index");
 }
 
 /* Wide convolutions add floats with a tolerance as without: as long as no sample settles, the bits are the same. */
@@ -332,16 +330,15 @@ static void tolerance_rounds_nothing(void **state) {
     o.connections = connections;
     o.connection_count = 4;
     o.max_batch = SAMPLES;
-    o.backend = "cpu";
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(network_on("cpu", &o, &network));
     bnnep_workspace *workspace = bnnep_network_workspace(network);
     for (int i = 0; i < 2; i++) {
         bnnep_relaxed done = BNNEP_RELAXED_INIT;
         assert_ok(bnnep_network_set_relaxation(network, 12, i == 0 ? 0.0f : 1e-9f));
-        assert_ok(bnnep_stage(workspace, x, NULL, SAMPLES));
-        assert_ok(bnnep_relax(workspace, BNNEP_FREE, BNNEP_FREE, 12, 0.0f, &done));
+        assert_ok(bnnep_workspace_stage(workspace, x, NULL, SAMPLES));
+        assert_ok(phase_run(workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 12, 0.0f, &done));
         assert_int_equal(done.sample_steps, 12 * SAMPLES);
-        assert_ok(bnnep_workspace_get_state(workspace, BNNEP_FREE, 4, outputs[i], SAMPLES * OUTPUTS));
+        assert_ok(bnnep_workspace_get_state(workspace, BNNEP_PHASE_FREE, 4, outputs[i], SAMPLES * OUTPUTS));
     }
     assert_memory_equal(outputs[0], outputs[1], sizeof outputs[0]);
     bnnep_network_free(network);
@@ -373,9 +370,9 @@ static void put_alpha(const struct twins *t, struct stream *stream, float streng
 static void compare_rest(struct twins *t, struct stream *stream) {
     put_alpha(t, stream, 0.6f);
     stage(t, stream, false);
-    relax(t, BNNEP_FREE, BNNEP_FREE, 100, 0.0f);
-    relax(t, BNNEP_FREE, BNNEP_NUDGED, 100, 0.2f);
-    for (int32_t phase = BNNEP_FREE; phase <= BNNEP_NUDGED; phase++)
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 100, 0.0f);
+    relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 100, 0.2f);
+    for (int32_t phase = BNNEP_PHASE_FREE; phase <= BNNEP_PHASE_NUDGED; phase++)
         near_states(t, phase, "rest of layer index", 2e-5);
 }
 
@@ -389,13 +386,13 @@ static void compare_grid(struct twins *t, struct stream *stream) {
     for (int batch = 0; batch < 2; batch++) {
         const float beta = batch ? 0.5f : -1.5f; /* that one drives the outputs out of all bounds but the grid's */
         stage(t, stream, false);
-        relax(t, BNNEP_FREE, BNNEP_FREE, 20, 0.0f);
-        same_states(t, BNNEP_FREE, "free state of layer index");
-        relax(t, BNNEP_FREE, BNNEP_NUDGED, batch ? 9 : 40, beta);
-        same_states(t, BNNEP_NUDGED, "nudged state of layer index");
+        relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 20, 0.0f);
+        same_states(t, BNNEP_PHASE_FREE, "free state of layer index");
+        relax(t, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, batch ? 9 : 40, beta);
+        same_states(t, BNNEP_PHASE_NUDGED, "nudged state of layer index");
     }
     for (int side = 0; side < 2; side++)
-        assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], 0.5f, NULL));
+        assert_ok(phase_learn(t->optimizer[side], t->workspace[side], 0.0, NULL));
     assert_true(same_parameters(t, 4e-6) > 0);
 }
 
@@ -406,10 +403,10 @@ static void real_activations_on_a_grid(void **state) {
 
 static size_t back_propagate(struct twins *t, struct stream *stream, int32_t steps) {
     stage(t, stream, true);
-    put_dyadic(t, stream, BNNEP_FREE);
+    put_dyadic(t, stream, BNNEP_PHASE_FREE);
     for (int side = 0; side < 2; side++) {
-        assert_ok(bnnep_backpropagate(t->optimizer[side], t->workspace[side], steps));
-        assert_ok(bnnep_learn(t->optimizer[side], t->workspace[side], 0.0f, NULL));
+        assert_ok(bnnep_optimizer_backpropagate(t->optimizer[side], t->workspace[side], steps));
+        assert_ok(bnnep_optimizer_update(t->optimizer[side], NULL));
     }
     return same_parameters(t, 4e-6);
 }
@@ -429,8 +426,8 @@ static void compare_all_steps(struct twins *t, struct stream *stream) {
 
 static void back_propagation(void **state) {
     (void)state;
-    for_all((struct family){.method = BNNEP_BPTT}, 18, compare_two_steps);
-    for_all((struct family){.method = BNNEP_BPTT}, 18, compare_all_steps);
+    for_all((struct family){.method = BNNEP_METHOD_BPTT}, 18, compare_two_steps);
+    for_all((struct family){.method = BNNEP_METHOD_BPTT}, 18, compare_all_steps);
     assert_true(reached_all >= 16);
 }
 

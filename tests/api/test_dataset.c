@@ -12,6 +12,16 @@
 
 static char folder[64];
 
+static bnnep_status open_idx(const char *images_path, const char *labels_path, int32_t classes, bnnep_dataset **out) {
+    bnnep_source labels = BNNEP_SOURCE_INIT;
+    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
+    labels.path = labels_path;
+    o.labels = &labels;
+    o.format = BNNEP_FORMAT_IDX;
+    o.classes = classes;
+    return bnnep_dataset_open(NULL, images_path, &o, out);
+}
+
 static const char *path_of(const char *name) {
     static char paths[4][128];
     static unsigned next;
@@ -50,7 +60,7 @@ static int remove_files(void **state) {
 static void refuse(const uint8_t *bytes, size_t count, bnnep_status status, const char *text) {
     bnnep_dataset *dataset = (bnnep_dataset *)&folder;
     write_file("bad", bytes, count);
-    assert_refused(bnnep_dataset_from_idx(path_of("bad"), path_of("labels"), 10, &dataset), status, text);
+    assert_refused(open_idx(path_of("bad"), path_of("labels"), 10, &dataset), status, text);
     assert_null(dataset);
     assert_non_null(strstr(bnnep_last_error(), "/bad")); /* names the file */
 }
@@ -69,7 +79,7 @@ static void idx(void **state) {
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
     float x[2 * 6];
     int32_t y[7];
-    assert_ok(bnnep_dataset_from_idx(path_of("images"), path_of("labels"), 10, &dataset));
+    assert_ok(open_idx(path_of("images"), path_of("labels"), 10, &dataset));
     assert_ok(bnnep_dataset_get_info(dataset, &info));
     assert_int_equal(info.count, 7);
     assert_int_equal(info.channels, 1);
@@ -99,7 +109,7 @@ static void gzip(void **state) {
     gzFile file = gzopen(path_of("images.gz"), "wb");
     assert_int_equal(gzwrite(file, images, sizeof images), sizeof images);
     assert_int_equal(gzclose(file), Z_OK);
-    assert_ok(bnnep_dataset_from_idx(path_of("images.gz"), path_of("labels"), 0, &dataset));
+    assert_ok(open_idx(path_of("images.gz"), path_of("labels"), 0, &dataset));
     bnnep_dataset_free(dataset);
     /* cut short, and damaged */
     uint8_t packed[256];
@@ -112,12 +122,21 @@ static void gzip(void **state) {
 }
 #endif
 
+static bnnep_status open_test_part(const char *where, bnnep_dataset **out) {
+    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
+    o.format = BNNEP_FORMAT_IDX;
+    o.part = BNNEP_PART_TEST;
+    o.classes = 10;
+    return bnnep_dataset_open(NULL, where, &o, out);
+}
+
 static void bad_files(void **state) {
     (void)state;
     bnnep_dataset *dataset;
-    assert_refused(bnnep_dataset_from_idx(path_of("absent"), path_of("labels"), 10, &dataset), BNNEP_ERROR_FILE,
+    assert_refused(open_idx(path_of("absent"), path_of("labels"), 10, &dataset), BNNEP_ERROR_FILE,
                    "absent: cannot be opened: No such file");
-    assert_refused(bnnep_dataset_from_idx(folder, path_of("labels"), 10, &dataset), BNNEP_ERROR_FILE, "cannot be read");
+    assert_refused(open_idx(folder, path_of("labels"), 10, &dataset), BNNEP_ERROR_ARGUMENT, "is a folder");
+    assert_refused(open_idx(path_of("images"), folder, 10, &dataset), BNNEP_ERROR_FILE, "cannot be read");
     refuse(images, 0, BNNEP_ERROR_FORMAT, "ends at offset 0, expected an IDX magic number");
     refuse(images, 10, BNNEP_ERROR_FORMAT, "ends at offset 10, expected 3 dimensions up to offset 16");
     refuse(images, sizeof images - 5, BNNEP_ERROR_FORMAT, "ends at offset 53, expected 42 values up to offset 58");
@@ -136,11 +155,11 @@ static void bad_files(void **state) {
     refuse(huge, sizeof huge, BNNEP_ERROR_FORMAT, "more than 2^48");
     /* labels: too many, out of range, images in their place */
     refuse(with(7, 6), sizeof images - 6, BNNEP_ERROR_FORMAT, "labels: 7 labels at offset 4, expected 6");
-    assert_refused(bnnep_dataset_from_idx(path_of("images"), path_of("labels"), 9, &dataset), BNNEP_ERROR_DATA,
+    assert_refused(open_idx(path_of("images"), path_of("labels"), 9, &dataset), BNNEP_ERROR_DATA,
                    "labels: the label at offset 13 is 9, expected 0 to 8");
-    assert_refused(bnnep_dataset_from_idx(path_of("images"), path_of("images"), 10, &dataset), BNNEP_ERROR_FORMAT,
+    assert_refused(open_idx(path_of("images"), path_of("images"), 10, &dataset), BNNEP_ERROR_FORMAT,
                    "expected 0x00000801");
-    assert_refused(bnnep_dataset_from_folder(folder, BNNEP_TEST_SET, 10, &dataset), BNNEP_ERROR_FILE,
+    assert_refused(open_test_part(folder, &dataset), BNNEP_ERROR_FILE,
                    "holds neither t10k-images-idx3-ubyte nor t10k-images-idx3-ubyte.gz");
     assert_null(dataset);
 }
@@ -154,23 +173,23 @@ static void memory(void **state) {
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
     float back[4];
     o.channels = 4;
-    assert_ok(bnnep_dataset_from_memory(&o, x, y, 3, &dataset));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset));
     x[1] = 9.0f; /* copied, so this does not show */
     assert_ok(bnnep_dataset_read(dataset, 0, 1, back, NULL));
     assert_true(back[1] == 0.5f);
     assert_ok(bnnep_dataset_get_info(dataset, &info));
     assert_int_equal(info.classes, 3);
     bnnep_dataset_free(dataset);
-    o.copy = 0;
-    assert_ok(bnnep_dataset_from_memory(&o, x, y, 3, &dataset));
+    o.borrow = 1;
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset));
     x[1] = 7.0f; /* borrowed, so this does */
     assert_ok(bnnep_dataset_read(dataset, 0, 1, back, NULL));
     assert_true(back[1] == 7.0f);
     bnnep_dataset_free(dataset);
     const uint8_t bytes[2] = {255, 51};
-    o.type = BNNEP_UINT8;
+    o.type = BNNEP_TYPE_UINT8;
     o.channels = 2;
-    assert_ok(bnnep_dataset_from_memory(&o, bytes, y, 1, &dataset));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, bytes, y, 1, &dataset));
     assert_ok(bnnep_dataset_read(dataset, 0, 1, back, NULL));
     assert_true(back[0] == 1.0f && back[1] == 0.2f);
     bnnep_dataset_free(dataset);
@@ -182,78 +201,157 @@ static void bad_memory(void **state) {
     int32_t y[3] = {0, 2, 1};
     bnnep_dataset *dataset;
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_ARGUMENT, "inputs are 0 x 1 x 1");
+    o.channels = -4;
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset), BNNEP_ERROR_ARGUMENT,
+                   "inputs are -4 x 1 x 1");
     o.channels = 4;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 0, &dataset), BNNEP_ERROR_ARGUMENT, "0 inputs");
-    assert_refused(bnnep_dataset_from_memory(&o, x, NULL, 3, &dataset), BNNEP_ERROR_ARGUMENT, "labels is NULL");
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, UINT64_MAX / 2, &dataset), BNNEP_ERROR_ARGUMENT, "address");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 0, &dataset), BNNEP_ERROR_ARGUMENT, "0 inputs");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, UINT64_MAX / 2, &dataset), BNNEP_ERROR_ARGUMENT,
+                   "address");
     x[6] = NAN;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "input 1, value 2 is nan");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "input 1, value 2 is nan");
     x[6] = -INFINITY;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "input 1, value 2 is -inf");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset), BNNEP_ERROR_DATA,
+                   "input 1, value 2 is -inf");
     x[6] = 0.0f;
     o.classes = 2;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "label 1 is 2; expected 0 to 1");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset), BNNEP_ERROR_DATA,
+                   "label 1 is 2; expected 0 to 1");
     o.classes = 0;
     y[2] = -1;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "label 2 is -1");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset), BNNEP_ERROR_DATA, "label 2 is -1");
     o.type = 5;
-    assert_refused(bnnep_dataset_from_memory(&o, x, y, 3, &dataset), BNNEP_ERROR_ARGUMENT, "type is 5");
+    assert_refused(bnnep_dataset_from_memory(NULL, &o, x, y, 3, &dataset), BNNEP_ERROR_ARGUMENT, "type is 5");
     assert_null(dataset);
 }
 
-static int32_t count_up(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *y) {
-    for (size_t i = 0; i < count; i++) {
-        if (indices[i] == *(const uint64_t *)user)
+static int32_t count_up(void *user, const bnnep_batch *batch) {
+    for (size_t i = 0; i < batch->count; i++) {
+        if (batch->indices[i] == *(const uint64_t *)user)
             return 42;
-        if (inputs)
-            inputs[i] = (float)indices[i];
-        if (y)
-            y[i] = (int32_t)(indices[i] % 7);
+        if (batch->inputs)
+            batch->inputs[i] = (float)batch->indices[i];
+        if (batch->labels)
+            batch->labels[i] = (int32_t)(batch->indices[i] % 7);
     }
     return 0;
 }
 
+static bnnep_dataset *counting(uint64_t *bad, uint64_t count) {
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *dataset;
+    assert_ok(bnnep_dataset_from_callback(NULL, &o, count_up, bad, count, &dataset));
+    return dataset;
+}
+
+/* The data set's inputs, which tell their index in the one it was made from, are these. */
+static void assert_inputs(const bnnep_dataset *dataset, const uint64_t *wanted, size_t count) {
+    float x[64];
+    int32_t y[64];
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    assert_ok(bnnep_dataset_get_info(dataset, &info));
+    assert_int_equal(info.count, count);
+    assert_ok(bnnep_dataset_read(dataset, 0, count, x, y));
+    for (size_t n = 0; n < count; n++)
+        assert_true(x[n] == (float)wanted[n] && y[n] == (int32_t)(wanted[n] % 7));
+}
+
 static void callback_and_subsets(void **state) {
     (void)state;
+    static const uint64_t first[] = {100, 101, 102}, order[] = {49, 3, 3, 0, 17}, chosen[] = {149, 103, 103, 100, 117};
     uint64_t bad = UINT64_MAX;
-    bnnep_dataset *whole, *some, *mixed, *again;
-    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
-    float x[1000], z[1000];
+    bnnep_dataset *whole = counting(&bad, 1000), *some, *mixed, *again;
+    float x[1000];
     int32_t y[1000];
-    o.channels = 1;
-    assert_ok(bnnep_dataset_from_callback(&o, count_up, &bad, 1000, &whole));
     assert_ok(bnnep_dataset_read(whole, 0, 1000, x, y));
     for (int n = 0; n < 1000; n++)
         assert_true(x[n] == (float)n && y[n] == n % 7);
+    assert_ok(bnnep_dataset_subset(whole, 100, 3, &some));
+    assert_inputs(some, first, 3);
+    bnnep_dataset_free(some);
     assert_ok(bnnep_dataset_subset(whole, 100, 50, &some));
-    assert_ok(bnnep_dataset_shuffled(some, 5, &mixed));
-    assert_ok(bnnep_dataset_shuffled(some, 5, &again));
+    assert_ok(bnnep_dataset_select(some, order, 5, &mixed));
     bnnep_dataset_free(whole); /* its source stays */
-    assert_ok(bnnep_dataset_read(mixed, 0, 50, x, y));
-    assert_ok(bnnep_dataset_read(again, 0, 50, z, NULL));
-    assert_memory_equal(x, z, 50 * sizeof *x);
-    bool seen[1000] = {false};
-    int moved = 0;
-    for (int n = 0; n < 50; n++) {
-        assert_true(x[n] >= 100.0f && x[n] < 150.0f && !seen[(int)x[n]]);
-        seen[(int)x[n]] = true;
-        moved += (int)x[n] != 100 + n;
-        assert_int_equal(y[n], (int)x[n] % 7);
-    }
-    assert_true(moved > 30);
+    assert_inputs(mixed, chosen, 5);
+    assert_ok(bnnep_dataset_subset(mixed, 1, 3, &again));
+    assert_inputs(again, chosen + 1, 3);
     bnnep_dataset_free(again);
-    assert_ok(bnnep_dataset_subset(mixed, 10, 5, &again));
-    assert_ok(bnnep_dataset_read(again, 0, 5, z, NULL));
-    assert_memory_equal(x + 10, z, 5 * sizeof *x);
+    assert_ok(bnnep_dataset_select(mixed, (const uint64_t[]){4, 0, 2}, 3, &again));
+    assert_inputs(again, (const uint64_t[]){117, 149, 103}, 3);
     assert_refused(bnnep_dataset_subset(some, 0, 51, &whole), BNNEP_ERROR_ARGUMENT, "51 inputs from place 0");
     assert_refused(bnnep_dataset_subset(some, 51, 1, &whole), BNNEP_ERROR_ARGUMENT, "the data set has 50");
     assert_refused(bnnep_dataset_subset(some, 0, 0, &whole), BNNEP_ERROR_ARGUMENT, "0 inputs");
+    assert_refused(bnnep_dataset_select(some, (const uint64_t[]){3, 50}, 2, &whole), BNNEP_ERROR_ARGUMENT, "50");
+    assert_refused(bnnep_dataset_select(some, order, 0, &whole), BNNEP_ERROR_ARGUMENT, "0 inputs");
+    assert_refused(bnnep_dataset_select(some, NULL, 1, &whole), BNNEP_ERROR_ARGUMENT, "NULL");
+    assert_null(whole);
     bad = 120;
     assert_refused(bnnep_dataset_read(some, 0, 50, x, y), BNNEP_ERROR_CALLBACK, "returned 42");
     bnnep_dataset_free(some);
     bnnep_dataset_free(mixed);
     bnnep_dataset_free(again);
+}
+
+/* Data sets one after the other, of callbacks and of memory, views of views among them. */
+static void concatenated(void **state) {
+    (void)state;
+    static const float x[] = {7.0f, 14.0f};
+    static const uint64_t wanted[] = {0, 1, 2, 7, 14, 2, 0}, turned[] = {0, 14, 7, 2, 0};
+    uint64_t bad = UINT64_MAX;
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset *counted = counting(&bad, 3), *stored, *picked, *all, *view, *wide;
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, (const int32_t[]){0, 0}, 2, &stored));
+    assert_ok(bnnep_dataset_select(counted, (const uint64_t[]){2, 0}, 2, &picked));
+    const bnnep_dataset *const parts[] = {counted, stored, picked};
+    assert_ok(bnnep_dataset_concat(parts, 3, &all));
+    bnnep_dataset_free(counted); /* what they hold stays */
+    bnnep_dataset_free(stored);
+    bnnep_dataset_free(picked);
+    assert_inputs(all, wanted, 7);
+    assert_ok(bnnep_dataset_select(all, (const uint64_t[]){6, 4, 3, 2, 0}, 5, &view));
+    assert_inputs(view, turned, 5);
+    o.channels = 2;
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, NULL, 1, &wide));
+    const bnnep_dataset *const unlike[] = {all, wide}, *const missing[] = {all, NULL};
+    bnnep_dataset *made = wide;
+    assert_refused(bnnep_dataset_concat(unlike, 2, &made), BNNEP_ERROR_ARGUMENT, "2 x 1 x 1");
+    assert_null(made);
+    assert_refused(bnnep_dataset_concat(missing, 2, &made), BNNEP_ERROR_ARGUMENT, "NULL");
+    assert_refused(bnnep_dataset_concat(unlike, 0, &made), BNNEP_ERROR_ARGUMENT, "there are no data sets");
+    bnnep_dataset_free(all);
+    bnnep_dataset_free(view);
+    bnnep_dataset_free(wide);
+}
+
+/* Inputs without labels: -1 is read, in views of them too; they do not go together with some that have labels. */
+static void unlabelled(void **state) {
+    (void)state;
+    static const float x[] = {1.0f, 2.0f, 3.0f};
+    bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    bnnep_dataset *without, *with, *view, *both;
+    int32_t y[6] = {0};
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, NULL, 3, &without));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, (const int32_t[]){4, 5, 6}, 3, &with));
+    assert_ok(bnnep_dataset_get_info(without, &info));
+    assert_true(info.labelled == 0 && info.classes == 0 && info.count == 3);
+    assert_ok(bnnep_dataset_get_info(with, &info));
+    assert_true(info.labelled == 1 && info.classes == 7);
+    assert_ok(bnnep_dataset_select(without, (const uint64_t[]){2, 1}, 2, &view));
+    assert_ok(bnnep_dataset_read(view, 0, 2, NULL, y));
+    assert_true(y[0] == -1 && y[1] == -1);
+    const bnnep_dataset *const parts[] = {with, without}, *const alike[] = {view, without};
+    assert_refused(bnnep_dataset_concat(parts, 2, &both), BNNEP_ERROR_ARGUMENT, "data set 1 lacks labels");
+    assert_ok(bnnep_dataset_concat(alike, 2, &both));
+    assert_ok(bnnep_dataset_read(both, 0, 5, NULL, y));
+    for (int n = 0; n < 5; n++)
+        assert_int_equal(y[n], -1);
+    assert_ok(bnnep_dataset_get_info(both, &info));
+    assert_true(info.labelled == 0 && info.classes == 0 && info.count == 5);
+    bnnep_dataset_free(without);
+    bnnep_dataset_free(with);
+    bnnep_dataset_free(view);
+    bnnep_dataset_free(both);
 }
 
 /* Views of a transformed data set are transformed as it is. */
@@ -272,10 +370,10 @@ static void views_of_transformed(void **state) {
     o.height = o.width = 2;
     t.mean = mean;
     t.deviation = deviation;
-    assert_ok(bnnep_dataset_from_memory(&o, x, y, IMAGES, &plain));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, y, IMAGES, &plain));
     assert_ok(bnnep_dataset_transformed(plain, &t, &whole));
     assert_ok(bnnep_dataset_subset(whole, 1, 2, &some));
-    assert_ok(bnnep_dataset_shuffled(some, 3, &mixed));
+    assert_ok(bnnep_dataset_select(some, (const uint64_t[]){1, 0}, 2, &mixed));
     const bnnep_dataset *const views[] = {some, mixed};
     for (int v = 0; v < 2; v++)
         for (uint64_t n = 0; n < 2; n++) {
@@ -292,13 +390,9 @@ static void views_of_transformed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx),
-        cmocka_unit_test(gzip),
-        cmocka_unit_test(bad_files),
-        cmocka_unit_test(memory),
-        cmocka_unit_test(bad_memory),
-        cmocka_unit_test(callback_and_subsets),
-        cmocka_unit_test(views_of_transformed),
+        cmocka_unit_test(idx),          cmocka_unit_test(gzip),       cmocka_unit_test(bad_files),
+        cmocka_unit_test(memory),       cmocka_unit_test(bad_memory), cmocka_unit_test(callback_and_subsets),
+        cmocka_unit_test(concatenated), cmocka_unit_test(unlabelled), cmocka_unit_test(views_of_transformed),
     };
     return cmocka_run_group_tests_name("dataset", tests, make_files, remove_files);
 }

@@ -43,11 +43,11 @@ static struct net train(const struct shape *shape, const char *backend) {
     int32_t *labels = random_labels(&stream, IMAGES, 10);
     bnnep_dataset *dataset;
     options.channels = VALUES;
-    options.copy = 0;
-    assert_ok(bnnep_dataset_from_memory(&options, x, labels, IMAGES, &dataset));
+    options.borrow = 1;
+    assert_ok(bnnep_dataset_from_memory(NULL, &options, x, labels, IMAGES, &dataset));
     struct net net = net_make(shape, backend);
     for (int epoch = 0; epoch < 2; epoch++)
-        assert_ok(bnnep_train_epoch(net.optimizer, dataset, BATCH, NULL, NULL, NULL));
+        assert_ok(bnnep_optimizer_train_epoch(net.optimizer, dataset, RUN(.batch_size = BATCH), NULL));
     bnnep_dataset_free(dataset);
     free(x);
     free(labels);
@@ -57,11 +57,11 @@ static struct net train(const struct shape *shape, const char *backend) {
 static void threads(void **state) {
     (void)state;
     for (int kind = 0; kind < 6; kind++) {
-        const int32_t dynamics = kind / 2 == 0 ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS;
+        const int32_t dynamics = kind / 2 == 0 ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL;
         struct shape shape = kind % 2 ? convolutional(dynamics) : shape_of(dynamics, 1);
         shape.grid_bits = kind / 2 == 2 ? 18 : 0;
-        struct net one = train(&shape, "cpu:threads=1"), two = train(&shape, "cpu:threads=2");
-        struct net five = train(&shape, "cpu:threads=5");
+        struct net one = train(&shape, "cpu/1"), two = train(&shape, "cpu/2");
+        struct net five = train(&shape, "cpu/5");
         assert_same_network(&one, &two);
         assert_same_network(&one, &five);
         net_free(&one);
@@ -93,7 +93,7 @@ static struct net learn_dense(const char *backend) {
     assert_ok(bnnep_network_set_alpha(net.network, 0, alpha, 1));
     assert_ok(bnnep_network_set_alpha(net.network, 1, upper, 1));
     assert_ok(bnnep_network_set_bias(net.network, 0, bias, HIDDEN));
-    assert_ok(bnnep_train_batch(net.optimizer, x, labels, SAMPLES, NULL));
+    assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, labels, SAMPLES, NULL, NULL));
     free(x);
     free(labels);
     return net;
@@ -101,9 +101,9 @@ static struct net learn_dense(const char *backend) {
 
 static void dense_contrast(void **state) {
     (void)state;
-    struct net one = learn_dense("cpu:threads=1");
+    struct net one = learn_dense("cpu/1");
     for (int again = 0; again < 20; again++) {
-        struct net four = learn_dense("cpu:threads=4");
+        struct net four = learn_dense("cpu/4");
         assert_same_network(&one, &four);
         net_free(&four);
     }
@@ -112,7 +112,7 @@ static void dense_contrast(void **state) {
 
 static void backends(void **state) {
     (void)state;
-    const struct shape shapes[] = {shape_of(BNNEP_BINARY_ACTIVATIONS, 1), convolutional(BNNEP_BINARY_ACTIVATIONS)};
+    const struct shape shapes[] = {shape_of(BNNEP_DYNAMICS_BINARY, 1), convolutional(BNNEP_DYNAMICS_BINARY)};
     for (int i = 0; i < 2; i++) {
         struct net ref = train(&shapes[i], "ref"), cpu = train(&shapes[i], "cpu");
         assert_same_network(&ref, &cpu);
@@ -123,7 +123,7 @@ static void backends(void **state) {
 
 static void seeds(void **state) {
     (void)state;
-    const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1), other = shape_of(BNNEP_REAL_ACTIVATIONS, 2);
+    const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL, 1), other = shape_of(BNNEP_DYNAMICS_REAL, 2);
     struct net a = train(&shape, "cpu"), b = train(&shape, "cpu"), c = train(&other, "cpu");
     size_t count_a, count_c;
     assert_same_network(&a, &b);
@@ -152,8 +152,8 @@ static void draw_signs(char *signs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         float output[2];
         assert_ok(bnnep_network_set_bias(net.network, 0, half, 2));
-        assert_ok(bnnep_train_batch(net.optimizer, x, (const int32_t[]){1}, 1, NULL));
-        assert_ok(bnnep_workspace_get_state(bnnep_network_workspace(net.network), BNNEP_NUDGED, 1, output, 2));
+        assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, (const int32_t[]){1}, 1, NULL, NULL));
+        assert_ok(bnnep_workspace_get_state(bnnep_network_workspace(net.network), BNNEP_PHASE_NUDGED, 1, output, 2));
         signs[i] = output[1] > 0.5f ? '+' : '-';
     }
     net_free(&net);
@@ -185,7 +185,7 @@ static void initial_values(void **state) {
     o.input_channels = 625;
     o.connections = connections;
     o.connection_count = 2;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_network_create(NULL, &o, &network));
     assert_ok(bnnep_network_get_alpha(network, 0, &alpha, 1));
     assert_true(alpha == 0.0200f || alpha == 0.0199f || alpha == 0.0201f); /* mean of U(0, 1/25), to 4 decimals */
     assert_ok(bnnep_network_get_bias(network, 0, bias, 400));
@@ -211,9 +211,9 @@ static void initial_values(void **state) {
 static void together(void **state) {
     (void)state;
     enum { MOST_SAMPLES = 70 };
-    static const char *const others[] = {"cpu:threads=2", "cpu:threads=3"};
+    static const char *const others[] = {"cpu/2", "cpu/3"};
     static const size_t batches[] = {1, 5, MOST_SAMPLES}; /* the last is more than two threads take at a time */
-    const struct shape shape = {.dynamics = BNNEP_BINARY_ACTIVATIONS,
+    const struct shape shape = {.dynamics = BNNEP_DYNAMICS_BINARY,
                                 .connections = 3,
                                 .units = {9, 1400, 1700, 10},
                                 .free_steps = 7,
@@ -222,7 +222,7 @@ static void together(void **state) {
                                 .gamma = 0.25,
                                 .threshold = 0.01,
                                 .seed = 4};
-    struct net one = net_make(&shape, "cpu:threads=1");
+    struct net one = net_make(&shape, "cpu/1");
     for (size_t b = 0; b < sizeof others / sizeof others[0]; b++) {
         struct net other = net_make(&shape, others[b]);
         struct net *const nets[] = {&one, &other};
@@ -236,10 +236,11 @@ static void together(void **state) {
                                         {BNNEP_RELAXED_INIT, BNNEP_RELAXED_INIT}};
             for (int side = 0; side < 2; side++) {
                 ws[side] = bnnep_network_workspace(nets[side]->network);
-                assert_ok(bnnep_stage(ws[side], x, target, count));
-                assert_ok(bnnep_relax(ws[side], BNNEP_FREE, BNNEP_FREE, 7, 0.0f, &done[side][0]));
-                assert_ok(bnnep_relax(ws[side], BNNEP_FREE, BNNEP_NUDGED, 3, 0.5f, &done[side][1]));
-                assert_ok(bnnep_workspace_get_state(ws[side], BNNEP_NUDGED, 2, states + (size_t)side * units, units));
+                assert_ok(bnnep_workspace_stage(ws[side], x, target, count));
+                assert_ok(phase_run(ws[side], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 7, 0.0f, &done[side][0]));
+                assert_ok(phase_run(ws[side], BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 3, 0.5f, &done[side][1]));
+                assert_ok(
+                    bnnep_workspace_get_state(ws[side], BNNEP_PHASE_NUDGED, 2, states + (size_t)side * units, units));
             }
             assert_memory_equal(states, states + units, units * sizeof *states);
             assert_memory_equal(done[0], done[1], sizeof done[0]);
@@ -256,7 +257,7 @@ static void together(void **state) {
 static void input_order(void **state) {
     (void)state;
     enum { INPUTS = 90, UNITS = 70, COUNT = 5 };
-    const struct shape shape = {.dynamics = BNNEP_BINARY_ACTIVATIONS,
+    const struct shape shape = {.dynamics = BNNEP_DYNAMICS_BINARY,
                                 .connections = 2,
                                 .units = {INPUTS, UNITS, 10},
                                 .free_steps = 1,
@@ -274,12 +275,12 @@ static void input_order(void **state) {
         x[v] = dense || stream_next(&stream) % 2 ? stream_uniform(&stream) : 0.0f;
     }
     x[3] = x[70] = 1e16f;
-    assert_ok(bnnep_stage(ws, x, NULL, COUNT));
-    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
-    assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 1, together, COUNT * UNITS));
-    assert_ok(bnnep_stage(ws, x, NULL, 1));
-    assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
-    assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 1, alone, UNITS));
+    assert_ok(bnnep_workspace_stage(ws, x, NULL, COUNT));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, NULL));
+    assert_ok(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 1, together, COUNT * UNITS));
+    assert_ok(bnnep_workspace_stage(ws, x, NULL, 1));
+    assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, NULL));
+    assert_ok(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 1, alone, UNITS));
     assert_memory_equal(together, alone, sizeof alone);
     net_free(&net);
 }

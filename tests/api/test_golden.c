@@ -106,7 +106,7 @@ static enum result describe(struct run *run, bnnep_network_options *o, bnnep_con
         connections[made++] = (bnnep_connection)BNNEP_FC((int32_t)list[k]);
     if (made == 0 || made >= MOST)
         return explain(run, FAIL, "case.txt: %zu connections", made);
-    o->dynamics = strstr(case_text(c, "class"), "bin_W_N") ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS;
+    o->dynamics = strstr(case_text(c, "class"), "bin_W_N") ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL;
     o->input_channels = (int32_t)input[0];
     o->input_height = (int32_t)input[1];
     o->input_width = (int32_t)input[2];
@@ -116,8 +116,8 @@ static enum result describe(struct run *run, bnnep_network_options *o, bnnep_con
     o->classes = connections[made - 1].outputs / o->expand_output;
     o->connections = connections;
     o->connection_count = made;
-    o->theta = (float)case_number(c, "rho_threshold", 0.5);
-    o->gamma_neur = (float)case_number(c, "gamma_neur", 0.5);
+    o->theta = case_number(c, "rho_threshold", 0.5);
+    o->gamma_neur = case_number(c, "gamma_neur", 0.5);
     o->free_steps = (int32_t)case_number(c, "T", 0);
     for (size_t b = 0; b < (size_t)case_number(c, "batches", 0); b++) {
         char key[32];
@@ -130,19 +130,26 @@ static enum result describe(struct run *run, bnnep_network_options *o, bnnep_con
     return PASS;
 }
 
-static enum result build(struct run *run, const char *backend) {
-    const struct golden_case *c = run->c;
+static enum result build_network(struct run *run, const char *backend) {
+    bnnep_context_options where = BNNEP_CONTEXT_OPTIONS_INIT;
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
-    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_connection connections[MOST];
-    double gamma[MOST], threshold[MOST], lr_bias[MOST], lr_alpha[MOST];
+    bnnep_context *context;
     const enum result described = describe(run, &o, connections);
     if (described != PASS)
         return described;
-    o.backend = backend;
-    bnnep_status status = bnnep_network_create(&o, &run->network);
-    if (status != BNNEP_OK)
-        return refused(run, status);
+    where.backend = backend;
+    bnnep_status status = bnnep_context_create(&where, &context);
+    if (status == BNNEP_OK)
+        status = bnnep_network_create(context, &o, &run->network);
+    bnnep_context_free(context); /* the network keeps it */
+    return status == BNNEP_OK ? PASS : refused(run, status);
+}
+
+static enum result build_optimizer(struct run *run) {
+    const struct golden_case *c = run->c;
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    double gamma[MOST], threshold[MOST], lr_bias[MOST], lr_alpha[MOST];
     const bool learn_alpha = case_number(c, "learnAlpha", 0) != 0;
     if (case_list(c, "gamma", gamma, MOST) != run->connections ||
         case_list(c, "threshold", threshold, MOST) != run->connections ||
@@ -150,15 +157,15 @@ static enum result build(struct run *run, const char *backend) {
         (learn_alpha && case_list(c, "lr_alpha", lr_alpha, MOST) != run->connections))
         return explain(run, FAIL, "case.txt: gamma, threshold, lr_bias, lr_alpha: not one value a connection");
     p.method = strcmp(case_text(c, "optim") ? case_text(c, "optim") : "ep", "bptt") == 0
-                   ? BNNEP_BPTT
-                   : BNNEP_EQUILIBRIUM_PROPAGATION;
+                   ? BNNEP_METHOD_BPTT
+                   : BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
     p.nudged_steps = (int32_t)case_number(c, "Kmax", 0);
-    p.random_beta = 0;
+    p.nudge = BNNEP_NUDGE_FIXED;
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = lr_bias;
     p.lr_alpha = learn_alpha ? lr_alpha : NULL;
-    status = bnnep_optimizer_create(run->network, &p, &run->optimizer);
+    const bnnep_status status = bnnep_optimizer_create(run->network, &p, &run->optimizer);
     return status == BNNEP_OK ? PASS : refused(run, status);
 }
 
@@ -193,14 +200,15 @@ static enum result initialise(struct run *run, size_t k) {
 static enum result check_states(struct run *run, size_t k, size_t count, bool bptt) {
     float *ours = malloc(count * sizeof *ours);
     enum result result = ours ? PASS : FAIL;
-    for (int phase = BNNEP_FREE; result == PASS && phase <= (bptt ? BNNEP_FREE : BNNEP_NUDGED); phase++) {
-        const char *name = phase == BNNEP_FREE ? "free" : "nudged";
+    for (int phase = BNNEP_PHASE_FREE; result == PASS && phase <= (bptt ? BNNEP_PHASE_FREE : BNNEP_PHASE_NUDGED);
+         phase++) {
+        const char *name = phase == BNNEP_PHASE_FREE ? "free" : "nudged";
         const bnnep_status status =
             bnnep_workspace_get_state(bnnep_network_workspace(run->network), phase, k + 1, ours, count);
         if (status != BNNEP_OK)
             result = refused(run, status);
         else
-            result = compare(run, phase == BNNEP_FREE ? "free state" : "nudged state", k, ours,
+            result = compare(run, phase == BNNEP_PHASE_FREE ? "free state" : "nudged state", k, ours,
                              named(run, count, k, "%s.%zu.%zu", name, run->batch, k), count, run->state_tolerance);
     }
     free(ours);
@@ -292,12 +300,13 @@ static enum result train_batch(struct run *run, bool bptt) {
     if (!x)
         return FAIL;
     snprintf(key, sizeof key, "beta.%zu", run->batch);
-    if (!bptt)
-        bnnep_optimizer_set_beta(run->optimizer, (float)case_number(run->c, key, 0), 0);
+    const double beta = case_number(run->c, key, 0);
+    if (!bptt && bnnep_optimizer_set_rates(run->optimizer, BNNEP_RATE_BETA, &beta, 1) != BNNEP_OK)
+        return refused(run, BNNEP_ERROR_ARGUMENT);
     bnnep_report report = BNNEP_REPORT_INIT;
     report.flips = flips;
     report.flips_count = MOST;
-    const bnnep_status status = bnnep_train_batch(run->optimizer, x, labels, samples, &report);
+    const bnnep_status status = bnnep_optimizer_train_batch(run->optimizer, x, labels, samples, NULL, &report);
     return status == BNNEP_OK ? check_batch(run, &report, samples, bptt) : refused(run, status);
 }
 
@@ -312,7 +321,9 @@ static enum result run_case(struct run *run, const char *backend) {
     run->state_tolerance = bptt || (!conv && !binary) ? 2e-6 : 3e-4;
     run->momentum_tolerance = conv && !binary && !bptt ? 3e-4 : 1e-6;
     run->bias_tolerance = conv && !binary && !bptt ? 3e-4 : 2e-6;
-    enum result result = build(run, backend);
+    enum result result = build_network(run, backend);
+    if (result == PASS)
+        result = build_optimizer(run);
     for (size_t k = 0; result == PASS && k < run->connections; k++)
         result = initialise(run, k);
     const size_t batches = (size_t)case_number(run->c, "batches", 0);
@@ -361,10 +372,13 @@ int main(int argc, char **argv) {
     struct dirent **built_in = NULL;
     const int built_ins = optind == argc ? scandir(BNNEP_GOLDEN_DIR, &built_in, is_visible, alphasort) : 0;
     const int cases = optind == argc ? built_ins : argc - optind;
-    for (size_t b = 0; b < (backend ? 1 : bnnep_backend_count()); b++) {
+    bnnep_context *context;
+    if (bnnep_context_create(NULL, &context) != BNNEP_OK)
+        return 1;
+    for (size_t b = 0; b < (backend ? 1 : bnnep_backend_count(context)); b++) {
         bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
         if (!backend)
-            bnnep_backend_get(b, &info);
+            bnnep_backend_get(context, b, &info);
         if (!backend && !info.available)
             continue;
         for (int i = 0; i < cases; i++) {
@@ -376,6 +390,7 @@ int main(int argc, char **argv) {
     for (int i = 0; i < built_ins; i++)
         free(built_in[i]);
     free(built_in);
+    bnnep_context_free(context);
     printf("%zu passed, %zu failed, %zu skipped\n", counts[PASS], counts[FAIL], counts[SKIP]);
     return counts[FAIL] == 0 && counts[PASS] > 0 ? 0 : 1;
 }

@@ -35,9 +35,8 @@ static bnnep_network *make(const struct theory *t, const char *backend) {
     o.connection_count = t->count;
     o.free_steps = 200;
     o.max_batch = SAMPLES;
-    o.backend = backend;
     o.seed = 3;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(network_on(backend, &o, &network));
     for (size_t k = 0; k < t->count; k++) {
         bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
         float alpha[64], bias[64];
@@ -105,16 +104,16 @@ static void contrast_is_gradient(void **state) {
             for (size_t i = 0; i < SAMPLES * 10; i++)
                 target[i] = (float)(stream_next(&stream) % 2);
             for (int step = 1; step <= STEPS; step++) {
-                bnnep_optimizer *contrast = reader(network, BNNEP_EQUILIBRIUM_PROPAGATION);
-                bnnep_optimizer *gradient = reader(network, BNNEP_BPTT);
-                assert_ok(bnnep_stage(ws, x, target, SAMPLES));
-                assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 200, 0.0f, NULL));
-                assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, step, beta, NULL));
-                assert_ok(bnnep_learn(contrast, ws, beta, NULL));
-                assert_ok(bnnep_stage(ws, x, target, SAMPLES));
-                assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 200 - step, 0.0f, NULL));
-                assert_ok(bnnep_backpropagate(gradient, ws, step));
-                assert_ok(bnnep_learn(gradient, ws, 0.0f, NULL));
+                bnnep_optimizer *contrast = reader(network, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION);
+                bnnep_optimizer *gradient = reader(network, BNNEP_METHOD_BPTT);
+                assert_ok(bnnep_workspace_stage(ws, x, target, SAMPLES));
+                assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 200, 0.0f, NULL));
+                assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, step, beta, NULL));
+                assert_ok(phase_learn(contrast, ws, 0.0, NULL));
+                assert_ok(bnnep_workspace_stage(ws, x, target, SAMPLES));
+                assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 200 - step, 0.0f, NULL));
+                assert_ok(bnnep_optimizer_backpropagate(gradient, ws, step));
+                assert_ok(bnnep_optimizer_update(gradient, NULL));
                 for (size_t k = 0; k < t->count; k++)
                     same_direction(network, contrast, gradient, t, k, step);
                 bnnep_optimizer_free(contrast);
@@ -134,19 +133,19 @@ static void contrast_after_tape(void **state) {
     for (size_t b = 0; b < count; b++) {
         bnnep_network *network = make(t, backends[b]);
         bnnep_workspace *ws = bnnep_network_workspace(network);
-        bnnep_optimizer *contrast = reader(network, BNNEP_EQUILIBRIUM_PROPAGATION);
-        bnnep_optimizer *gradient = reader(network, BNNEP_BPTT);
+        bnnep_optimizer *contrast = reader(network, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION);
+        bnnep_optimizer *gradient = reader(network, BNNEP_METHOD_BPTT);
         struct stream stream = {1};
         enum { WEIGHTS = 6 * 5 * 9 };
         float *x = random_pixels(&stream, SAMPLES, 8 * 8), target[SAMPLES * 10] = {1.0f}, momentum[2][WEIGHTS];
         for (int taped = 0; taped < 2; taped++) {
-            assert_ok(bnnep_stage(ws, x, target, SAMPLES));
+            assert_ok(bnnep_workspace_stage(ws, x, target, SAMPLES));
             if (taped)
-                assert_ok(bnnep_backpropagate(gradient, ws, STEPS));
+                assert_ok(bnnep_optimizer_backpropagate(gradient, ws, STEPS));
             else
-                assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, STEPS, 0.0f, NULL));
-            assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, STEPS, 0.5f, NULL));
-            assert_ok(bnnep_learn(contrast, ws, 0.5f, NULL));
+                assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, STEPS, 0.0f, NULL));
+            assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, STEPS, 0.5f, NULL));
+            assert_ok(phase_learn(contrast, ws, 0.0, NULL));
             assert_ok(bnnep_optimizer_get_momentum(contrast, 1, momentum[taped], WEIGHTS));
         }
         assert_int_equal(first_difference(momentum[0], momentum[1], WEIGHTS, 1e-5), WEIGHTS);

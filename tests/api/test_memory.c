@@ -2,7 +2,7 @@
 /*
  * Out of memory, at every allocation there is: a call that fails leaks nothing, changes nothing and can be made again.
  * The linker sends this program's and the library's allocations through here (--wrap). Also: the forecast of
- * bnnep_network_memory() against what is really taken, and that training allocates nothing in the batch loop.
+ * bnnep_network_memory(NULL) against what is really taken, and that training allocates nothing in the batch loop.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
 static const bnnep_connection connections[] = {BNNEP_FC(30), BNNEP_FC(10)};
 static const bnnep_connection convolutional[] = {BNNEP_CONV(4, 3, 1, 2), BNNEP_FC(10)};
 static const double rates[] = {0.1, 0.1};
-static const char *const backends[] = {"ref", "cpu:threads=2"};
+static const char *const backends[] = {"ref", "cpu"};
 static const char *const file = "memory-test.safetensors";
 
 /* One of the calls below, as often as there are allocations in it. Success ends the row. */
@@ -76,6 +76,8 @@ static void fail_each(attempt call, void *arg) {
 }
 
 struct things {
+    const char *where;
+    bnnep_context *context;
     bnnep_network_options options;
     bnnep_network *network;
     bnnep_optimizer *optimizer;
@@ -83,9 +85,19 @@ struct things {
     bnnep_dataset *dataset, *other;
 };
 
+static bnnep_status make_context(void *arg) {
+    struct things *t = arg;
+    bnnep_context_options o = BNNEP_CONTEXT_OPTIONS_INIT;
+    o.backend = t->where;
+    o.threads = 2;
+    const bnnep_status status = bnnep_context_create(&o, &t->context);
+    assert_true((status == BNNEP_OK) == (t->context != NULL));
+    return status;
+}
+
 static bnnep_status make_network(void *arg) {
     struct things *t = arg;
-    const bnnep_status status = bnnep_network_create(&t->options, &t->network);
+    const bnnep_status status = bnnep_network_create(t->context, &t->options, &t->network);
     assert_true((status == BNNEP_OK) == (t->network != NULL));
     return status;
 }
@@ -112,15 +124,37 @@ static bnnep_status make_dataset(void *arg) {
     static const int32_t y[3];
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
     o.channels = 20;
-    return bnnep_dataset_from_memory(&o, x, y, 3, &t->dataset);
+    return bnnep_dataset_from_memory(t->context, &o, x, y, 3, &t->dataset);
 }
 
-static bnnep_status shuffle(void *arg) {
+static bnnep_status select_some(void *arg) {
+    static const uint64_t order[] = {2, 0, 2};
     struct things *t = arg;
-    return bnnep_dataset_shuffled(t->dataset, 1, &t->other);
+    return bnnep_dataset_select(t->dataset, order, 3, &t->other);
 }
 
-static bnnep_status subset_of_shuffled(void *arg) {
+static bnnep_status concatenate(void *arg) {
+    struct things *t = arg;
+    const bnnep_dataset *const parts[] = {t->dataset, t->other};
+    bnnep_dataset *both;
+    const bnnep_status status = bnnep_dataset_concat(parts, 2, &both);
+    bnnep_dataset_free(both);
+    return status;
+}
+
+static bnnep_status clone(void *arg) {
+    struct things *t = arg;
+    bnnep_network *network;
+    bnnep_optimizer *optimizer = NULL;
+    bnnep_status status = bnnep_network_clone(t->network, NULL, &network);
+    if (status == BNNEP_OK)
+        status = bnnep_optimizer_clone(t->optimizer, network, &optimizer);
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+    return status;
+}
+
+static bnnep_status subset_of_some(void *arg) {
     bnnep_dataset *some;
     const bnnep_status status = bnnep_dataset_subset(((struct things *)arg)->other, 1, 2, &some);
     bnnep_dataset_free(some);
@@ -129,15 +163,17 @@ static bnnep_status subset_of_shuffled(void *arg) {
 
 static bnnep_status read_files(void *arg) {
     (void)arg;
+    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
     bnnep_dataset *dataset;
-    const bnnep_status status = bnnep_dataset_from_folder(BNNEP_SAMPLE, BNNEP_TEST_SET, 10, &dataset);
+    o.part = BNNEP_PART_TEST;
+    const bnnep_status status = bnnep_dataset_open(NULL, BNNEP_SAMPLE, &o, &dataset);
     bnnep_dataset_free(dataset);
     return status;
 }
 
 static bnnep_status train(void *arg) {
     struct things *t = arg;
-    return bnnep_train_epoch(t->optimizer, t->dataset, 2, NULL, NULL, NULL);
+    return bnnep_optimizer_train_epoch(t->optimizer, t->dataset, RUN(.batch_size = 2), NULL);
 }
 
 static size_t weights_of(const struct things *t) {
@@ -163,26 +199,25 @@ static bnnep_status load(void *arg) {
 
 static bnnep_status load_network(void *arg) {
     bnnep_network *network;
-    const bnnep_status status = bnnep_network_load(file, &((struct things *)arg)->options, &network);
+    const bnnep_status status = bnnep_network_load(((struct things *)arg)->context, file, NULL, &network);
     bnnep_network_free(network);
     return status;
 }
 
-static struct things things_for(const char *backend) {
-    struct things t = {.options = BNNEP_NETWORK_OPTIONS_INIT};
+static struct things things_for(const char *where) {
+    struct things t = {.where = where, .options = BNNEP_NETWORK_OPTIONS_INIT};
     t.options.input_channels = 20;
     t.options.connections = connections;
     t.options.connection_count = 2;
     t.options.max_batch = 20;
     t.options.grid_bits = 16; /* more to allocate */
-    t.options.backend = backend;
     return t;
 }
 
 /* A call that fails half-way leaves the signs and the position as they were. */
 static void fail_training(struct things *t) {
     int8_t before[300], after[300];
-    uint64_t batches = 1;
+    bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
     const size_t weights = weights_of(t);
     assert_ok(bnnep_network_get_signs(t->network, 1, before, weights));
     left = 0; /* the order of the epoch cannot be allocated */
@@ -191,8 +226,8 @@ static void fail_training(struct things *t) {
     assert_int_equal(failed, BNNEP_ERROR_MEMORY);
     assert_ok(bnnep_network_get_signs(t->network, 1, after, weights));
     assert_memory_equal(before, after, weights);
-    assert_ok(bnnep_optimizer_get_position(t->optimizer, &batches, NULL));
-    assert_int_equal(batches, 0);
+    assert_ok(bnnep_optimizer_get_info(t->optimizer, &info));
+    assert_int_equal(info.batches, 0);
     fail_each(train, t);
     assert_ok(bnnep_network_get_signs(t->network, 1, before, weights));
     fail_each(copy_signs, t);
@@ -215,18 +250,22 @@ static void every_allocation(void **state) {
             t.options.input_height = 4;
             t.options.input_width = 5;
         }
+        fail_each(make_context, &t);
         fail_each(make_network, &t);
         fail_each(make_optimizer, &t);
         fail_each(make_workspace, &t);
         fail_each(make_dataset, &t);
-        fail_each(shuffle, &t);
-        fail_each(subset_of_shuffled, &t);
+        fail_each(select_some, &t);
+        fail_each(subset_of_some, &t);
+        fail_each(concatenate, &t);
+        fail_each(clone, &t);
         fail_training(&t);
         bnnep_dataset_free(t.other);
         bnnep_dataset_free(t.dataset);
         bnnep_workspace_free(t.workspace);
         bnnep_optimizer_free(t.optimizer);
         bnnep_network_free(t.network);
+        bnnep_context_free(t.context);
     }
 }
 
@@ -254,7 +293,8 @@ static void large_claims(void **state) {
                      12 + padded);
     fclose(to);
     requested = 0;
-    assert_refused(bnnep_network_load(file, NULL, &network), BNNEP_ERROR_FORMAT, "has no tensor connection.0.bias");
+    assert_refused(bnnep_network_load(NULL, file, NULL, &network), BNNEP_ERROR_FORMAT,
+                   "has no tensor connection.0.bias");
     assert_true(requested < 1 << 20);
     unlink(file);
 }
@@ -274,8 +314,9 @@ static void forecast(void **state) {
         uint64_t told, untrained;
         t.options.connections = large;
         t.options.input_channels = 700;
-        assert_ok(bnnep_network_memory(&t.options, 1, &told));
-        assert_ok(bnnep_network_memory(&t.options, 0, &untrained));
+        assert_ok(make_context(&t));
+        assert_ok(bnnep_network_memory(t.context, &t.options, 1, &told));
+        assert_ok(bnnep_network_memory(t.context, &t.options, 0, &untrained));
         requested = 0;
         assert_ok(make_network(&t));
         /* the drawn initial values are there for a while only: at most the packed signs and biases */
@@ -285,6 +326,7 @@ static void forecast(void **state) {
         assert_near(told, requested - passing);
         bnnep_optimizer_free(t.optimizer);
         bnnep_network_free(t.network);
+        bnnep_context_free(t.context);
     }
 }
 
@@ -294,14 +336,16 @@ static void batch_loop(void **state) {
     static const int32_t y[20];
     for (size_t b = 0; b < 2; b++) {
         struct things t = things_for(backends[b]);
+        assert_ok(make_context(&t));
         assert_ok(make_network(&t));
         assert_ok(make_optimizer(&t));
         const unsigned long before = calls;
         for (int i = 0; i < 3; i++)
-            assert_ok(bnnep_train_batch(t.optimizer, x, y, 20, NULL));
+            assert_ok(bnnep_optimizer_train_batch(t.optimizer, x, y, 20, NULL, NULL));
         assert_int_equal(calls, before);
         bnnep_optimizer_free(t.optimizer);
         bnnep_network_free(t.network);
+        bnnep_context_free(t.context);
     }
 }
 

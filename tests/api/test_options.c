@@ -23,39 +23,27 @@ static bnnep_network_options good(void) {
         bnnep_network *made = (bnnep_network *)&o;                                                                     \
         uint64_t size;                                                                                                 \
         o.assignment;                                                                                                  \
-        assert_refused(bnnep_network_create(&o, &made), status, text);                                                 \
+        assert_refused(bnnep_network_create(NULL, &o, &made), status, text);                                           \
         assert_null(made);                                                                                             \
-        assert_refused(bnnep_network_memory(&o, 1, &size), status, text);                                              \
+        assert_refused(bnnep_network_memory(NULL, &o, 1, &size), status, text);                                        \
     } while (0)
 
-static void networks(void **state) {
+static void connections(void **state) {
     (void)state;
     const bnnep_connection conv[] = {BNNEP_CONV(4, 9, 2, 2), BNNEP_FC(10)};
     const bnnep_connection wide_pool[] = {BNNEP_CONV(4, 3, 2, 4), BNNEP_FC(10)};
-    const bnnep_connection no_pool[] = {BNNEP_CONV(4, 1, 0, 0), BNNEP_FC(10)};
+    const bnnep_connection no_pool[] = {BNNEP_CONV(4, 1, 0, -1), BNNEP_FC(10)};
     const bnnep_connection deep_padding[] = {BNNEP_CONV(4, 1, -1, 1), BNNEP_FC(10)};
     const bnnep_connection late[] = {BNNEP_FC(4), BNNEP_CONV(10, 1, 0, 1)};
     const bnnep_connection last[] = {BNNEP_CONV(4, 1, 0, 1), BNNEP_CONV(10, 1, 0, 1)};
-    const bnnep_connection none[] = {BNNEP_FC(0), BNNEP_FC(10)}, odd[] = {{sizeof odd[0], 7, 10, 0, 0, 0, 0}};
-    const bnnep_connection stray[] = {{sizeof stray[0], BNNEP_FULLY_CONNECTED, 10, 5, 0, 0, 0}};
-    const bnnep_connection unsized[] = {{0, BNNEP_FULLY_CONNECTED, 10, 0, 0, 0, 0}};
-    const bnnep_connection vast[] = {BNNEP_FC(1000000000), BNNEP_FC(10)};
-    bnnep_network *network;
-    assert_refused(bnnep_network_create(NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
-    REFUSE_NETWORK(dynamics = 2, BNNEP_ERROR_ARGUMENT, "dynamics is 2");
-    REFUSE_NETWORK(input_channels = 0, BNNEP_ERROR_ARGUMENT, "input is 0 x 1 x 1");
-    REFUSE_NETWORK(input_height = -3, BNNEP_ERROR_ARGUMENT, "input is 12 x -3 x 1");
-    REFUSE_NETWORK(classes = 1, BNNEP_ERROR_ARGUMENT, "classes is 1");
-    REFUSE_NETWORK(classes = 9, BNNEP_ERROR_ARGUMENT, "last layer has 10 units, but classes * expand_output is 9 * 1");
-    REFUSE_NETWORK(expand_output = 0, BNNEP_ERROR_ARGUMENT, "expand_output is 0");
-    REFUSE_NETWORK(expand_output = 3, BNNEP_ERROR_ARGUMENT, "10 * 3");
-    REFUSE_NETWORK(connection_count = 0, BNNEP_ERROR_ARGUMENT, "has 0");
-    REFUSE_NETWORK(connections = NULL, BNNEP_ERROR_ARGUMENT, "has 0");
+    const bnnep_connection none[] = {BNNEP_FC(0), BNNEP_FC(10)}, odd[] = {{sizeof odd[0], 7, 10, 0, 0, 0, 0, 0, 0}};
+    const bnnep_connection stray[] = {{sizeof stray[0], BNNEP_CONNECTION_FULL, 10, 5, 0, 0, 0, 0, 0}};
+    const bnnep_connection unsized[] = {{0, BNNEP_CONNECTION_FULL, 10, 0, 0, 0, 0, 0, 0}};
     REFUSE_NETWORK(connections = conv, BNNEP_ERROR_ARGUMENT,
                    "connection 0: the kernel of 9 x 9 is larger than the map of 5 x 5");
     REFUSE_NETWORK(connections = wide_pool, BNNEP_ERROR_ARGUMENT,
                    "connection 0: the pooling window of 4 x 4 is larger than the convolution's 3 x 3");
-    REFUSE_NETWORK(connections = no_pool, BNNEP_ERROR_ARGUMENT, "connection 0: pool is 0");
+    REFUSE_NETWORK(connections = no_pool, BNNEP_ERROR_ARGUMENT, "connection 0: pool is -1");
     REFUSE_NETWORK(connections = deep_padding, BNNEP_ERROR_ARGUMENT, "connection 0: padding is -1");
     REFUSE_NETWORK(connections = late, BNNEP_ERROR_ARGUMENT, "connection 1: a convolution cannot follow");
     REFUSE_NETWORK(connections = last, BNNEP_ERROR_ARGUMENT, "the last connection is a convolution");
@@ -63,32 +51,76 @@ static void networks(void **state) {
     REFUSE_NETWORK(connections = odd, BNNEP_ERROR_ARGUMENT, "connection 0: kind is 7");
     REFUSE_NETWORK(connections = stray, BNNEP_ERROR_ARGUMENT, "belong to convolutions");
     REFUSE_NETWORK(connections = unsized, BNNEP_ERROR_ARGUMENT, "bnnep_connection: size is 0");
-    REFUSE_NETWORK(theta = 1.5f, BNNEP_ERROR_ARGUMENT, "theta is 1.5");
+    REFUSE_NETWORK(connection_count = 0, BNNEP_ERROR_ARGUMENT, "has 0");
+    REFUSE_NETWORK(connections = NULL, BNNEP_ERROR_ARGUMENT, "has 0");
+}
+
+static void networks(void **state) {
+    (void)state;
+    bnnep_network *network;
+    assert_refused(bnnep_network_create(NULL, NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
+    REFUSE_NETWORK(dynamics = 2, BNNEP_ERROR_ARGUMENT, "dynamics is 2");
+    REFUSE_NETWORK(input_channels = -1, BNNEP_ERROR_ARGUMENT, "input is -1 x 1 x 1");
+    REFUSE_NETWORK(input_height = -3, BNNEP_ERROR_ARGUMENT, "input is 12 x -3 x 1");
+    REFUSE_NETWORK(classes = 1, BNNEP_ERROR_ARGUMENT, "classes is 1");
+    REFUSE_NETWORK(classes = 9, BNNEP_ERROR_ARGUMENT, "last layer has 10 units, but classes * expand_output is 9 * 1");
+    REFUSE_NETWORK(expand_output = -1, BNNEP_ERROR_ARGUMENT, "expand_output is -1");
+    REFUSE_NETWORK(expand_output = 3, BNNEP_ERROR_ARGUMENT, "10 * 3");
+    REFUSE_NETWORK(theta = 1.5, BNNEP_ERROR_ARGUMENT, "theta is 1.5");
+    REFUSE_NETWORK(theta = -0.1, BNNEP_ERROR_ARGUMENT, "theta is -0.1");
     REFUSE_NETWORK(theta = NAN, BNNEP_ERROR_ARGUMENT, "theta is nan");
-    REFUSE_NETWORK(gamma_neur = 0.0f, BNNEP_ERROR_ARGUMENT, "gamma_neur is 0");
-    REFUSE_NETWORK(free_steps = 0, BNNEP_ERROR_ARGUMENT, "free_steps is 0");
+    REFUSE_NETWORK(gamma_neur = -0.5, BNNEP_ERROR_ARGUMENT, "gamma_neur is -0.5");
+    REFUSE_NETWORK(gamma_neur = 1.5, BNNEP_ERROR_ARGUMENT, "gamma_neur is 1.5");
+    REFUSE_NETWORK(free_steps = -1, BNNEP_ERROR_ARGUMENT, "free_steps is -1");
     REFUSE_NETWORK(settle_tolerance = INFINITY, BNNEP_ERROR_ARGUMENT, "settle_tolerance is inf");
-    REFUSE_NETWORK(max_batch = 0, BNNEP_ERROR_ARGUMENT, "max_batch is 0");
+    REFUSE_NETWORK(max_batch = -1, BNNEP_ERROR_ARGUMENT, "max_batch is -1");
     REFUSE_NETWORK(max_batch = 1 << 30, BNNEP_ERROR_ARGUMENT, "from 1 to 65536");
-    REFUSE_NETWORK(backend = "gpu", BNNEP_ERROR_BACKEND, "no backend 'gpu'; this library knows auto");
-    REFUSE_NETWORK(backend = "cuda:0", BNNEP_ERROR_BACKEND, "libbnnep-cuda.so not found in '/nowhere'");
-    REFUSE_NETWORK(backend = "cpu:threads=0", BNNEP_ERROR_ARGUMENT, "threads=N");
-    REFUSE_NETWORK(backend = "cpu:fast", BNNEP_ERROR_ARGUMENT, "given 'fast'");
-    REFUSE_NETWORK(backend = "ref:1", BNNEP_ERROR_ARGUMENT, "no options");
     REFUSE_NETWORK(grid_bits = 7, BNNEP_ERROR_ARGUMENT, "grid_bits is 7; it must be 0, or from 8 to 20");
     REFUSE_NETWORK(grid_bits = 21, BNNEP_ERROR_ARGUMENT, "grid_bits is 21");
     REFUSE_NETWORK(grid_bits = -1, BNNEP_ERROR_ARGUMENT, "grid_bits is -1");
     REFUSE_NETWORK(size = 3, BNNEP_ERROR_ARGUMENT, "size is 3");
-    /* a description far beyond any memory: refused, not attempted in part */
+}
+
+/* A description far beyond any memory: refused, not attempted in part. */
+static void vast_networks(void **state) {
+    (void)state;
+    const bnnep_connection vast[] = {BNNEP_FC(1000000000), BNNEP_FC(10)};
     bnnep_network_options o = good();
+    bnnep_network *network;
     uint64_t bytes = 0;
     o.input_channels = 1000;
     o.connections = vast;
-    assert_ok(bnnep_network_memory(&o, 1, &bytes));
+    assert_ok(bnnep_network_memory(NULL, &o, 1, &bytes));
     assert_true(bytes > UINT64_C(4) << 40);
-    o.backend = "ref";
-    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_MEMORY, "out of memory for a network");
+    assert_refused(network_on("ref", &o, &network), BNNEP_ERROR_MEMORY, "out of memory for a network");
     assert_null(network);
+}
+
+#define REFUSE_CONTEXT(assignment, status, text)                                                                       \
+    do {                                                                                                               \
+        bnnep_context_options o = BNNEP_CONTEXT_OPTIONS_INIT;                                                          \
+        bnnep_context *made = (bnnep_context *)&o;                                                                     \
+        o.assignment;                                                                                                  \
+        assert_refused(bnnep_context_create(&o, &made), status, text);                                                 \
+        assert_null(made);                                                                                             \
+    } while (0)
+
+static void *take(void *user, size_t bytes) {
+    (void)user;
+    return malloc(bytes);
+}
+
+static void contexts(void **state) {
+    (void)state;
+    assert_refused(bnnep_context_create(NULL, NULL), BNNEP_ERROR_ARGUMENT, "NULL");
+    REFUSE_CONTEXT(backend = "gpu", BNNEP_ERROR_BACKEND, "no backend 'gpu'");
+    REFUSE_CONTEXT(backend = "cuda:0", BNNEP_ERROR_BACKEND, "libbnnep-cuda.so not found in '/nowhere'");
+    REFUSE_CONTEXT(backend = "cpu:threads=2", BNNEP_ERROR_ARGUMENT, "cpu has no device 'threads=2'");
+    REFUSE_CONTEXT(backend = "ref:1", BNNEP_ERROR_ARGUMENT, "ref has no device '1'");
+    REFUSE_CONTEXT(threads = -1, BNNEP_ERROR_ARGUMENT, "threads is -1");
+    REFUSE_CONTEXT(threads = 65, BNNEP_ERROR_ARGUMENT, "threads is 65");
+    REFUSE_CONTEXT(allocate = take, BNNEP_ERROR_ARGUMENT, "release");
+    REFUSE_CONTEXT(size = 3, BNNEP_ERROR_ARGUMENT, "size is 3");
 }
 
 /* A grid is as fine as the sums of the network have room for, and inputs as large; states keep to it. */
@@ -96,79 +128,60 @@ static void grids(void **state) {
     (void)state;
     const bnnep_connection wide[] = {BNNEP_FC(4096), BNNEP_FC(10)}, vast[] = {BNNEP_FC(9000000), BNNEP_FC(10)};
     const bnnep_connection conv[] = {BNNEP_CONV(2, 1, 0, 1), BNNEP_CONV(200, 5, 2, 1), BNNEP_FC(10)};
-    const double fine[] = {0.5, 0.5};
     bnnep_network_options o = good();
     bnnep_network *network;
     uint64_t bytes;
-    float x[12] = {0.0f}, hidden[20] = {0.0f}, output[10] = {0.0f};
-    o.dynamics = BNNEP_BINARY_ACTIVATIONS;
+    o.dynamics = BNNEP_DYNAMICS_BINARY;
     o.grid_bits = 18;
-    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT, "it must be 0");
-    o.dynamics = BNNEP_REAL_ACTIVATIONS;
+    assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT, "it must be 0");
+    o.dynamics = BNNEP_DYNAMICS_REAL;
     o.connections = wide;
-    assert_ok(bnnep_network_memory(&o, 1, &bytes));
+    assert_ok(bnnep_network_memory(NULL, &o, 1, &bytes));
     o.grid_bits = 19;
-    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT,
+    assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT,
                    "sums of 4096 values fit into 32 bits up to 18");
     o.connections = vast;
-    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT,
+    assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT,
                    "9000000 values fit into 32 bits on no grid");
     o.connections = conv;
     o.connection_count = 3;
     o.input_height = o.input_width = 3;
-    assert_refused(bnnep_network_create(&o, &network), BNNEP_ERROR_ARGUMENT, "5000 values fit into 32 bits up to 18");
-    o = good();
+    assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT,
+                   "5000 values fit into 32 bits up to 18");
+}
+
+static void states_on_a_grid(void **state) {
+    (void)state;
+    const double fine[] = {0.5, 0.5};
+    bnnep_network_options o = good();
+    bnnep_network *network;
+    float x[12] = {0.0f}, hidden[20] = {0.0f}, output[10] = {0.0f};
     o.grid_bits = 20;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_network_create(NULL, &o, &network));
     bnnep_workspace *ws = bnnep_network_workspace(network);
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     assert_ok(bnnep_network_get_info(network, &info));
     assert_int_equal(info.grid_bits, 20);
     x[3] = -128.0f; /* 13 * 128 * 2^20 < 2^31 */
-    assert_ok(bnnep_stage(ws, x, NULL, 1));
+    assert_ok(bnnep_workspace_stage(ws, x, NULL, 1));
     x[3] = 128.1f;
-    assert_refused(bnnep_stage(ws, x, NULL, 1), BNNEP_ERROR_DATA, "input 0, value 3 is 128.1");
-    assert_refused(bnnep_predict(network, NULL, x, 1, BNNEP_READ_SINGLE, NULL, NULL), BNNEP_ERROR_DATA, "-128 to 128");
+    assert_refused(bnnep_workspace_stage(ws, x, NULL, 1), BNNEP_ERROR_DATA, "input 0, value 3 is 128.1");
+    assert_refused(bnnep_network_predict(network, x, 1, RUN(.readout = BNNEP_READOUT_SINGLE), NULL, NULL),
+                   BNNEP_ERROR_DATA, "-128 to 128");
     hidden[1] = 1.0f - 0x1p-20f;
-    assert_ok(bnnep_workspace_set_state(ws, BNNEP_FREE, 1, hidden, 20));
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_PHASE_FREE, 1, hidden, 20));
     hidden[1] = 1.0f - 0x1p-21f;
-    assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 1, hidden, 20), BNNEP_ERROR_DATA, "a multiple of 2^-20");
+    assert_refused(bnnep_workspace_set_state(ws, BNNEP_PHASE_FREE, 1, hidden, 20), BNNEP_ERROR_DATA,
+                   "a multiple of 2^-20");
     hidden[1] = 1.5f;
-    assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 1, hidden, 20), BNNEP_ERROR_DATA, "within -1 to 1");
+    assert_refused(bnnep_workspace_set_state(ws, BNNEP_PHASE_FREE, 1, hidden, 20), BNNEP_ERROR_DATA, "within -1 to 1");
     output[9] = 1.5f;
-    assert_ok(bnnep_workspace_set_state(ws, BNNEP_FREE, 2, output, 10));
+    assert_ok(bnnep_workspace_set_state(ws, BNNEP_PHASE_FREE, 2, output, 10));
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_optimizer *optimizer;
-    p.method = BNNEP_BPTT;
+    p.method = BNNEP_METHOD_BPTT;
     p.gamma = p.threshold = p.lr_bias = fine;
     assert_refused(bnnep_optimizer_create(network, &p, &optimizer), BNNEP_ERROR_UNSUPPORTED, "grid_bits must be 0");
-    bnnep_network_free(network);
-}
-
-/* Option structs of an older and of a newer header. */
-static void sized_structs(void **state) {
-    (void)state;
-    struct {
-        bnnep_network_options known;
-        int64_t added_later;
-    } newer = {good(), 0};
-    bnnep_network *network;
-    bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
-    newer.known.size = sizeof newer;
-    assert_ok(bnnep_network_create(&newer.known, &network));
-    bnnep_network_free(network);
-    newer.added_later = 1;
-    assert_refused(bnnep_network_create(&newer.known, &network), BNNEP_ERROR_UNSUPPORTED, "does not know");
-    bnnep_network_options older = good();
-    older.max_batch = 7; /* beyond the older struct: not read */
-    older.size = offsetof(bnnep_network_options, max_batch);
-    assert_ok(bnnep_network_create(&older, &network));
-    assert_ok(bnnep_network_get_info(network, &info));
-    assert_int_equal(info.max_batch, 64);
-    info.max_batch = -5;
-    info.size = offsetof(bnnep_network_info, max_batch); /* nor written */
-    assert_ok(bnnep_network_get_info(network, &info));
-    assert_int_equal(info.max_batch, -5);
     bnnep_network_free(network);
 }
 
@@ -190,15 +203,17 @@ static void optimizers(void **state) {
     const double vast[] = {1e300, 0.5}, nan_first[] = {NAN, 0.5}, infinite[] = {0.5, INFINITY};
     const bnnep_network_options o = good();
     bnnep_network *network;
-    assert_ok(bnnep_network_create(&o, &network));
-    REFUSE_OPTIMIZER(method = ((p.lr_alpha = fine), BNNEP_BPTT), BNNEP_ERROR_UNSUPPORTED, "learnt scaling factors");
-    REFUSE_OPTIMIZER(method = ((p.nudged_steps = 50), BNNEP_BPTT), BNNEP_ERROR_ARGUMENT,
+    assert_ok(bnnep_network_create(NULL, &o, &network));
+    REFUSE_OPTIMIZER(method = ((p.lr_alpha = fine), BNNEP_METHOD_BPTT), BNNEP_ERROR_UNSUPPORTED,
+                     "learnt scaling factors");
+    REFUSE_OPTIMIZER(method = ((p.nudged_steps = 50), BNNEP_METHOD_BPTT), BNNEP_ERROR_ARGUMENT,
                      "needs at least 51 free_steps");
     REFUSE_OPTIMIZER(lr_bias = vast, BNNEP_ERROR_ARGUMENT, "lr_bias of connection 0 is 1e+300");
-    REFUSE_OPTIMIZER(beta = 1e-42f, BNNEP_ERROR_ARGUMENT, "beta is 1");
+    REFUSE_OPTIMIZER(beta = 1e-42, BNNEP_ERROR_ARGUMENT, "beta is 1");
     REFUSE_OPTIMIZER(method = 9, BNNEP_ERROR_ARGUMENT, "method is 9");
-    REFUSE_OPTIMIZER(nudged_steps = 0, BNNEP_ERROR_ARGUMENT, "nudged_steps is 0");
-    REFUSE_OPTIMIZER(beta = 0.0f, BNNEP_ERROR_ARGUMENT, "beta is 0");
+    REFUSE_OPTIMIZER(nudged_steps = -1, BNNEP_ERROR_ARGUMENT, "nudged_steps is -1");
+    REFUSE_OPTIMIZER(nudge = 2, BNNEP_ERROR_ARGUMENT, "nudge is 2");
+    REFUSE_OPTIMIZER(connection_count = 3, BNNEP_ERROR_ARGUMENT, "arrays have 3 elements, the network 2");
     REFUSE_OPTIMIZER(beta = NAN, BNNEP_ERROR_ARGUMENT, "beta is nan");
     REFUSE_OPTIMIZER(gamma = NULL, BNNEP_ERROR_ARGUMENT, "gamma is NULL");
     REFUSE_OPTIMIZER(gamma = zero, BNNEP_ERROR_ARGUMENT,
@@ -226,29 +241,38 @@ static void batches(void **state) {
     struct net net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");
     float x[9 * 12] = {0.5f};
     int32_t labels[9] = {0};
-    uint64_t flips[2], done;
+    uint64_t flips[2];
+    bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
     bnnep_report report = BNNEP_REPORT_INIT;
-    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 0, NULL), BNNEP_ERROR_ARGUMENT, "batch of 0 samples");
-    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 9, NULL), BNNEP_ERROR_ARGUMENT, "1 to 8 (max_batch)");
-    assert_refused(bnnep_train_batch(net.optimizer, x, NULL, 8, NULL), BNNEP_ERROR_ARGUMENT, "labels is NULL");
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, x, labels, 0, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "batch of 0 samples");
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, x, labels, 9, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "1 to 8 (max_batch)");
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, x, NULL, 8, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "labels is NULL");
     labels[3] = 10;
-    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 8, NULL), BNNEP_ERROR_DATA, "label 3 is 10");
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, x, labels, 8, NULL, NULL), BNNEP_ERROR_DATA,
+                   "label 3 is 10");
     labels[3] = 0;
     x[13] = NAN;
-    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 8, NULL), BNNEP_ERROR_DATA, "input 1, value 1 is nan");
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, x, labels, 8, NULL, NULL), BNNEP_ERROR_DATA,
+                   "input 1, value 1 is nan");
     x[13] = 0.0f;
     report.flips = flips;
     report.flips_count = 1;
-    assert_refused(bnnep_train_batch(net.optimizer, x, labels, 8, &report), BNNEP_ERROR_ARGUMENT, "room for 1");
-    assert_refused(bnnep_learn(net.optimizer, bnnep_network_workspace(net.network), 0.5f, NULL), BNNEP_ERROR_ARGUMENT,
-                   "no nudged phase");
-    assert_refused(bnnep_learn(net.optimizer, bnnep_network_workspace(untouched.network), 0.5f, NULL),
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, x, labels, 8, NULL, &report), BNNEP_ERROR_ARGUMENT,
+                   "room for 1");
+    assert_refused(phase_learn(net.optimizer, bnnep_network_workspace(net.network), 0.0, NULL), BNNEP_ERROR_ARGUMENT,
+                   "no batch is staged");
+    assert_refused(phase_learn(net.optimizer, bnnep_network_workspace(untouched.network), 0.0, NULL),
                    BNNEP_ERROR_ARGUMENT, "another network");
-    assert_ok(bnnep_optimizer_get_position(net.optimizer, &done, NULL));
-    assert_int_equal(done, 0);
+    assert_ok(bnnep_optimizer_get_info(net.optimizer, &info));
+    assert_int_equal(info.batches, 0);
     assert_same_network(&net, &untouched);
-    assert_refused(bnnep_predict(net.network, NULL, x, 1, 2, NULL, NULL), BNNEP_ERROR_ARGUMENT, "readout is 2");
-    assert_refused(bnnep_predict(net.network, bnnep_network_workspace(untouched.network), x, 1, 0, NULL, NULL),
+    assert_refused(bnnep_network_predict(net.network, x, 1, RUN(.readout = 2), NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "readout is 2");
+    assert_refused(bnnep_network_predict(net.network, x, 1,
+                                         RUN(.workspace = bnnep_network_workspace(untouched.network)), NULL, NULL),
                    BNNEP_ERROR_ARGUMENT, "another network");
     net_free(&net);
     net_free(&untouched);
@@ -263,17 +287,16 @@ static void epochs(void **state) {
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
     o.channels = 3;
     o.height = 2;
-    assert_ok(bnnep_dataset_from_memory(&o, x, labels, 9, &wrong_size));
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, labels, 9, &wrong_size));
     o.height = 4;
-    assert_ok(bnnep_dataset_from_memory(&o, x, labels, 9, &wrong_class));
-    assert_refused(bnnep_train_epoch(net.optimizer, wrong_size, 8, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT,
-                   "inputs are 3 x 2 x 1 = 6 values, the network takes 12");
-    assert_refused(bnnep_train_epoch(net.optimizer, wrong_class, 8, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT,
-                   "has 12 classes, the network 10");
-    assert_refused(bnnep_train_epoch(net.optimizer, wrong_class, 0, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT,
-                   "batch_size is 0");
-    assert_refused(bnnep_train_epoch(net.optimizer, wrong_class, 9, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT, "1 to 8");
-    assert_refused(bnnep_evaluate(net.network, NULL, wrong_size, NULL, NULL, NULL), BNNEP_ERROR_ARGUMENT, "takes 12");
+    assert_ok(bnnep_dataset_from_memory(NULL, &o, x, labels, 9, &wrong_class));
+    assert_refused(bnnep_optimizer_train_epoch(net.optimizer, wrong_size, RUN(.batch_size = 8), NULL),
+                   BNNEP_ERROR_ARGUMENT, "inputs are 3 x 2 x 1 = 6 values, the network takes 12");
+    assert_refused(bnnep_optimizer_train_epoch(net.optimizer, wrong_class, RUN(.batch_size = 8), NULL),
+                   BNNEP_ERROR_ARGUMENT, "has 12 classes, the network 10");
+    assert_refused(bnnep_optimizer_train_epoch(net.optimizer, wrong_class, RUN(.batch_size = 9), NULL),
+                   BNNEP_ERROR_ARGUMENT, "1 to 8");
+    assert_refused(bnnep_network_evaluate(net.network, wrong_size, NULL, NULL), BNNEP_ERROR_ARGUMENT, "takes 12");
     assert_same_network(&net, &untouched);
     bnnep_dataset_free(wrong_size);
     bnnep_dataset_free(wrong_class);
@@ -286,26 +309,31 @@ static void phases(void **state) {
     struct net net = net_make(&shape, "cpu");
     bnnep_workspace *ws = bnnep_network_workspace(net.network);
     float x[12] = {0.5f}, output[10];
-    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "no batch is staged");
-    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_ARGUMENT,
+    assert_refused(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT,
                    "no batch is staged");
-    assert_ok(bnnep_stage(ws, x, NULL, 1));
-    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 1, 0.5f, NULL), BNNEP_ERROR_ARGUMENT, "without targets");
-    assert_refused(bnnep_relax(ws, BNNEP_NUDGED, BNNEP_NUDGED, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "not run");
-    assert_refused(bnnep_relax(ws, 2, BNNEP_FREE, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "phase is 2");
-    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, -1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "steps is -1");
-    assert_refused(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, NAN, NULL), BNNEP_ERROR_ARGUMENT, "beta is nan");
-    assert_refused(bnnep_workspace_get_state(ws, BNNEP_NUDGED, 2, output, 10), BNNEP_ERROR_ARGUMENT, "not run");
-    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 0, output, 10), BNNEP_ERROR_ARGUMENT,
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 2, output, 10), BNNEP_ERROR_ARGUMENT,
+                   "no batch is staged");
+    assert_ok(bnnep_workspace_stage(ws, x, NULL, 1));
+    assert_refused(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 1, 0.5f, NULL), BNNEP_ERROR_ARGUMENT,
+                   "without targets");
+    assert_refused(phase_run(ws, BNNEP_PHASE_NUDGED, BNNEP_PHASE_NUDGED, 1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT,
+                   "not run");
+    assert_refused(phase_run(ws, 3, BNNEP_PHASE_FREE, 1, 0.0, NULL), BNNEP_ERROR_ARGUMENT, "phase is 3");
+    assert_refused(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, -1, 0.0f, NULL), BNNEP_ERROR_ARGUMENT,
+                   "steps is -1");
+    assert_refused(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, NAN, NULL), BNNEP_ERROR_ARGUMENT,
+                   "beta is nan");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_PHASE_NUDGED, 2, output, 10), BNNEP_ERROR_ARGUMENT, "not run");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 0, output, 10), BNNEP_ERROR_ARGUMENT,
                    "layer 0 has no state");
-    assert_refused(bnnep_workspace_get_state(ws, BNNEP_FREE, 2, output, 9), BNNEP_ERROR_ARGUMENT, "expected 10");
+    assert_refused(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 2, output, 9), BNNEP_ERROR_ARGUMENT, "expected 10");
     output[4] = INFINITY;
-    assert_refused(bnnep_workspace_set_state(ws, BNNEP_FREE, 2, output, 10), BNNEP_ERROR_DATA, "element 4");
+    assert_refused(bnnep_workspace_set_state(ws, BNNEP_PHASE_FREE, 2, output, 10), BNNEP_ERROR_DATA, "element 4");
     net_free(&net);
 }
 
-/* What was back-propagated is the batch that was staged then, and no other. */
-static void staged_again(void **state) {
+/* A gradient goes through the steps of a batch that is staged with targets, and there must be one to learn from. */
+static void back_propagation(void **state) {
     (void)state;
     const double fine[] = {0.5, 0.5};
     const float x[12] = {0.5f}, target[10] = {1.0f};
@@ -313,18 +341,20 @@ static void staged_again(void **state) {
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_network *network;
     bnnep_optimizer *optimizer;
-    p.method = BNNEP_BPTT;
+    p.method = BNNEP_METHOD_BPTT;
     p.gamma = p.threshold = p.lr_bias = fine;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(bnnep_network_create(NULL, &o, &network));
     assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
     bnnep_workspace *ws = bnnep_network_workspace(network);
-    assert_ok(bnnep_stage(ws, x, target, 1));
-    assert_refused(bnnep_learn(optimizer, ws, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "was not back-propagated");
-    assert_ok(bnnep_backpropagate(optimizer, ws, 3));
-    assert_ok(bnnep_stage(ws, x, target, 1));
-    assert_refused(bnnep_learn(optimizer, ws, 0.0f, NULL), BNNEP_ERROR_ARGUMENT, "was not back-propagated");
-    assert_ok(bnnep_backpropagate(optimizer, ws, 3));
-    assert_ok(bnnep_learn(optimizer, ws, 0.0f, NULL));
+    assert_ok(bnnep_workspace_stage(ws, x, target, 1));
+    assert_refused(bnnep_optimizer_update(optimizer, NULL), BNNEP_ERROR_ARGUMENT, "no contrast");
+    assert_refused(bnnep_optimizer_backpropagate(optimizer, ws, 12), BNNEP_ERROR_ARGUMENT, "remembers 1 to 11");
+    assert_refused(bnnep_optimizer_backpropagate(optimizer, ws, 0), BNNEP_ERROR_ARGUMENT, "steps is 0");
+    assert_ok(bnnep_optimizer_backpropagate(optimizer, ws, 3));
+    assert_ok(bnnep_optimizer_update(optimizer, NULL));
+    assert_refused(bnnep_optimizer_backpropagate(optimizer, ws, 3), BNNEP_ERROR_ARGUMENT, "stage it again");
+    assert_ok(bnnep_workspace_stage(ws, x, NULL, 1));
+    assert_refused(bnnep_optimizer_backpropagate(optimizer, ws, 3), BNNEP_ERROR_ARGUMENT, "no batch with targets");
     bnnep_optimizer_free(optimizer);
     bnnep_network_free(network);
 }
@@ -332,16 +362,33 @@ static void staged_again(void **state) {
 static void backends(void **state) {
     (void)state;
     bool ref = false;
-    for (size_t i = 0; i < bnnep_backend_count(); i++) {
-        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-        assert_ok(bnnep_backend_get(i, &info));
+    bnnep_context *context;
+    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+    assert_ok(bnnep_context_create(NULL, &context));
+    const size_t count = bnnep_backend_count(context);
+    for (size_t i = 0; i < count; i++) {
+        assert_ok(bnnep_backend_get(context, i, &info));
         assert_non_null(info.summary);
         assert_true(info.available ? info.reason[0] == '\0' : info.reason[0] != '\0');
         ref = ref || (strcmp(info.name, "ref") == 0 && info.available);
+        for (int32_t d = 0; d < info.device_count; d++) {
+            bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+            assert_ok(bnnep_device_get(context, i, (size_t)d, &device));
+            assert_int_equal(strncmp(device.name, info.name, strlen(info.name)), 0);
+            assert_non_null(device.summary);
+        }
+        bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+        assert_true(info.available ? info.device_count > 0 : info.device_count == 0);
+        assert_refused(bnnep_device_get(context, i, (size_t)info.device_count, &device), BNNEP_ERROR_ARGUMENT,
+                       "device");
     }
     assert_true(ref);
-    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-    assert_refused(bnnep_backend_get(99, &info), BNNEP_ERROR_ARGUMENT, "number 99");
+    assert_refused(bnnep_backend_get(context, 99, &info), BNNEP_ERROR_ARGUMENT, "number 99");
+    bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+    assert_refused(bnnep_device_get(context, count, 0, &device), BNNEP_ERROR_ARGUMENT, "number");
+    bnnep_context_free(context);
+    assert_int_equal(bnnep_backend_count(NULL), 0);
+    assert_refused(bnnep_backend_get(NULL, 0, &info), BNNEP_ERROR_ARGUMENT, "NULL");
     assert_int_equal(bnnep_version(), BNNEP_VERSION);
     assert_string_equal(bnnep_status_name(BNNEP_ERROR_DATA), "BNNEP_ERROR_DATA");
 }
@@ -349,9 +396,18 @@ static void backends(void **state) {
 int main(void) {
     setenv("BNNEP_BACKEND_PATH", "/nowhere", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(networks),   cmocka_unit_test(grids),        cmocka_unit_test(sized_structs),
-        cmocka_unit_test(optimizers), cmocka_unit_test(batches),      cmocka_unit_test(epochs),
-        cmocka_unit_test(phases),     cmocka_unit_test(staged_again), cmocka_unit_test(backends),
+        cmocka_unit_test(connections),
+        cmocka_unit_test(networks),
+        cmocka_unit_test(vast_networks),
+        cmocka_unit_test(states_on_a_grid),
+        cmocka_unit_test(grids),
+        cmocka_unit_test(contexts),
+        cmocka_unit_test(optimizers),
+        cmocka_unit_test(batches),
+        cmocka_unit_test(epochs),
+        cmocka_unit_test(phases),
+        cmocka_unit_test(back_propagation),
+        cmocka_unit_test(backends),
     };
     return cmocka_run_group_tests_name("options", tests, NULL, NULL);
 }

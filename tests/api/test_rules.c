@@ -23,8 +23,7 @@ static bnnep_network *make_network(const struct network *n, const char *backend)
     o.connection_count = n->count;
     o.free_steps = 3;
     o.max_batch = 1;
-    o.backend = backend;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(network_on(backend, &o, &network));
     return network;
 }
 
@@ -60,7 +59,7 @@ static void flips_of(const struct network *n, bnnep_network *network, bnnep_opti
     assert_ok(bnnep_network_set_alpha(network, 0, alpha, n->scales));
     assert_ok(bnnep_network_set_signs(network, 0, before, weights));
     assert_ok(bnnep_optimizer_set_momentum(optimizer, 0, m, weights));
-    assert_ok(bnnep_train_batch(optimizer, x, (const int32_t[]){0}, 1, NULL));
+    assert_ok(bnnep_optimizer_train_batch(optimizer, x, (const int32_t[]){0}, 1, NULL, NULL));
     assert_ok(bnnep_network_get_signs(network, 0, after, weights));
     for (size_t i = 0; i < weights; i++) {
         const float pull = -sign(alpha[n->scales == 1 ? 0 : i / n->columns] * before[i]) * m[i];
@@ -79,7 +78,7 @@ static void flips(void **state) {
         for (size_t i = 0; i < 2; i++) {
             bnnep_network *network = make_network(networks[i], backends[b]);
             /* too small a gain to move a momentum of 1 */
-            bnnep_optimizer *optimizer = make_optimizer(network, BNNEP_EQUILIBRIUM_PROPAGATION, 1e-30, 0.0);
+            bnnep_optimizer *optimizer = make_optimizer(network, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, 1e-30, 0.0);
             for (size_t at = 0; at + networks[i]->scales <= ALPHAS; at++) {
                 flips_of(networks[i], network, optimizer, alpha + at, 1.5f);
                 flips_of(networks[i], network, optimizer, alpha + at, 1.0f);
@@ -101,13 +100,13 @@ static void clamp_has_derivative(void **state) {
     for (size_t b = 0; b < count; b++)
         for (size_t i = 0; i < 2; i++) {
             bnnep_network *network = make_network(&fully_connected, backends[b]);
-            bnnep_optimizer *optimizer = make_optimizer(network, BNNEP_BPTT, 1.0, 1.0);
+            bnnep_optimizer *optimizer = make_optimizer(network, BNNEP_METHOD_BPTT, 1.0, 1.0);
             bnnep_workspace *ws = bnnep_network_workspace(network);
             float bias[2];
             assert_ok(bnnep_network_set_bias(network, 0, cases[i].bias, 2));
-            assert_ok(bnnep_stage(ws, x, cases[i].target, 1));
-            assert_ok(bnnep_backpropagate(optimizer, ws, 1));
-            assert_ok(bnnep_learn(optimizer, ws, 0.0f, NULL));
+            assert_ok(bnnep_workspace_stage(ws, x, cases[i].target, 1));
+            assert_ok(bnnep_optimizer_backpropagate(optimizer, ws, 1));
+            assert_ok(bnnep_optimizer_update(optimizer, NULL));
             assert_ok(bnnep_network_get_bias(network, 0, bias, 2));
             assert_memory_equal(bias, cases[i].learnt, sizeof bias);
             bnnep_optimizer_free(optimizer);

@@ -7,7 +7,7 @@
 #include "support.h"
 
 enum { SAMPLES = 37 };
-static const char *backends[MOST_BACKENDS + 1] = {"cpu:threads=3"};
+static const char *backends[MOST_BACKENDS + 1] = {"cpu/3"};
 static size_t backend_count;
 
 static struct shape shape_of(int32_t dynamics, float tolerance) {
@@ -34,7 +34,7 @@ static double train(struct net *net) {
         float *x = random_pixels(&stream, SAMPLES, net->shape->units[0]);
         int32_t *labels = random_labels(&stream, SAMPLES, 10);
         bnnep_report report = BNNEP_REPORT_INIT;
-        assert_ok(bnnep_train_batch(net->optimizer, x, labels, SAMPLES, &report));
+        assert_ok(bnnep_optimizer_train_batch(net->optimizer, x, labels, SAMPLES, NULL, &report));
         assert_true(report.steps_free_max <= 80 && report.steps_nudged_max <= 40);
         assert_true(report.steps_free <= report.steps_free_max);
         steps = batch == 0 ? report.steps_free : steps;
@@ -70,7 +70,7 @@ static void exact(void **state) {
 /* Where units send changes (delta coding), sums are kept while nothing is sent: networks of any depth come to rest. */
 static void deep(void **state) {
     (void)state;
-    struct shape early = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f), never = shape_of(BNNEP_REAL_ACTIVATIONS, -1.0f);
+    struct shape early = shape_of(BNNEP_DYNAMICS_REAL, 0.0f), never = shape_of(BNNEP_DYNAMICS_REAL, -1.0f);
     early.units[1] = never.units[1] = 95;
     early.units[2] = never.units[2] = 80;
     struct net a = net_make(&early, "cpu"), c = net_make(&never, "cpu");
@@ -85,7 +85,7 @@ static void deep(void **state) {
 static void by_sample(void **state) {
     (void)state;
     for (size_t b = 0; b < 2 * backend_count; b++) {
-        struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 1e-3f);
+        struct shape shape = shape_of(BNNEP_DYNAMICS_REAL, 1e-3f);
         if (b >= backend_count) { /* a convolution in front */
             shape.units[0] = 54;
             shape.units[1] = 8;
@@ -100,13 +100,13 @@ static void by_sample(void **state) {
         bnnep_relaxed all = BNNEP_RELAXED_INIT, one = BNNEP_RELAXED_INIT;
         bnnep_workspace *ws = bnnep_network_workspace(net.network);
         uint64_t sum = 0;
-        assert_ok(bnnep_stage(ws, x, NULL, SAMPLES));
-        assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &all));
-        assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, together[0], SAMPLES * 10));
+        assert_ok(bnnep_workspace_stage(ws, x, NULL, SAMPLES));
+        assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 80, 0.0f, &all));
+        assert_ok(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 3, together[0], SAMPLES * 10));
         for (size_t n = 0; n < SAMPLES; n++) {
-            assert_ok(bnnep_stage(ws, x + n * values, NULL, 1));
-            assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &one));
-            assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, alone, 10));
+            assert_ok(bnnep_workspace_stage(ws, x + n * values, NULL, 1));
+            assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 80, 0.0f, &one));
+            assert_ok(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 3, alone, 10));
             assert_memory_equal(together[n], alone, sizeof alone);
             sum += one.sample_steps;
         }
@@ -121,7 +121,7 @@ static void by_sample(void **state) {
 static void tolerance(void **state) {
     (void)state;
     for (size_t b = 0; b < backend_count; b++) {
-        const struct shape shape = shape_of(BNNEP_REAL_ACTIVATIONS, 0.0f);
+        const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL, 0.0f);
         struct net net = net_make(&shape, backends[b]);
         struct stream stream = {8};
         float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
@@ -132,9 +132,9 @@ static void tolerance(void **state) {
         for (int i = 0; i < 3; i++) {
             bnnep_relaxed done = BNNEP_RELAXED_INIT;
             assert_ok(bnnep_network_set_relaxation(net.network, 80, tolerances[i]));
-            assert_ok(bnnep_stage(ws, x, NULL, SAMPLES));
-            assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 80, 0.0f, &done));
-            assert_ok(bnnep_workspace_get_state(ws, BNNEP_FREE, 3, scores[i], SAMPLES * 10));
+            assert_ok(bnnep_workspace_stage(ws, x, NULL, SAMPLES));
+            assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 80, 0.0f, &done));
+            assert_ok(bnnep_workspace_get_state(ws, BNNEP_PHASE_FREE, 3, scores[i], SAMPLES * 10));
             steps[i] = done.sample_steps;
         }
         assert_true(steps[2] < steps[1] && steps[1] < steps[0]);
@@ -162,13 +162,12 @@ static bnnep_optimizer *make_convolutional(const char *backend, bnnep_network **
     o.settle_tolerance = 0.05f;
     o.max_batch = SOME;
     o.seed = 2;
-    o.backend = backend;
     p.gamma = gamma;
     p.threshold = never;
     p.lr_bias = rate;
-    p.random_beta = 0;
+    p.nudge = BNNEP_NUDGE_FIXED;
     p.beta = 0.5f;
-    assert_ok(bnnep_network_create(&o, network));
+    assert_ok(network_on(backend, &o, network));
     assert_ok(bnnep_optimizer_create(*network, &p, &optimizer));
     return optimizer;
 }
@@ -183,12 +182,12 @@ static void pooling_by_sample(void **state) {
         float *x = random_pixels(&stream, SOME, PIXELS), together[WEIGHTS], alone[WEIGHTS], mean[WEIGHTS] = {0.0f};
         int32_t *labels = random_labels(&stream, SOME, 10);
         for (int n = 0; n < SOME; n++) {
-            assert_ok(bnnep_train_batch(optimizer, x + n * PIXELS, labels + n, 1, NULL));
+            assert_ok(bnnep_optimizer_train_batch(optimizer, x + n * PIXELS, labels + n, 1, NULL, NULL));
             assert_ok(bnnep_optimizer_get_momentum(optimizer, 1, alone, WEIGHTS));
             for (int i = 0; i < WEIGHTS; i++)
                 mean[i] += alone[i] / SOME;
         }
-        assert_ok(bnnep_train_batch(optimizer, x, labels, SOME, NULL));
+        assert_ok(bnnep_optimizer_train_batch(optimizer, x, labels, SOME, NULL, NULL));
         assert_ok(bnnep_optimizer_get_momentum(optimizer, 1, together, WEIGHTS));
         assert_int_equal(first_difference(together, mean, WEIGHTS, 1e-5), WEIGHTS);
         free(x);

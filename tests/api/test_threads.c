@@ -61,16 +61,17 @@ static void *predict(void *arg) {
     options.max_batch = 17;
     job->status = bnnep_workspace_create(job->network, &options, &workspace);
     for (int i = 0; i < 3 && job->status == BNNEP_OK; i++)
-        job->status = bnnep_predict(job->network, workspace, job->x, SAMPLES, BNNEP_READ_AVERAGE, job->scores, NULL);
+        job->status =
+            bnnep_network_predict(job->network, job->x, SAMPLES, RUN(.workspace = workspace), job->scores, NULL);
     bnnep_workspace_free(workspace);
     return NULL;
 }
 
 static void *train(void *arg) {
     struct job *job = arg;
-    struct net net = net_make(job->shape, "cpu:threads=2");
+    struct net net = net_make(job->shape, "cpu/2");
     for (int i = 0; i < 3; i++)
-        job->status = bnnep_train_batch(net.optimizer, job->x, job->labels, 40, NULL);
+        job->status = bnnep_optimizer_train_batch(net.optimizer, job->x, job->labels, 40, NULL, NULL);
     net_free(&net);
     return NULL;
 }
@@ -81,8 +82,8 @@ static void work_together(const struct shape *shape) {
     struct stream stream = {1};
     float *x = random_pixels(&stream, SAMPLES, VALUES);
     int32_t *labels = random_labels(&stream, SAMPLES, 10);
-    struct net net = net_make(shape, "cpu:threads=2");
-    assert_ok(bnnep_predict(net.network, NULL, x, SAMPLES, BNNEP_READ_AVERAGE, wanted, NULL));
+    struct net net = net_make(shape, "cpu/3");
+    assert_ok(bnnep_network_predict(net.network, x, SAMPLES, NULL, wanted, NULL));
     for (int i = 0; i < 2 * THREADS; i++) {
         jobs[i] = (struct job){.shape = shape, .network = net.network, .x = x, .labels = labels, .threads = 1 + i % 3};
         assert_int_equal(pthread_create(&jobs[i].thread, NULL, i < THREADS ? predict : train, &jobs[i]), 0);
@@ -108,7 +109,7 @@ static void together(void **state) {
 /* Errors are the thread's own. */
 static void *fail_here(void *arg) {
     bnnep_status *status = arg;
-    *status = bnnep_predict(NULL, NULL, NULL, 1, 0, NULL, NULL);
+    *status = bnnep_network_predict(NULL, NULL, 1, NULL, NULL, NULL);
     return NULL;
 }
 
@@ -116,11 +117,46 @@ static void messages(void **state) {
     (void)state;
     pthread_t thread;
     bnnep_status status = BNNEP_OK;
-    assert_refused(bnnep_train_batch(NULL, NULL, NULL, 0, NULL), BNNEP_ERROR_ARGUMENT, "optimizer is NULL");
+    assert_refused(bnnep_optimizer_train_batch(NULL, NULL, NULL, 0, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "optimizer is NULL");
     assert_int_equal(pthread_create(&thread, NULL, fail_here, &status), 0);
     pthread_join(thread, NULL);
     assert_int_equal(status, BNNEP_ERROR_ARGUMENT);
-    assert_non_null(strstr(bnnep_last_error(), "bnnep_train_batch"));
+    assert_non_null(strstr(bnnep_last_error(), "bnnep_optimizer_train_batch"));
+}
+
+/* In a child: trains a batch and sends the network's memory. */
+static void train_and_send(struct net *net, const float *x, const int32_t *labels, int to) {
+    size_t count;
+    alarm(60);
+    const bnnep_status status = bnnep_optimizer_train_batch(net->optimizer, x, labels, 40, NULL, NULL);
+    float *memory = net_memory(net, &count);
+    const char *bytes = (const char *)memory;
+    for (size_t left = count * sizeof *memory; status == BNNEP_OK && left > 0;) {
+        const ssize_t written = write(to, bytes, left);
+        if (written <= 0)
+            _exit(2);
+        bytes += written;
+        left -= (size_t)written;
+    }
+    free(memory);
+    net_free(net);
+    _exit(status == BNNEP_OK ? 0 : 1);
+}
+
+/* The network's memory must be what the child sends. */
+static void receive_and_compare(const struct net *net, int from) {
+    size_t count, have = 0;
+    float *memory = net_memory(net, &count);
+    char *theirs = malloc(count * sizeof *memory);
+    assert_non_null(theirs);
+    for (ssize_t got; have < count * sizeof *memory; have += (size_t)got)
+        if ((got = read(from, theirs + have, count * sizeof *memory - have)) <= 0)
+            break;
+    assert_int_equal(have, count * sizeof *memory);
+    assert_memory_equal(theirs, memory, have);
+    free(theirs);
+    free(memory);
 }
 
 /* A child process trains on with the parent's handle, then the parent does the same: same result. */
@@ -132,45 +168,20 @@ static void forked(void **state) {
     struct stream stream = {1};
     float *x = random_pixels(&stream, 40, VALUES);
     int32_t *labels = random_labels(&stream, 40, 10);
-    struct net net = net_make(&shapes[0], "cpu:threads=3");
-    assert_ok(bnnep_train_batch(net.optimizer, x, labels, 40, NULL)); /* the pool's threads exist now */
-    size_t count;
-    int channel[2];
+    struct net net = net_make(&shapes[0], "cpu/3");
+    assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, labels, 40, NULL, NULL)); /* the pool's threads exist now */
+    int channel[2], status = 0;
     assert_int_equal(pipe(channel), 0);
     const pid_t child = fork();
     assert_true(child >= 0);
-    if (child == 0) {
-        alarm(60);
-        const bnnep_status status = bnnep_train_batch(net.optimizer, x, labels, 40, NULL);
-        float *memory = net_memory(&net, &count);
-        const char *bytes = (const char *)memory;
-        for (size_t left = count * sizeof *memory; status == BNNEP_OK && left > 0;) {
-            const ssize_t written = write(channel[1], bytes, left);
-            if (written <= 0)
-                _exit(2);
-            bytes += written;
-            left -= (size_t)written;
-        }
-        free(memory);
-        net_free(&net);
-        _exit(status == BNNEP_OK ? 0 : 1);
-    }
+    if (child == 0)
+        train_and_send(&net, x, labels, channel[1]);
     close(channel[1]);
-    assert_ok(bnnep_train_batch(net.optimizer, x, labels, 40, NULL));
-    float *memory = net_memory(&net, &count);
-    char *theirs = malloc(count * sizeof *memory);
-    size_t have = 0;
-    for (ssize_t got; have < count * sizeof *memory; have += (size_t)got)
-        if ((got = read(channel[0], theirs + have, count * sizeof *memory - have)) <= 0)
-            break;
-    int status = 0;
+    assert_ok(bnnep_optimizer_train_batch(net.optimizer, x, labels, 40, NULL, NULL));
+    receive_and_compare(&net, channel[0]);
     waitpid(child, &status, 0);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    assert_int_equal(have, count * sizeof *memory);
-    assert_memory_equal(theirs, memory, have);
     close(channel[0]);
-    free(theirs);
-    free(memory);
     free(x);
     free(labels);
     net_free(&net);

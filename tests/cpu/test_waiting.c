@@ -12,7 +12,7 @@
 enum { INPUTS = 7, BELOW = 530, ABOVE = 70, BATCH = 3, PANEL = 256 };
 
 static const struct shape shape = {
-    .dynamics = BNNEP_BINARY_ACTIVATIONS,
+    .dynamics = BNNEP_DYNAMICS_BINARY,
     .connections = 3,
     .units = {INPUTS, BELOW, ABOVE, 10},
     .free_steps = 1,
@@ -40,17 +40,18 @@ static void set_states(struct pair *p, int32_t phase, size_t layer, const float 
         assert_ok(bnnep_workspace_set_state(workspace_of(p, side), phase, layer, state, count));
 }
 
-/* Any free states; after the nudged phase, one unit of each hidden layer is another. */
+/* Any free states; after the nudged phase, one unit of each hidden layer is another, and the outputs are the same. */
 static void draw_states(struct pair *p) {
-    const size_t units[] = {BELOW, ABOVE};
-    for (size_t layer = 1; layer <= 2; layer++) {
+    const size_t units[] = {BELOW, ABOVE, 10};
+    for (size_t layer = 1; layer <= 3; layer++) {
         const size_t count = BATCH * units[layer - 1], other = stream_next(&p->stream) % count;
         float *state = malloc(count * sizeof *state);
         for (size_t i = 0; i < count; i++)
             state[i] = stream_uniform(&p->stream);
-        set_states(p, BNNEP_FREE, layer, state, count);
-        state[other] = state[other] < 0.5f ? 1.0f : 0.0f;
-        set_states(p, BNNEP_NUDGED, layer, state, count);
+        set_states(p, BNNEP_PHASE_FREE, layer, state, count);
+        if (layer < 3)
+            state[other] = state[other] < 0.5f ? 1.0f : 0.0f;
+        set_states(p, BNNEP_PHASE_NUDGED, layer, state, count);
         free(state);
     }
 }
@@ -59,13 +60,13 @@ static void update(struct pair *p) {
     float *x = random_pixels(&p->stream, BATCH, INPUTS), target[BATCH * 10] = {0};
     for (int side = 0; side < 2; side++) {
         bnnep_workspace *ws = workspace_of(p, side);
-        assert_ok(bnnep_stage(ws, x, target, BATCH));
-        assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL));
-        assert_ok(bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 0, 1.0f, NULL));
+        assert_ok(bnnep_workspace_stage(ws, x, target, BATCH));
+        assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0f, NULL));
+        assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 1, 1.0, NULL));
     }
     draw_states(p);
     for (int side = 0; side < 2; side++)
-        assert_ok(bnnep_learn(p->optimizer[side], workspace_of(p, side), 1.0f, NULL));
+        assert_ok(phase_learn(p->optimizer[side], workspace_of(p, side), 1.0, NULL));
     free(x);
 }
 
@@ -137,7 +138,7 @@ static uint64_t beyond_threshold(const struct pair *p) {
 }
 
 static void against_ref(void **state) {
-    static const char *const backends[] = {"ref", "cpu:threads=2"};
+    static const char *const backends[] = {"ref", "cpu/2"};
     struct pair p = {.stream = {3}};
     bnnep_optimizer *second[2];
     (void)state;

@@ -17,8 +17,7 @@ static bnnep_status make(const char *backend) {
     o.connections = &connection;
     o.connection_count = 1;
     o.free_steps = 3;
-    o.backend = backend;
-    const bnnep_status status = bnnep_network_create(&o, &network);
+    const bnnep_status status = network_on(backend, &o, &network);
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     if (status == BNNEP_OK && strcmp(backend, "auto") == 0) {
         assert_ok(bnnep_network_get_info(network, &info));
@@ -31,17 +30,28 @@ static bnnep_status make(const char *backend) {
 static void none(void **state) {
     (void)state;
     bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+    bnnep_context *context;
     setenv("BNNEP_EMULATION_DEVICES", "0", 1);
-    assert_ok(bnnep_backend_get(0, &info));
+    assert_ok(bnnep_context_create(NULL, &context));
+    assert_ok(bnnep_backend_get(context, 0, &info));
     assert_false(info.available);
     assert_non_null(strstr(info.reason, "no CUDA-capable device is detected"));
+    bnnep_context_free(context);
     assert_refused(make("cuda"), BNNEP_ERROR_BACKEND, "no CUDA-capable device is detected");
     assert_ok(make("auto"));
 }
 
 static void two(void **state) {
     (void)state;
+    bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+    bnnep_context *context;
     setenv("BNNEP_EMULATION_DEVICES", "2", 1);
+    assert_ok(bnnep_context_create(NULL, &context));
+    assert_ok(bnnep_device_get(context, 0, 1, &device));
+    assert_string_equal(device.name, "cuda:1");
+    assert_true(device.memory_bytes > 0);
+    assert_refused(bnnep_device_get(context, 0, 2, &device), BNNEP_ERROR_ARGUMENT, "2");
+    bnnep_context_free(context);
     assert_ok(make("cuda"));
     assert_ok(make("cuda:1"));
     assert_refused(make("cuda:7"), BNNEP_ERROR_BACKEND, "device 7 does not exist: there are 2, counted from 0");
@@ -66,8 +76,8 @@ static void second(void **state) {
     int32_t *labels = random_labels(&stream, 4, 3);
     setenv("BNNEP_EMULATION_DEVICES", "2", 1);
     struct net first = net_make(&shape, "cuda:0"), other = net_make(&shape, "cuda:1");
-    assert_ok(bnnep_train_batch(first.optimizer, x, labels, 4, NULL));
-    assert_ok(bnnep_train_batch(other.optimizer, x, labels, 4, NULL));
+    assert_ok(bnnep_optimizer_train_batch(first.optimizer, x, labels, 4, NULL, NULL));
+    assert_ok(bnnep_optimizer_train_batch(other.optimizer, x, labels, 4, NULL, NULL));
     assert_same_network(&first, &other);
     net_free(&first);
     net_free(&other);
@@ -98,15 +108,17 @@ static void cancelled(void **state) {
     bnnep_dataset_options options = BNNEP_DATASET_OPTIONS_INIT;
     bnnep_dataset *data;
     options.channels = 5;
-    assert_ok(bnnep_dataset_from_memory(&options, x, labels, SAMPLES, &data));
+    assert_ok(bnnep_dataset_from_memory(NULL, &options, x, labels, SAMPLES, &data));
     struct net stopped = net_make(&shape, "cuda"), whole = net_make(&shape, "cuda");
     for (int asked = 0; asked < STEPS / 8; asked++) {
         int left = asked;
-        assert_refused(bnnep_train_epoch(stopped.optimizer, data, SAMPLES, stop_after, &left, NULL), BNNEP_CANCELLED,
-                       "cancelled");
+        assert_refused(bnnep_optimizer_train_epoch(stopped.optimizer, data,
+                                                   RUN(.batch_size = SAMPLES, .progress = stop_after, .user = &left),
+                                                   NULL),
+                       BNNEP_CANCELLED, "cancelled");
     }
-    assert_ok(bnnep_train_epoch(stopped.optimizer, data, SAMPLES, NULL, NULL, NULL));
-    assert_ok(bnnep_train_epoch(whole.optimizer, data, SAMPLES, NULL, NULL, NULL));
+    assert_ok(bnnep_optimizer_train_epoch(stopped.optimizer, data, RUN(.batch_size = SAMPLES), NULL));
+    assert_ok(bnnep_optimizer_train_epoch(whole.optimizer, data, RUN(.batch_size = SAMPLES), NULL));
     assert_same_network(&stopped, &whole);
     net_free(&stopped);
     net_free(&whole);
@@ -135,7 +147,7 @@ static void *predict(void *arg) {
         bnnep_workspace *ws;
         job->status = bnnep_workspace_create(job->network, &options, &ws);
         if (job->status == BNNEP_OK)
-            job->status = bnnep_predict(job->network, ws, job->x, INPUTS, BNNEP_READ_AVERAGE, job->scores, NULL);
+            job->status = bnnep_network_predict(job->network, job->x, INPUTS, RUN(.workspace = ws), job->scores, NULL);
         bnnep_workspace_free(ws);
     }
     return NULL;
@@ -155,7 +167,7 @@ static void threads(void **state) {
     struct stream stream = {2};
     float *x = random_pixels(&stream, INPUTS, 5), wanted[INPUTS * 3];
     struct net net = net_make(&shape, "cuda");
-    assert_ok(bnnep_predict(net.network, NULL, x, INPUTS, BNNEP_READ_AVERAGE, wanted, NULL));
+    assert_ok(bnnep_network_predict(net.network, x, INPUTS, NULL, wanted, NULL));
     for (int i = 0; i < THREADS; i++) {
         jobs[i].network = net.network;
         jobs[i].x = x;

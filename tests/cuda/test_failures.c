@@ -11,8 +11,8 @@
 enum { SAMPLES = 5, VALUES = 36, OUTPUTS = 4, MOST_CALLS = 2000 };
 
 static const struct shape shapes[] = {
-    {.dynamics = BNNEP_REAL_ACTIVATIONS, .connections = 2, .units = {VALUES, 9, OUTPUTS}, .settle_tolerance = 1e-6f},
-    {.dynamics = BNNEP_BINARY_ACTIVATIONS, .connections = 2, .units = {VALUES, 3, OUTPUTS}, .height = 6},
+    {.dynamics = BNNEP_DYNAMICS_REAL, .connections = 2, .units = {VALUES, 9, OUTPUTS}, .settle_tolerance = 1e-6f},
+    {.dynamics = BNNEP_DYNAMICS_BINARY, .connections = 2, .units = {VALUES, 3, OUTPUTS}, .height = 6},
 };
 
 static void let_fail(int call) {
@@ -40,11 +40,10 @@ static bnnep_status make(struct net *net) {
     o.free_steps = 6;
     o.settle_tolerance = net->shape->settle_tolerance;
     o.max_batch = SAMPLES;
-    o.backend = "cuda";
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = p.lr_alpha = rate;
-    const bnnep_status status = bnnep_network_create(&o, &net->network);
+    const bnnep_status status = network_on("cuda", &o, &net->network);
     return status == BNNEP_OK ? bnnep_optimizer_create(net->network, &p, &net->optimizer) : status;
 }
 
@@ -53,13 +52,13 @@ static bnnep_status relax(const struct net *net) {
     bnnep_workspace *ws = bnnep_network_workspace(net->network);
     struct stream stream = {3};
     float *x = random_pixels(&stream, SAMPLES, VALUES), *target = random_pixels(&stream, SAMPLES, OUTPUTS);
-    bnnep_status status = bnnep_stage(ws, x, target, SAMPLES);
+    bnnep_status status = bnnep_workspace_stage(ws, x, target, SAMPLES);
     free(x);
     free(target);
     if (status == BNNEP_OK)
-        status = bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, 6, 0.0f, NULL);
+        status = phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 6, 0.0f, NULL);
     if (status == BNNEP_OK)
-        status = bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, 6, 0.5f, NULL);
+        status = phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 6, 0.5f, NULL);
     return status;
 }
 
@@ -73,7 +72,7 @@ static bool says_what(void) {
 }
 
 static void learn(const struct net *net) {
-    assert_ok(bnnep_learn(net->optimizer, bnnep_network_workspace(net->network), 0.5f, NULL));
+    assert_ok(phase_learn(net->optimizer, bnnep_network_workspace(net->network), 0.0, NULL));
 }
 
 /* One life of a network in which a call fails; false if there were not so many. */
@@ -87,7 +86,7 @@ static bool survive(const struct net *wanted, int call) {
         status = relax(&net);
     const bool relaxed = status == BNNEP_OK;
     if (relaxed)
-        status = bnnep_learn(net.optimizer, bnnep_network_workspace(net.network), 0.5f, NULL);
+        status = phase_learn(net.optimizer, bnnep_network_workspace(net.network), 0.0, NULL);
     let_fail(0);
     if (status != BNNEP_OK && !says_what())
         fail_msg("call %d: '%s'", call, bnnep_last_error());

@@ -18,14 +18,14 @@ struct net_of {
 };
 
 static const struct net_of nets[] = {
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 0},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, {37, 1, 1}, dense, 0},
-    {BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 0},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 0},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_BPTT, {2, 9, 11}, maps, 0},
-    {BNNEP_BINARY_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 0},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 16},
-    {BNNEP_REAL_ACTIVATIONS, BNNEP_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 16},
+    {BNNEP_DYNAMICS_REAL, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 0},
+    {BNNEP_DYNAMICS_REAL, BNNEP_METHOD_BPTT, {37, 1, 1}, dense, 0},
+    {BNNEP_DYNAMICS_BINARY, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 0},
+    {BNNEP_DYNAMICS_REAL, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 0},
+    {BNNEP_DYNAMICS_REAL, BNNEP_METHOD_BPTT, {2, 9, 11}, maps, 0},
+    {BNNEP_DYNAMICS_BINARY, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 0},
+    {BNNEP_DYNAMICS_REAL, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, {37, 1, 1}, dense, 16},
+    {BNNEP_DYNAMICS_REAL, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, {2, 9, 11}, maps, 16},
 };
 
 /* Momenta, signs, biases and scaling factors of connection k, one after another; returns how many. */
@@ -49,7 +49,7 @@ enum { MEMORY = 1 << 15 };
 /* Everything that two batches leave behind. */
 static size_t train(const struct net_of *d, const char *order, float memory[MEMORY]) {
     static const double gamma[] = {0.3, 0.3, 0.3}, threshold[] = {0.002, 0.002, 0.002}, rate[] = {0.01, 0.01, 0.01};
-    const bool bptt = d->method == BNNEP_BPTT;
+    const bool bptt = d->method == BNNEP_METHOD_BPTT;
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_network *network;
@@ -66,9 +66,8 @@ static size_t train(const struct net_of *d, const char *order, float memory[MEMO
     o.free_steps = 20;
     o.settle_tolerance = 1e-4f; /* samples come to rest one by one */
     o.max_batch = SAMPLES;
-    o.backend = "cuda";
     o.grid_bits = d->grid_bits;
-    assert_ok(bnnep_network_create(&o, &network));
+    assert_ok(network_on("cuda", &o, &network));
     p.method = d->method;
     p.nudged_steps = 4;
     p.beta = 0.5f;
@@ -80,7 +79,7 @@ static size_t train(const struct net_of *d, const char *order, float memory[MEMO
     for (int batch = 0; batch < BATCHES; batch++) {
         float *x = random_pixels(&stream, SAMPLES, d->input[0] * d->input[1] * d->input[2]);
         int32_t *labels = random_labels(&stream, SAMPLES, 10);
-        assert_ok(bnnep_train_batch(optimizer, x, labels, SAMPLES, NULL));
+        assert_ok(bnnep_optimizer_train_batch(optimizer, x, labels, SAMPLES, NULL, NULL));
         free(x);
         free(labels);
     }

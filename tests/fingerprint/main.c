@@ -57,7 +57,7 @@ static void digest_states(bnnep_network *network, size_t layer, size_t units, si
     const size_t count = samples * units;
     float *state = malloc(count * sizeof *state);
     assert_non_null(state);
-    for (int phase = BNNEP_FREE; phase <= last; phase++) {
+    for (int phase = BNNEP_PHASE_FREE; phase <= last; phase++) {
         const bnnep_workspace *workspace = bnnep_network_workspace(network);
         assert_ok(bnnep_workspace_get_state(workspace, phase, layer, state, count));
         digests[phase] = digest(digests[phase], state, count * sizeof *state);
@@ -87,10 +87,11 @@ static void digest_all(bnnep_network *network, const bnnep_optimizer *optimizer,
                        uint64_t *digests) {
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     assert_ok(bnnep_network_get_info(network, &info));
-    for (size_t k = 0; k < info.connections; k++) {
+    for (size_t k = 0; k < info.connection_count; k++) {
         bnnep_connection_info connection = BNNEP_CONNECTION_INFO_INIT;
         assert_ok(bnnep_network_get_connection(network, k, &connection));
-        digest_states(network, k + 1, (size_t)connection.units, samples, nudged ? BNNEP_NUDGED : BNNEP_FREE, digests);
+        digest_states(network, k + 1, (size_t)connection.units, samples, nudged ? BNNEP_PHASE_NUDGED : BNNEP_PHASE_FREE,
+                      digests);
         digest_parameters(network, optimizer, k, &connection, digests);
     }
 }
@@ -116,7 +117,7 @@ static void add_line(struct lines *lines, const struct kind *kind, const struct 
         digests[i] = UINT64_C(0xcbf29ce484222325);
     if (how->kernels[0]) {
         assert_int_equal(setenv("BNNEP_CPU", how->kernels, 1), 0);
-        snprintf(backend, sizeof backend, "cpu:threads=%d", how->threads);
+        snprintf(backend, sizeof backend, "cpu/%d", how->threads);
     } else
         snprintf(backend, sizeof backend, "%s", how->backend);
     kind_make(kind, backend, how->tolerance, how->grid_bits, &network, &optimizer);
@@ -127,10 +128,10 @@ static void add_line(struct lines *lines, const struct kind *kind, const struct 
         bnnep_report report = BNNEP_REPORT_INIT;
         report.flips = flips;
         report.flips_count = MOST_CONNECTIONS;
-        assert_ok(bnnep_train_batch(optimizer, x, labels, samples, &report));
+        assert_ok(bnnep_optimizer_train_batch(optimizer, x, labels, samples, NULL, &report));
         for (size_t k = 0; k < kind->connections; k++)
             flipped += flips[k];
-        digest_all(network, optimizer, kind->method == BNNEP_EQUILIBRIUM_PROPAGATION, samples, digests);
+        digest_all(network, optimizer, kind->method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION, samples, digests);
         free(x);
         free(labels);
     }
@@ -161,7 +162,7 @@ static bool runs(const char *kernels) {
 
 static void add_settings(struct lines *lines, const struct kind *kind) {
     static const char *const kernels[] = {"generic", "avx2", "avx512", "neon"};
-    const bool may_grid = kind->dynamics == BNNEP_REAL_ACTIVATIONS && kind->method == BNNEP_EQUILIBRIUM_PROPAGATION;
+    const bool may_grid = kind->dynamics == BNNEP_DYNAMICS_REAL && kind->method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
     for (int grid = 0; grid <= (may_grid ? 16 : 0); grid += 16)
         for (int loose = 0; loose < 2; loose++) {
             const float tolerance = loose ? 1e-6f : 0.0f;

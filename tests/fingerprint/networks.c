@@ -6,59 +6,59 @@
 
 /* What the variants of a network have in common. */
 #define FC1                                                                                                            \
-    .dynamics = BNNEP_REAL_ACTIVATIONS, .channels = 90, .height = 1, .width = 1,                                       \
+    .dynamics = BNNEP_DYNAMICS_REAL, .channels = 90, .height = 1, .width = 1,                                          \
     .connection = {BNNEP_FC(333), BNNEP_FC(10)}, .connections = 2, .classes = 10, .expand_output = 1,                  \
     .free_steps = 30, .nudged_steps = 8, .samples = 45, .beta = 0.3f, .random_beta = true, .gamma = 0.02,              \
     .threshold = 1e-4
 #define FC2                                                                                                            \
-    .dynamics = BNNEP_REAL_ACTIVATIONS, .channels = 90, .height = 1, .width = 1,                                       \
+    .dynamics = BNNEP_DYNAMICS_REAL, .channels = 90, .height = 1, .width = 1,                                          \
     .connection = {BNNEP_FC(150), BNNEP_FC(130), BNNEP_FC(10)}, .connections = 3, .classes = 10, .expand_output = 1,   \
     .free_steps = 60, .nudged_steps = 8, .samples = 45, .beta = 0.3f, .random_beta = true, .gamma = 0.02,              \
     .threshold = 1e-4
 #define CONV                                                                                                           \
-    .dynamics = BNNEP_REAL_ACTIVATIONS, .channels = 1, .height = 13, .width = 12,                                      \
+    .dynamics = BNNEP_DYNAMICS_REAL, .channels = 1, .height = 13, .width = 12,                                         \
     .connection = {BNNEP_CONV(11, 5, 2, 2), BNNEP_CONV(18, 3, 2, 2), BNNEP_FC(10)}, .connections = 3, .classes = 10,   \
     .expand_output = 1, .free_steps = 25, .nudged_steps = 8, .samples = 21, .beta = 0.3f, .random_beta = true,         \
     .gamma = 0.02, .threshold = 1e-4
 #define CONV4                                                                                                          \
-    .dynamics = BNNEP_REAL_ACTIVATIONS, .channels = 3, .height = 8, .width = 8,                                        \
+    .dynamics = BNNEP_DYNAMICS_REAL, .channels = 3, .height = 8, .width = 8,                                           \
     .connection = {BNNEP_CONV(9, 5, 2, 2), BNNEP_CONV(70, 3, 1, 2), BNNEP_CONV(17, 3, 1, 1), BNNEP_CONV(13, 3, 1, 1),  \
                    BNNEP_FC(10)},                                                                                      \
     .connections = 5, .classes = 10, .expand_output = 1, .free_steps = 12, .nudged_steps = 6, .samples = 19,           \
     .beta = 0.3f, .random_beta = true, .gamma = 0.02, .threshold = 1e-4
 #define FC1_BIN                                                                                                        \
-    .dynamics = BNNEP_BINARY_ACTIVATIONS, .channels = 90, .height = 1, .width = 1,                                     \
+    .dynamics = BNNEP_DYNAMICS_BINARY, .channels = 90, .height = 1, .width = 1,                                        \
     .connection = {BNNEP_FC(600), BNNEP_FC(50)}, .connections = 2, .classes = 10, .expand_output = 5,                  \
     .free_steps = 20, .nudged_steps = 10, .samples = 45, .beta = 2.0f, .random_beta = true, .gamma = 0.02,             \
     .threshold = 3e-4
 #define FC2_BIN                                                                                                        \
-    .dynamics = BNNEP_BINARY_ACTIVATIONS, .channels = 90, .height = 1, .width = 1,                                     \
+    .dynamics = BNNEP_DYNAMICS_BINARY, .channels = 90, .height = 1, .width = 1,                                        \
     .connection = {BNNEP_FC(300), BNNEP_FC(280), BNNEP_FC(200)}, .connections = 3, .classes = 10, .expand_output = 20, \
     .free_steps = 20, .nudged_steps = 10, .samples = 45, .beta = 2.0f, .gamma = 0.02, .threshold = 2e-5
 #define CONV_BIN                                                                                                       \
-    .dynamics = BNNEP_BINARY_ACTIVATIONS, .channels = 1, .height = 13, .width = 14,                                    \
+    .dynamics = BNNEP_DYNAMICS_BINARY, .channels = 1, .height = 13, .width = 14,                                       \
     .connection = {BNNEP_CONV(40, 5, 1, 2), BNNEP_CONV(70, 3, 1, 3), BNNEP_FC(70)}, .connections = 3, .classes = 10,   \
     .expand_output = 7, .free_steps = 20, .nudged_steps = 10, .samples = 21, .beta = 1.0f, .random_beta = true,        \
     .gamma = 0.02, .threshold = 3e-4
 
 #define LARGE_FC2                                                                                                      \
-    .dynamics = BNNEP_REAL_ACTIVATIONS, .large = true, .channels = 90, .height = 1, .width = 1,                        \
+    .dynamics = BNNEP_DYNAMICS_REAL, .large = true, .channels = 90, .height = 1, .width = 1,                           \
     .connection = {BNNEP_FC(3600), BNNEP_FC(3500), BNNEP_FC(10)}, .connections = 3, .classes = 10, .expand_output = 1, \
     .free_steps = 6, .nudged_steps = 3, .samples = 13, .beta = 0.3f, .random_beta = true, .gamma = 0.02,               \
     .threshold = 1e-4
 
 const struct kind kinds[] = {
     {FC1, .name = "mnist-fc1"},
-    {FC1, .name = "mnist-fc1-bptt", .method = BNNEP_BPTT},
+    {FC1, .name = "mnist-fc1-bptt", .method = BNNEP_METHOD_BPTT},
     {FC1, .name = "mnist-fc1-alpha", .learn_alpha = true},
     {FC2, .name = "mnist-fc2"},
-    {FC2, .name = "mnist-fc2-bptt", .method = BNNEP_BPTT},
+    {FC2, .name = "mnist-fc2-bptt", .method = BNNEP_METHOD_BPTT},
     {FC2, .name = "mnist-fc2-alpha", .learn_alpha = true},
     {CONV, .name = "mnist-conv"},
-    {CONV, .name = "mnist-conv-bptt", .method = BNNEP_BPTT},
+    {CONV, .name = "mnist-conv-bptt", .method = BNNEP_METHOD_BPTT},
     {CONV, .name = "mnist-conv-alpha", .learn_alpha = true},
     {CONV4, .name = "cifar10-conv"},
-    {CONV4, .name = "cifar10-conv-bptt", .method = BNNEP_BPTT},
+    {CONV4, .name = "cifar10-conv-bptt", .method = BNNEP_METHOD_BPTT},
     {CONV4, .name = "cifar10-conv-alpha", .learn_alpha = true},
     {FC1_BIN, .name = "mnist-fc1-bin"},
     {FC1_BIN, .name = "mnist-fc1-bin-alpha", .learn_alpha = true},
@@ -67,7 +67,7 @@ const struct kind kinds[] = {
     {CONV_BIN, .name = "mnist-conv-bin"},
     {CONV_BIN, .name = "mnist-conv-bin-alpha", .learn_alpha = true},
     {.name = "dense-fc1", /* 64 samples, which all move */
-     .dynamics = BNNEP_REAL_ACTIVATIONS,
+     .dynamics = BNNEP_DYNAMICS_REAL,
      .dense = true,
      .channels = 90,
      .height = 1,
@@ -86,7 +86,7 @@ const struct kind kinds[] = {
     /* threads share the steps of the only tile */
     {LARGE_FC2, .name = "large-fc2"},
     {.name = "large-conv", /* wide */
-     .dynamics = BNNEP_REAL_ACTIVATIONS,
+     .dynamics = BNNEP_DYNAMICS_REAL,
      .large = true,
      .channels = 3,
      .height = 4,
@@ -103,7 +103,7 @@ const struct kind kinds[] = {
      .gamma = 0.02,
      .threshold = 1e-4},
     {.name = "large-fc2-bin", /* weights that do not stay in the cache: threads take samples together */
-     .dynamics = BNNEP_BINARY_ACTIVATIONS,
+     .dynamics = BNNEP_DYNAMICS_BINARY,
      .large = true,
      .channels = 90,
      .height = 1,
@@ -151,12 +151,11 @@ void kind_make(const struct kind *kind, const char *backend, float tolerance, in
     o.max_batch = kind->samples;
     o.grid_bits = grid_bits;
     o.seed = 11;
-    o.backend = backend;
-    assert_ok(bnnep_network_create(&o, network));
+    assert_ok(network_on(backend, &o, network));
     p.method = kind->method;
     p.nudged_steps = kind->nudged_steps;
     p.beta = kind->beta;
-    p.random_beta = kind->random_beta;
+    p.nudge = kind->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = rate;

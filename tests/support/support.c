@@ -44,9 +44,37 @@ float stream_uniform(struct stream *stream) {
     return (float)(stream_next(stream) >> 8) * 0x1p-24f;
 }
 
+static bnnep_status make_context(const char *where, bnnep_context **out) {
+    bnnep_context_options o = BNNEP_CONTEXT_OPTIONS_INIT;
+    char backend[64];
+    snprintf(backend, sizeof backend, "%s", where);
+    char *const threads = strchr(backend, '/');
+    if (threads) {
+        o.threads = (int32_t)strtol(threads + 1, NULL, 10);
+        *threads = '\0';
+    }
+    o.backend = backend;
+    return bnnep_context_create(&o, out);
+}
+
+bnnep_context *context_on(const char *where) {
+    bnnep_context *context;
+    assert_ok(make_context(where, &context));
+    return context;
+}
+
+bnnep_status network_on(const char *where, const bnnep_network_options *options, bnnep_network **out) {
+    bnnep_context *context;
+    bnnep_status status = make_context(where, &context);
+    *out = NULL;
+    if (status == BNNEP_OK)
+        status = bnnep_network_create(context, options, out);
+    bnnep_context_free(context); /* the network keeps it */
+    return status;
+}
+
 /* Connections: MOST_LAYERS of them, which must outlast the options. */
-static bnnep_network_options network_options(const struct shape *shape, bnnep_connection *connections,
-                                             const char *backend) {
+static bnnep_network_options network_options(const struct shape *shape, bnnep_connection *connections) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
     for (size_t k = 0; k < shape->connections; k++)
         connections[k] = (bnnep_connection)BNNEP_FC(shape->units[k + 1]);
@@ -58,8 +86,8 @@ static bnnep_network_options network_options(const struct shape *shape, bnnep_co
         o.input_width = shape->width;
         connections[0] = (bnnep_connection)BNNEP_CONV(shape->units[1], 3, 1, 2);
     }
-    o.expand_output = shape->expand_output ? shape->expand_output : 1;
-    o.classes = shape->units[shape->connections] / o.expand_output;
+    o.expand_output = shape->expand_output;
+    o.classes = shape->units[shape->connections] / (shape->expand_output ? shape->expand_output : 1);
     o.connections = connections;
     o.connection_count = shape->connections;
     o.free_steps = shape->free_steps;
@@ -67,7 +95,6 @@ static bnnep_network_options network_options(const struct shape *shape, bnnep_co
     o.max_batch = shape->max_batch;
     o.grid_bits = shape->grid_bits;
     o.seed = shape->seed;
-    o.backend = backend;
     return o;
 }
 
@@ -84,12 +111,12 @@ static void set_biases(const struct shape *shape, bnnep_network *network) {
     }
 }
 
-struct net net_make(const struct shape *shape, const char *backend) {
+struct net net_make(const struct shape *shape, const char *where) {
     bnnep_connection connections[MOST_LAYERS];
     double gamma[MOST_LAYERS], threshold[MOST_LAYERS], rate[MOST_LAYERS], lr_alpha[MOST_LAYERS];
     struct net net = {.shape = shape};
-    const bnnep_network_options o = network_options(shape, connections, backend);
-    assert_ok(bnnep_network_create(&o, &net.network));
+    const bnnep_network_options o = network_options(shape, connections);
+    assert_ok(network_on(where, &o, &net.network));
     set_biases(shape, net.network);
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     for (size_t k = 0; k < shape->connections; k++) {
@@ -99,14 +126,13 @@ struct net net_make(const struct shape *shape, const char *backend) {
         lr_alpha[k] = shape->lr_alpha > 0.0 ? shape->lr_alpha : rate[k];
     }
     p.nudged_steps = shape->nudged_steps;
-    p.beta = shape->beta != 0.0f ? shape->beta : 0.5f;
+    p.beta = shape->beta != 0.0 ? shape->beta : 0.5;
     p.gamma = gamma;
     p.threshold = threshold;
     p.lr_bias = rate;
     p.lr_alpha = shape->learn_alpha ? lr_alpha : NULL;
-    p.momentum_noise = shape->momentum_noise;
-    p.random_beta = shape->random_beta;
-    p.shuffle = shape->shuffle;
+    p.nudge = shape->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
+    p.keep_order = !shape->shuffle;
     p.seed = shape->seed;
     assert_ok(bnnep_optimizer_create(net.network, &p, &net.optimizer));
     return net;
@@ -160,18 +186,44 @@ void assert_same_network_at(const struct net *a, const struct net *b, const char
 }
 
 size_t available_backends(const char *names[MOST_BACKENDS]) {
+    static char kept[MOST_BACKENDS][32]; /* the context's names go with it */
     const char *only = getenv("BNNEP_TEST_BACKEND");
+    bnnep_context *context;
     size_t count = 0;
-    for (size_t b = 0; b < bnnep_backend_count(); b++) {
+    assert_ok(bnnep_context_create(NULL, &context));
+    for (size_t b = 0; b < bnnep_backend_count(context); b++) {
         bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-        assert_ok(bnnep_backend_get(b, &info));
+        assert_ok(bnnep_backend_get(context, b, &info));
         if (!info.available || (only && strcmp(info.name, only) != 0))
             continue;
         assert_true(count < MOST_BACKENDS);
-        names[count++] = info.name;
+        snprintf(kept[count], sizeof kept[0], "%s", info.name);
+        names[count] = kept[count];
+        count++;
     }
+    bnnep_context_free(context);
     assert_true(count > 0);
     return count;
+}
+
+bnnep_status phase_run(bnnep_workspace *workspace, int32_t from, int32_t to, int32_t steps, double beta,
+                       bnnep_relaxed *done) {
+    bnnep_relaxation relaxation = BNNEP_RELAXATION_INIT;
+    relaxation.from = from;
+    relaxation.to = to;
+    relaxation.steps = steps;
+    relaxation.beta = beta;
+    return bnnep_workspace_relax(workspace, &relaxation, done);
+}
+
+bnnep_status phase_learn(bnnep_optimizer *optimizer, bnnep_workspace *workspace, double divisor, uint64_t *flips) {
+    bnnep_contrast_options how = BNNEP_CONTRAST_OPTIONS_INIT;
+    bnnep_report report = BNNEP_REPORT_INIT;
+    how.divisor = divisor;
+    report.flips = flips;
+    report.flips_count = flips ? MOST_LAYERS : 0;
+    const bnnep_status status = bnnep_optimizer_contrast(optimizer, workspace, &how);
+    return status == BNNEP_OK ? bnnep_optimizer_update(optimizer, &report) : status;
 }
 
 float *random_pixels(struct stream *stream, size_t samples, int32_t values) {

@@ -31,6 +31,17 @@ uint32_t stream_next(struct stream *stream);
 int32_t stream_between(struct stream *stream, int32_t low, int32_t high); /* both included */
 float stream_uniform(struct stream *stream);                              /* [0, 1) */
 
+/* Options, without the defaults: RUN(.batch_size = 3). */
+#define RUN(...)                                                                                                       \
+    &(const bnnep_run_options) {                                                                                       \
+        .size = sizeof(bnnep_run_options), __VA_ARGS__                                                                 \
+    }
+
+/* A context by a name of the tests' own: a backend, "cuda:1", or a backend and its threads, "cpu/2". */
+bnnep_context *context_on(const char *where);
+/* bnnep_network_create() in such a context. It may fail, as making the context may. */
+bnnep_status network_on(const char *where, const bnnep_network_options *options, bnnep_network **out);
+
 /* A network for tests, with an optimizer. */
 enum { MOST_LAYERS = 8 };
 struct shape {
@@ -41,9 +52,9 @@ struct shape {
                                    channels, kernel 3, padding 1, pooling 2 */
     int32_t expand_output;      /* 0 means 1 */
     int32_t free_steps, nudged_steps, max_batch;
-    float settle_tolerance;
-    bool learn_alpha, shuffle, random_beta, momentum_noise;
-    float beta; /* 0 means 0.5 */
+    double settle_tolerance;
+    bool learn_alpha, shuffle, random_beta;
+    double beta; /* 0 means 0.5 */
     double gamma, threshold;
     double lr_alpha; /* 0 means as the biases */
     int32_t grid_bits;
@@ -57,7 +68,7 @@ struct net {
 };
 
 /* Biases are drawn by the seed too, larger than the initial ones, so that states differ. */
-struct net net_make(const struct shape *shape, const char *backend);
+struct net net_make(const struct shape *shape, const char *where);
 void net_free(struct net *net);
 
 /* The network's whole memory: signs, alpha, biases, momenta; compare with memcmp or free with free(). */
@@ -69,6 +80,13 @@ void assert_same_network_at(const struct net *a, const struct net *b, const char
 /* The names of the backends that can be used here, or only the one that BNNEP_TEST_BACKEND says; returns how many. */
 enum { MOST_BACKENDS = 8 };
 size_t available_backends(const char *names[MOST_BACKENDS]);
+
+/* One phase of so many steps, not 0. */
+bnnep_status phase_run(bnnep_workspace *workspace, int32_t from, int32_t to, int32_t steps, double beta,
+                       bnnep_relaxed *done);
+/* Contrast of free and nudged phase, and update. The divisor may be 0 (see bnnep_contrast_options); flips has room for
+ * MOST_LAYERS, or is NULL. */
+bnnep_status phase_learn(bnnep_optimizer *optimizer, bnnep_workspace *workspace, double divisor, uint64_t *flips);
 
 /* Random inputs that are multiples of 1/255, as pixels are, and labels. Free with free(). */
 float *random_pixels(struct stream *stream, size_t samples, int32_t values);

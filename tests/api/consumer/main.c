@@ -23,10 +23,10 @@ int main(void) {
     learning.gamma = gamma;
     learning.threshold = threshold;
     learning.lr_bias = rate;
-    if (bnnep_version() == BNNEP_VERSION && bnnep_network_create(&options, &network) == BNNEP_OK &&
+    if (bnnep_version() == BNNEP_VERSION && bnnep_network_create(NULL, &options, &network) == BNNEP_OK &&
         bnnep_optimizer_create(network, &learning, &optimizer) == BNNEP_OK &&
-        bnnep_train_batch(optimizer, x, labels, 2, &report) == BNNEP_OK &&
-        bnnep_predict(network, NULL, x, 2, BNNEP_READ_AVERAGE, scores, NULL) == BNNEP_OK) {
+        bnnep_optimizer_train_batch(optimizer, x, labels, 2, NULL, &report) == BNNEP_OK &&
+        bnnep_network_predict(network, x, 2, NULL, scores, NULL) == BNNEP_OK) {
         printf("libbnnep %s: loss %.3f\n", bnnep_version_string(), report.loss);
         status = 0;
     } else

@@ -14,18 +14,19 @@
 
 enum { LABELS = 2, VALUES = 3 * 32 * 32, RECORD = LABELS + VALUES, CLASSES = 100, FINE = 1 };
 
-/* bnnep_read_fn: the inputs, or labels, of the records at some places. pread() keeps no position, so that several
+/* bnnep_read_fn: the inputs, or labels, of the records that a batch asks for. pread() keeps no position, so that several
  * threads may read at once. */
-static int32_t read_records(void *user, const uint64_t *indices, size_t count, float *inputs, int32_t *labels) {
+static int32_t read_records(void *user, const bnnep_batch *batch) {
     const int *file = user;
     unsigned char record[RECORD];
-    for (size_t n = 0; n < count; n++) {
-        if (pread(*file, record, RECORD, (off_t)(indices[n] * RECORD)) != RECORD || record[FINE] >= CLASSES)
+    for (size_t n = 0; n < batch->count; n++) {
+        const off_t place = (off_t)(batch->indices[n] * RECORD);
+        if (pread(*file, record, RECORD, place) != RECORD || record[FINE] >= CLASSES)
             return -1;
-        if (labels)
-            labels[n] = record[FINE];
-        for (size_t v = 0; inputs && v < VALUES; v++)
-            inputs[n * VALUES + v] = (float)record[LABELS + v] / 255.0f;
+        if (batch->labels)
+            batch->labels[n] = record[FINE];
+        for (size_t v = 0; batch->inputs && v < VALUES; v++)
+            batch->inputs[n * VALUES + v] = (float)record[LABELS + v] / 255.0f;
     }
     return 0;
 }
@@ -40,7 +41,7 @@ static bnnep_status open_records(const char *path, int *file, bnnep_dataset **ou
     o.channels = 3;
     o.height = o.width = 32;
     o.classes = CLASSES;
-    return bnnep_dataset_from_callback(&o, read_records, file, (uint64_t)about.st_size / RECORD, out);
+    return bnnep_dataset_from_callback(NULL, &o, read_records, file, (uint64_t)about.st_size / RECORD, out);
 }
 
 static bnnep_status train(const bnnep_dataset *data, bnnep_report *report) {
@@ -59,13 +60,13 @@ static bnnep_status train(const bnnep_dataset *data, bnnep_report *report) {
     o.gamma = gamma;
     o.threshold = threshold;
     o.lr_bias = lr_bias;
-    bnnep_status status = bnnep_network_create(&n, &network);
+    bnnep_status status = bnnep_network_create(NULL, &n, &network);
     if (status == BNNEP_OK)
         status = bnnep_optimizer_create(network, &o, &optimizer);
     for (int epoch = 0; status == BNNEP_OK && epoch < 10; epoch++)
-        status = bnnep_train_epoch(optimizer, data, 16, NULL, NULL, NULL);
+        status = bnnep_optimizer_train_epoch(optimizer, data, NULL, NULL);
     if (status == BNNEP_OK)
-        status = bnnep_evaluate(network, NULL, data, NULL, NULL, report);
+        status = bnnep_network_evaluate(network, data, NULL, report);
     bnnep_optimizer_free(optimizer);
     bnnep_network_free(network);
     return status;
