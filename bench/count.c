@@ -19,7 +19,7 @@ struct products {
 static struct products count_products(const struct setup *setup, const struct options *options, size_t k) {
     bnnep_connection_info c = BNNEP_CONNECTION_INFO_INIT;
     bnnep_network_get_connection(setup->network, k, &c);
-    const double places = c.kind == BNNEP_CONVOLUTION ? (double)options->pool * options->pool : 1.0;
+    const double places = c.kind == BNNEP_CONNECTION_CONVOLUTION ? (double)options->pool * options->pool : 1.0;
     const double products = (double)c.units * (double)c.columns;
     return (struct products){.forward = places * products, .feedback = products};
 }

@@ -3,7 +3,6 @@
 #include "bench/bench.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,7 +10,7 @@
 
 struct bench {
     const char *preset, *data, *backend, *settle;
-    int threads, batches, batch_size, after; /* threads 0: one a core; after 0: as it was made, alone */
+    int threads, batches, batch_size, after; /* threads 0: one a processor; after 0: as it was made, alone */
     bool limits, json;
     char **more; /* options of bnnep-train */
     int more_count;
@@ -22,8 +21,8 @@ enum { MOST_WORDS = 256 };
 static const struct program_option options_of_bench[] = {
     {"preset", "NAME", "a command of the paper, see bnnep-train --list-presets", 'p'},
     {"data", "DIR", "folder with the data set [BNNEP_DATA, else the MNIST sample]", 'd'},
-    {"threads", "N", "threads of the cpu backend [one a core]", 't'},
-    {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", 'k'},
+    {"threads", "N", "threads to compute with [one a processor]", 't'},
+    {"backend", "NAME", "auto, ref, cpu, cuda:N [auto]", 'k'},
     {"settle", "TOL", "end a sample's phase when a step changes no state by more; <0: never [0, exact]", 's'},
     {"batches", "N", "batches that are measured, after one to warm up [5]", 'b'},
     {"batch-size", "N", "images a batch [64]", 'z'},
@@ -64,7 +63,7 @@ static void take(struct bench *b, int key) {
         b->settle = optarg;
         break;
     case 't':
-        b->threads = program_count("threads", optarg, 64);
+        b->threads = program_count("threads", optarg, MOST_THREADS);
         break;
     case 'b':
         b->batches = program_count("batches", optarg, 1000000);
@@ -99,17 +98,12 @@ static int read_command_line(struct bench *b, int argc, char **argv) {
 
 /* How many threads the backend will use: as told, or found as the cpu backend does. */
 static int count_threads(const struct bench *b) {
-    static const char key[] = "cpu:threads=";
-    if (b->threads)
-        return b->threads;
-    if (b->backend && strncmp(b->backend, key, sizeof key - 1) == 0) {
-        const long threads = strtol(b->backend + sizeof key - 1, NULL, 10);
-        return threads > 0 && threads <= 64 ? (int)threads : 1; /* others the library refuses */
-    }
     if (b->backend && strcmp(b->backend, "ref") == 0)
         return 1;
+    if (b->threads)
+        return b->threads;
     const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : online > 64 ? 64 : (int)online;
+    return online < 1 ? 1 : online > MOST_THREADS ? MOST_THREADS : (int)online;
 }
 
 /* The options of bnnep-train that make the network. -1, or the exit status. */

@@ -66,15 +66,28 @@ static void close_source(struct source *s) {
     free(s->label);
 }
 
-/* Trains as bnnep_train_epoch() would, which needs no times. */
+/* Trains as bnnep_optimizer_train_epoch() would, which needs no times. */
 static bnnep_status train(struct source *s, const struct setup *setup, int batches) {
     bnnep_status status = BNNEP_OK;
     for (int i = 0; status == BNNEP_OK && i < batches; i++) {
         status = read_next(s);
         if (status == BNNEP_OK)
-            status = bnnep_train_batch(setup->optimizer, s->x, s->label, s->samples, NULL);
+            status = bnnep_optimizer_train_batch(setup->optimizer, s->x, s->label, s->samples, NULL, NULL);
     }
     return status;
+}
+
+/* Relaxes, and tells the mean number of steps; none if `how` says so, though the library takes 0 for all of T. */
+static bnnep_status relax(bnnep_workspace *ws, const bnnep_relaxation *how, size_t samples, double *steps) {
+    bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    const bnnep_status status = how->steps > 0 ? bnnep_workspace_relax(ws, how, &done) : BNNEP_OK;
+    *steps = (double)done.sample_steps / (double)samples;
+    return status;
+}
+
+static bnnep_status learn(bnnep_optimizer *optimizer, bnnep_workspace *ws, bool back) {
+    const bnnep_status status = back ? BNNEP_OK : bnnep_optimizer_contrast(optimizer, ws, NULL);
+    return status == BNNEP_OK ? bnnep_optimizer_update(optimizer, NULL) : status;
 }
 
 /* Goes on through one phase. `even` gives beta its sign where the preset draws it, so that both come in turn. */
@@ -83,27 +96,25 @@ static bnnep_status run_phase(int phase, const struct source *s, const struct se
     bnnep_workspace *ws = bnnep_network_workspace(setup->network);
     const bool back = strcmp(o->optim, "bptt") == 0;
     const int tape = back ? o->Kmax + (strcmp(o->archi, "conv") == 0 ? 0 : 1) : 0;
-    const float beta = (float)(o->random_beta && even ? -o->beta : o->beta);
-    bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    bnnep_status status = BNNEP_OK;
+    bnnep_relaxation how = BNNEP_RELAXATION_INIT;
     switch (phase) {
     case DRIVE:
-        return bnnep_stage(ws, s->x, s->target, s->samples);
+        return bnnep_workspace_stage(ws, s->x, s->target, s->samples);
     case FREE:
-        status = bnnep_relax(ws, BNNEP_FREE, BNNEP_FREE, o->T - tape, 0.0f, &done);
-        break;
+        how.steps = o->T - tape;
+        return relax(ws, &how, s->samples, steps);
     case THIRD:
         if (back) {
             *steps = tape;
-            return bnnep_backpropagate(setup->optimizer, ws, tape);
+            return bnnep_optimizer_backpropagate(setup->optimizer, ws, tape);
         }
-        status = bnnep_relax(ws, BNNEP_FREE, BNNEP_NUDGED, o->Kmax, beta, &done);
-        break;
+        how.beta = o->random_beta && even ? -o->beta : o->beta;
+        how.to = BNNEP_PHASE_NUDGED;
+        how.steps = o->Kmax;
+        return relax(ws, &how, s->samples, steps);
     default:
-        return bnnep_learn(setup->optimizer, ws, beta, NULL);
+        return learn(setup->optimizer, ws, back);
     }
-    *steps = (double)done.sample_steps / (double)s->samples;
-    return status;
 }
 
 static bnnep_status measure_batch(struct source *s, const struct setup *setup, const struct options *options,

@@ -12,7 +12,7 @@ backend adds to what the tolerance does (slow). Needs the package of bindings/py
 import argparse
 
 import numpy as np
-from bnnep import Dataset, Network, Optimizer, Part, conv, fc
+from bnnep import Context, Dataset, Network, Nudge, Optimizer, Transform, conv, fc
 
 PRESETS = {
     "mnist-fc1": (50, [fc(4096), fc(10)]),
@@ -26,9 +26,9 @@ def contrasts(preset, tolerance, data, samples, backend="cpu"):
     """Momenta of gamma 1 after one batch, in which nothing flips, and the free steps."""
     steps, connections = PRESETS[preset]
     shape = data.shape if preset.endswith("conv") else (int(np.prod(data.shape)), 1, 1)
-    network = Network(shape, connections, free_steps=steps, settle_tolerance=tolerance, max_batch=samples, seed=1,
-                      backend=backend)
-    optimizer = Optimizer(network, gamma=1.0, threshold=1e30, lr_bias=0.0, beta=0.3, random_beta=False)
+    network = Network(shape, connections, context=Context(backend), free_steps=steps, settle_tolerance=tolerance,
+                      max_batch=samples, seed=1)
+    optimizer = Optimizer(network, gamma=1.0, threshold=1e30, lr_bias=0.0, beta=0.3, nudge=Nudge.FIXED)
     report = optimizer.train_batch(*data.read(0, samples))
     return [optimizer.momentum(k).astype(np.float64) for k in range(len(connections))], report.steps_free
 
@@ -48,8 +48,9 @@ def main():
     arguments = parser.parse_args()
     print("| preset | tolerance | differences of the contrasts | free steps |\n|---|---|---|---|")
     for preset in arguments.presets:
-        load = Dataset.from_cifar10 if preset.startswith("cifar10") else Dataset.from_folder
-        data = load(arguments.data, Part.TRAINING)
+        data = Dataset.open(arguments.data)
+        if preset.startswith("cifar10"):
+            data = data.transformed(Transform.cifar10())
         exact, _ = contrasts(preset, 0.0, data, arguments.samples)
         for tolerance in arguments.settle.split(","):
             other, steps = contrasts(preset, float(tolerance), data, arguments.samples)

@@ -26,17 +26,19 @@ static void check(bnnep_status status) {
 }
 
 /* Called after each batch. Progress is for who looks on, not for logs and pipes. */
-static int32_t on_progress(void *user, const bnnep_progress *event) {
-    if (event->event == BNNEP_EVENT_BATCH && isatty(STDERR_FILENO))
-        fprintf(stderr, "\repoch %d: %3d of %3d batches, error %5.2f %%\r", *(const int *)user, (int)event->batch,
-                (int)event->batches, 100.0 * (double)event->so_far->errors / (double)event->so_far->samples);
+static int32_t on_progress(void *user, const bnnep_progress *p) {
+    if (p->event == BNNEP_EVENT_BATCH && isatty(STDERR_FILENO))
+        fprintf(stderr, "\repoch %d: %3d of %3d batches, error %5.2f %%\r", *(const int *)user, (int)p->batches_done,
+                (int)p->batches_total, 100.0 * (double)p->so_far->errors / (double)p->so_far->samples);
     return 0;
 }
 
 static void train_epochs(bnnep_optimizer *optimizer, const bnnep_dataset *train) {
-    for (int epoch = 1; epoch <= EPOCHS; epoch++) {
+    int epoch;
+    const bnnep_run_options run = {.size = sizeof run, .progress = on_progress, .user = &epoch};
+    for (epoch = 1; epoch <= EPOCHS; epoch++) {
         bnnep_report report = BNNEP_REPORT_INIT;
-        check(bnnep_train_epoch(optimizer, train, 64, on_progress, &epoch, &report));
+        check(bnnep_optimizer_train_epoch(optimizer, train, &run, &report));
         fprintf(stderr, "epoch %d: training error %5.2f %% in %.1f seconds\n", epoch,
                 100.0 * (double)report.errors / (double)report.samples, report.seconds);
     }
@@ -68,7 +70,7 @@ static void show_some(bnnep_network *network, const bnnep_dataset *test) {
     static float images[SHOWN * SIDE * SIDE];
     int32_t labels[SHOWN], classes[SHOWN];
     check(bnnep_dataset_read(test, 0, SHOWN, images, labels));
-    check(bnnep_predict(network, NULL, images, SHOWN, BNNEP_READ_AVERAGE, NULL, classes));
+    check(bnnep_network_predict(network, images, SHOWN, NULL, NULL, classes));
     for (int first = 0; first < SHOWN; first += A_ROW)
         show(images + first * SIDE * SIDE, labels + first, classes + first);
 }
@@ -98,31 +100,27 @@ int main(int argc, char **argv) {
         return status;
     const char *folder = argc > 1 ? argv[1] : DEFAULT_FOLDER;
     bnnep_dataset *train, *test;
-    check(bnnep_dataset_from_folder(folder, BNNEP_TRAINING_SET, 10, &train));
-    check(bnnep_dataset_from_folder(folder, BNNEP_TEST_SET, 10, &test));
+    const bnnep_open_options test_part = {.size = sizeof test_part, .part = BNNEP_PART_TEST};
+    check(bnnep_dataset_open(NULL, folder, NULL, &train));
+    check(bnnep_dataset_open(NULL, folder, &test_part, &test));
 
     /* The network: 784 inputs, 4096 hidden units, 10 classes; the initial weights are drawn by the seed. */
     const bnnep_connection connections[] = {BNNEP_FC(4096), BNNEP_FC(10)};
-    bnnep_network_options options = BNNEP_NETWORK_OPTIONS_INIT;
-    options.input_height = options.input_width = SIDE;
-    options.input_channels = 1;
-    options.connections = connections;
-    options.connection_count = 2;
+    const bnnep_network_options options = {
+        .size = sizeof options, .input_channels = SIDE * SIDE, .connections = connections, .connection_count = 2};
     bnnep_network *network;
-    check(bnnep_network_create(&options, &network));
+    check(bnnep_network_create(NULL, &options, &network));
 
     /* How it learns: one value a connection, input first. */
     const double gamma[] = {1e-4, 1e-5}, threshold[] = {5e-7, 5e-7}, lr_bias[] = {0.05, 0.025};
-    bnnep_optimizer_options learning = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    learning.gamma = gamma;
-    learning.threshold = threshold;
-    learning.lr_bias = lr_bias;
+    const bnnep_optimizer_options learning = {
+        .size = sizeof learning, .gamma = gamma, .threshold = threshold, .lr_bias = lr_bias};
     bnnep_optimizer *optimizer;
     check(bnnep_optimizer_create(network, &learning, &optimizer));
 
     train_epochs(optimizer, train);
     bnnep_report result = BNNEP_REPORT_INIT;
-    check(bnnep_evaluate(network, NULL, test, NULL, NULL, &result));
+    check(bnnep_network_evaluate(network, test, NULL, &result));
     printf("\ntest error after %d epochs: %.2f %% of %d digits\n\n", EPOCHS,
            100.0 * (double)result.errors / (double)result.samples, (int)result.samples);
 

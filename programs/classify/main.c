@@ -2,7 +2,7 @@
 /*
  * bnnep-classify: what a trained network takes images for.
  *
- *     bnnep-classify [--single] [--exact] [--backend NAME] NETWORK FILE...
+ *     bnnep-classify [--single] [--exact] [--backend NAME] [--threads N] NETWORK FILE...
  *
  * NETWORK is a file of bnnep-train (network.safetensors, or a checkpoint). Each FILE holds images in IDX (plain or
  * gzip), or one image in PGM or PPM (P5 or P6, 8 bits). They are normalised as the note of NETWORK says that those it
@@ -22,9 +22,10 @@
 #include "common/program.h"
 
 struct classifier {
+    bnnep_context *context;
     bnnep_network *network;
     bnnep_network_info info;
-    int32_t readout;
+    bnnep_run_options run;
     bool exact; /* scores with all their digits */
     struct normalisation normalisation;
     uint64_t images;
@@ -37,7 +38,7 @@ static int classify(struct classifier *c, float *inputs, size_t count) {
     normalisation_apply(&c->normalisation, inputs, count, values / (size_t)c->info.input_channels);
     for (size_t n = 0; n < count; n++) {
         int32_t class;
-        if (bnnep_predict(c->network, NULL, inputs + n * values, 1, c->readout, c->scores, &class) != BNNEP_OK)
+        if (bnnep_network_predict(c->network, inputs + n * values, 1, &c->run, c->scores, &class) != BNNEP_OK)
             return complain_library();
         printf("image=%llu class=%d scores=", (unsigned long long)c->images++, class);
         for (int32_t i = 0; i < c->info.classes; i++)
@@ -75,7 +76,9 @@ static int classify_picture(struct classifier *c, const char *path, FILE *file, 
 static int classify_idx(struct classifier *c, const char *path) {
     bnnep_dataset *data;
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
-    if (bnnep_dataset_from_idx(path, NULL, 0, &data) != BNNEP_OK)
+    bnnep_open_options open = BNNEP_OPEN_OPTIONS_INIT;
+    open.format = BNNEP_FORMAT_IDX;
+    if (bnnep_dataset_open(c->context, path, &open, &data) != BNNEP_OK)
         return complain_library();
     bnnep_dataset_get_info(data, &info);
     const size_t values = (size_t)c->info.inputs;
@@ -112,7 +115,8 @@ static int classify_file(struct classifier *c, const char *path) {
 static const struct program_option options[] = {
     {"single", NULL, "read the first output unit of a class [the mean of its units]", 's'},
     {"exact", NULL, "print scores with all their digits", 'e'},
-    {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", 'b'},
+    {"backend", "NAME", "auto, ref, cpu, cuda:N [auto]", 'b'},
+    {"threads", "N", "threads to compute with [one a processor]", 't'},
     {NULL, NULL, NULL, 0},
 };
 
@@ -124,32 +128,42 @@ static const struct program program = {
     .options = options,
 };
 
+static int open_network(struct classifier *c, const char *path) {
+    if (bnnep_network_load(c->context, path, NULL, &c->network) != BNNEP_OK)
+        return complain_library();
+    bnnep_network_get_info(c->network, &c->info);
+    c->scores = malloc((size_t)c->info.classes * sizeof *c->scores);
+    const char *wrong =
+        c->scores ? normalisation_read(path, c->info.input_channels, &c->normalisation) : "out of memory";
+    return wrong ? complain(path, wrong) : 0;
+}
+
 int main(int argc, char **argv) {
-    struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT};
-    bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
+    struct classifier c = {.info = BNNEP_NETWORK_INFO_INIT, .run = BNNEP_RUN_OPTIONS_INIT};
+    const char *backend = NULL;
+    int threads = 0;
     for (int key; (key = program_next(&program, argc, argv)) != -1;) {
         if (key == 's')
-            c.readout = BNNEP_READ_SINGLE;
+            c.run.readout = BNNEP_READOUT_SINGLE;
         else if (key == 'e')
             c.exact = true;
+        else if (key == 't')
+            threads = program_count("threads", optarg, MOST_THREADS);
         else
-            like.backend = optarg;
+            backend = optarg;
     }
     if (argc - optind < 2)
         program_usage(&program);
-    if (bnnep_network_load(argv[optind], &like, &c.network) != BNNEP_OK)
-        return complain_library();
-    bnnep_network_get_info(c.network, &c.info);
-    c.scores = malloc((size_t)c.info.classes * sizeof *c.scores);
-    const char *wrong =
-        c.scores ? normalisation_read(argv[optind], c.info.input_channels, &c.normalisation) : "out of memory";
-    int status = wrong ? complain(argv[optind], wrong) : 0;
-    for (int i = optind + 1; !wrong && status == 0 && i < argc; i++)
+    int status = program_context(backend, threads, &c.context) == BNNEP_OK ? 0 : complain_library();
+    if (status == 0)
+        status = open_network(&c, argv[optind]);
+    for (int i = optind + 1; status == 0 && i < argc; i++)
         status = classify_file(&c, argv[i]);
     if (fflush(stdout) != 0 && status == 0)
         status = complain("standard output", "cannot be written");
     free(c.scores);
     normalisation_free(&c.normalisation);
     bnnep_network_free(c.network);
+    bnnep_context_free(c.context);
     return status;
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bnnep/bnnep.h>
+#include "program.h"
 
 /* The numbers after `name` in a line of text, as many as there are channels: a new array, or NULL. */
 static float *read_floats(const char *line, const char *name, int32_t channels) {
@@ -29,23 +29,18 @@ static float *read_floats(const char *line, const char *name, int32_t channels) 
 
 /* " mean=0.49,0.48,0.45 deviation=0.25,0.24,0.26" in the note's first line, if it is there. */
 const char *normalisation_read(const char *path, int32_t channels, struct normalisation *n) {
-    size_t length;
+    char *note;
     *n = (struct normalisation){.channels = channels};
-    if (bnnep_file_note(path, NULL, 0, &length) != BNNEP_OK)
-        return bnnep_last_error();
-    char *note = malloc(length + 1);
+    const bnnep_status status = program_file_text(path, "note", &note);
     if (!note)
-        return "out of memory";
-    const bool read = bnnep_file_note(path, note, length + 1, NULL) == BNNEP_OK;
-    note[read ? strcspn(note, "\n") : 0] = '\0';
+        return status == BNNEP_ERROR_MEMORY ? "out of memory" : bnnep_last_error();
+    note[strcspn(note, "\n")] = '\0';
     const bool named = strstr(note, " mean=") != NULL;
     if (named) {
         n->mean = read_floats(note, " mean=", channels);
         n->deviation = read_floats(note, " deviation=", channels);
     }
     free(note);
-    if (!read)
-        return bnnep_last_error();
     return named && (!n->mean || !n->deviation) ? "the normalisation in its note cannot be read" : NULL;
 }
 

@@ -33,7 +33,7 @@ struct options {
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
-    int threads; /* 0: as the backend likes */
+    int threads; /* 0: one a processor */
     bool no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
     int grid; /* 0: none */

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <bnnep/bnnep.h>
-
 /* FIRST: from here on, values of getopt_long() are places in the table. */
 enum { MOST_OPTIONS = 16, FIRST = 256 };
 
@@ -93,4 +91,33 @@ int program_next(const struct program *program, int argc, char **argv) {
     if (found == FIRST + count + 1)
         version(program);
     return found >= FIRST ? program->options[found - FIRST].key : found;
+}
+
+static void log_line(void *user, int32_t level, const char *message) {
+    (void)user;
+    if (level <= BNNEP_LOG_WARNING)
+        fprintf(stderr, "%s: %s\n", program_name, message);
+}
+
+bnnep_status program_context(const char *backend, int threads, bnnep_context **out) {
+    bnnep_context_options options = BNNEP_CONTEXT_OPTIONS_INIT;
+    options.backend = backend;
+    options.threads = threads;
+    options.log = log_line;
+    return bnnep_context_create(&options, out);
+}
+
+bnnep_status program_file_text(const char *path, const char *key, char **text) {
+    size_t length;
+    *text = NULL;
+    bnnep_status status = bnnep_file_text(path, key, NULL, 0, &length);
+    if (status != BNNEP_OK)
+        return status;
+    char *found = malloc(length + 1);
+    status = found ? bnnep_file_text(path, key, found, length + 1, NULL) : BNNEP_ERROR_MEMORY;
+    if (status == BNNEP_OK)
+        *text = found;
+    else
+        free(found);
+    return status;
 }

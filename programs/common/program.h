@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What programs do alike: --help, --version, and words about wrong usage. */
+/* What programs do alike: --help, --version, words about wrong usage, what they ask of the library. */
 #ifndef BNNEP_PROGRAMS_PROGRAM_H
 #define BNNEP_PROGRAMS_PROGRAM_H
+
+#include <bnnep/bnnep.h>
 
 /* What messages begin with; set by program_next(), or by main(). */
 extern const char *program_name;
@@ -26,10 +28,16 @@ int program_next(const struct program *program, int argc, char **argv);
 _Noreturn void program_usage(const struct program *program);
 /* The value of option `name`, a whole number from 1 to `most`; else says so and exits with 2. */
 int program_count(const char *name, const char *text, int most);
+enum { MOST_THREADS = 64 };
 
 /* "program: path: what" on standard error; returns 1, the exit status. */
 int complain(const char *path, const char *what);
 /* The same with the library's last error. */
 int complain_library(void);
+
+/* A context with this backend, NULL: "auto", and so many threads, 0: one a processor. Its warnings are printed. */
+bnnep_status program_context(const char *backend, int threads, bnnep_context **out);
+/* A text of a file's metadata, see bnnep_file_text(): free() it. NULL if it cannot be read. */
+bnnep_status program_file_text(const char *path, const char *key, char **text);
 
 #endif

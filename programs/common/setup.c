@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "draw.h"
 #include "program.h"
 #include "sample.h"
 #include "setup.h"
@@ -15,19 +16,41 @@ int setup_failed(bnnep_status status) {
     return status == BNNEP_ERROR_ARGUMENT ? 2 : 1;
 }
 
-static void log_line(void *user, int32_t level, const char *message) {
-    (void)user;
-    if (level <= BNNEP_LOG_WARNING)
-        fprintf(stderr, "%s: %s\n", program_name, message);
+static int open_context(struct setup *setup, const struct options *o) {
+    char device[32];
+    snprintf(device, sizeof device, "cuda:%d", o->device);
+    const char *backend = o->backend || o->device < 0 ? o->backend : device;
+    const bnnep_status status = program_context(backend, o->threads, &setup->context);
+    return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
 /* --- data -------------------------------------------------------------------------------------------------------- */
 
-/* Opens one part of the data, its first `limit` images. */
-static int open_part(const struct options *o, const char *folder, int32_t part, int64_t limit, bnnep_dataset **out) {
+/* One part of the data; CIFAR-10 is transformed as in the paper. */
+static bnnep_status open_whole(const struct setup *setup, const struct options *o, const char *folder, int32_t part,
+                               bnnep_dataset **out) {
+    const bool cifar10 = strcmp(o->dataset, "cifar10") == 0;
+    bnnep_open_options open = BNNEP_OPEN_OPTIONS_INIT;
+    bnnep_transform transform;
+    open.format = cifar10 ? BNNEP_FORMAT_CIFAR10 : BNNEP_FORMAT_IDX;
+    open.part = part;
+    open.classes = 10;
+    bnnep_status status = bnnep_dataset_open(setup->context, folder, &open, out);
+    if (!cifar10 || status != BNNEP_OK)
+        return status;
+    bnnep_dataset *plain = *out;
+    bnnep_transform_init_cifar10(&transform, sizeof transform, part);
+    status = bnnep_dataset_transformed(plain, &transform, out);
+    bnnep_dataset_free(plain);
+    return status;
+}
+
+/* The first images of a part, as many as the options say. */
+static int open_part(const struct setup *setup, const struct options *o, int32_t part, bnnep_dataset **out) {
+    const char *folder = o->data ? o->data : sample_folder();
+    const int64_t limit = part == BNNEP_PART_TRAINING ? o->train_limit : o->test_limit;
     bnnep_dataset *whole;
-    bnnep_status status = strcmp(o->dataset, "cifar10") == 0 ? bnnep_dataset_from_cifar10(folder, part, &whole)
-                                                             : bnnep_dataset_from_folder(folder, part, 10, &whole);
+    bnnep_status status = open_whole(setup, o, folder, part, &whole);
     if (status != BNNEP_OK)
         return setup_failed(status);
     if (limit == 0) {
@@ -39,14 +62,13 @@ static int open_part(const struct options *o, const char *folder, int32_t part, 
     if (status == BNNEP_OK)
         return 0;
     fprintf(stderr, "%s: %s: --%s-limit %lld: %s\n", program_name, folder,
-            part == BNNEP_TRAINING_SET ? "train" : "test", (long long)limit, bnnep_last_error());
+            part == BNNEP_PART_TRAINING ? "train" : "test", (long long)limit, bnnep_last_error());
     return 1;
 }
 
 static int open_data(struct setup *setup, const struct options *o) {
-    const char *folder = o->data ? o->data : sample_folder();
-    const int status = open_part(o, folder, BNNEP_TRAINING_SET, o->train_limit, &setup->train);
-    return status ? status : open_part(o, folder, BNNEP_TEST_SET, o->test_limit, &setup->test);
+    const int status = open_part(setup, o, BNNEP_PART_TRAINING, &setup->train);
+    return status ? status : open_part(setup, o, BNNEP_PART_TEST, &setup->test);
 }
 
 /* CRC-32 of all inputs and labels. */
@@ -120,31 +142,15 @@ static int list_connections(const struct options *o, bnnep_connection *connectio
     return *count <= MOST_VALUES ? 0 : wrong("--convList and --layersList make more than 64 connections");
 }
 
-static int choose_backend(const struct options *o, char resource[128]) {
-    const char *name = o->backend ? o->backend : "auto";
-    snprintf(resource, 128, "%s", name);
-    if (!o->backend && o->device >= 0)
-        snprintf(resource, 128, "cuda:%d", o->device);
-    if (!o->threads)
-        return 0;
-    if (strcmp(resource, "auto") != 0 && strcmp(resource, "cpu") != 0)
-        return wrong("--threads goes with the cpu backend");
-    snprintf(resource, 128, "cpu:threads=%d", o->threads);
-    return 0;
-}
-
 static int open_network(struct setup *setup, const struct options *o) {
     const bool binary = strcmp(o->binary_settings, "bin_W_N") == 0;
     bnnep_connection connections[2 * MOST_VALUES];
-    char resource[128];
     bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
     bnnep_network_options n = BNNEP_NETWORK_OPTIONS_INIT;
     if (o->activation && strcmp(o->activation, binary ? "heaviside" : "hardsigm") != 0)
         return wrong(binary ? "--binary_settings bin_W_N goes with --activationFun heaviside"
                             : "--binary_settings bin_W goes with --activationFun hardsigm");
-    int status = list_connections(o, connections, &setup->connections);
-    if (status == 0)
-        status = choose_backend(o, resource);
+    const int status = list_connections(o, connections, &setup->connections);
     if (status)
         return status;
     bnnep_dataset_get_info(setup->train, &data);
@@ -159,23 +165,21 @@ static int open_network(struct setup *setup, const struct options *o) {
                 o->conv.value[o->conv.count - 1], data.channels);
         return 2;
     }
-    n.dynamics = binary ? BNNEP_BINARY_ACTIVATIONS : BNNEP_REAL_ACTIVATIONS;
+    n.dynamics = binary ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL;
     n.input_channels = data.channels;
     n.input_height = data.height;
     n.input_width = data.width;
     n.expand_output = o->expand_output;
     n.connections = connections;
     n.connection_count = setup->connections;
-    n.theta = (float)o->rho_threshold;
-    n.gamma_neur = (float)o->gamma_neur;
+    n.theta = o->rho_threshold;
+    n.gamma_neur = o->gamma_neur;
     n.free_steps = o->T;
-    n.settle_tolerance = (float)o->settle;
+    n.settle_tolerance = o->settle;
     n.grid_bits = o->grid;
     n.max_batch = o->batch_size;
     n.seed = (uint64_t)o->seed;
-    n.backend = resource;
-    n.log = log_line;
-    const bnnep_status made = bnnep_network_create(&n, &setup->network);
+    const bnnep_status made = bnnep_network_create(setup->context, &n, &setup->network);
     return made == BNNEP_OK ? 0 : setup_failed(made);
 }
 
@@ -207,6 +211,23 @@ static int turn_apart(const struct options *o, const char *name, double classifi
     return 0;
 }
 
+/* The momenta that the authors' program starts from. */
+static bnnep_status set_noise(const struct setup *setup, uint64_t seed) {
+    bnnep_status status = BNNEP_OK;
+    for (size_t k = 0; status == BNNEP_OK && k < setup->connections; k++) {
+        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+        bnnep_network_get_connection(setup->network, k, &info);
+        const size_t weights = (size_t)(info.rows * info.columns);
+        float *momentum = malloc(weights * sizeof *momentum);
+        if (!momentum)
+            return BNNEP_ERROR_MEMORY;
+        draw_momentum(seed, (uint32_t)k, setup->gamma[k], momentum, weights);
+        status = bnnep_optimizer_set_momentum(setup->optimizer, k, momentum, weights);
+        free(momentum);
+    }
+    return status;
+}
+
 static int open_optimizer(struct setup *setup, const struct options *o) {
     const bool conv = strcmp(o->archi, "conv") == 0;
     const size_t L = setup->connections;
@@ -221,26 +242,31 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
         status = turn("lrBias", &o->lr_bias, L, lr_bias);
     if (status == 0 && o->learn_alpha)
         status = turn("lrAlpha", &o->lr_alpha, L, setup->lr_alpha);
+    if (status == 0 && o->beta == 0.0) /* of which the library would make its default */
+        status = wrong("beta is 0; it must be another number");
     if (status)
         return status;
-    p.method = strcmp(o->optim, "bptt") == 0 ? BNNEP_BPTT : BNNEP_EQUILIBRIUM_PROPAGATION;
+    p.method = strcmp(o->optim, "bptt") == 0 ? BNNEP_METHOD_BPTT : BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
     p.nudged_steps = o->Kmax;
-    p.beta = (float)o->beta;
-    p.random_beta = o->random_beta;
+    p.beta = o->beta;
+    p.nudge = o->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
     p.gamma = setup->gamma;
     p.threshold = setup->threshold;
     p.lr_bias = lr_bias;
     p.lr_alpha = o->learn_alpha ? setup->lr_alpha : NULL;
-    p.shuffle = !o->no_shuffle;
+    p.keep_order = o->no_shuffle;
     p.seed = (uint64_t)o->seed;
-    p.momentum_noise = o->momentum_noise;
-    const bnnep_status made = bnnep_optimizer_create(setup->network, &p, &setup->optimizer);
+    bnnep_status made = bnnep_optimizer_create(setup->network, &p, &setup->optimizer);
+    if (made == BNNEP_OK && o->momentum_noise)
+        made = set_noise(setup, p.seed);
     return made == BNNEP_OK ? 0 : setup_failed(made);
 }
 
 int setup_open(struct setup *setup, const struct options *options) {
-    *setup = (struct setup){.train = NULL};
-    int status = open_data(setup, options);
+    *setup = (struct setup){.context = NULL};
+    int status = open_context(setup, options);
+    if (status == 0)
+        status = open_data(setup, options);
     if (status == 0)
         status = open_network(setup, options);
     if (status == 0)
@@ -253,4 +279,5 @@ void setup_close(struct setup *setup) {
     bnnep_network_free(setup->network);
     bnnep_dataset_free(setup->train);
     bnnep_dataset_free(setup->test);
+    bnnep_context_free(setup->context);
 }

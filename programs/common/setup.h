@@ -8,6 +8,7 @@
 #include "options.h"
 
 struct setup {
+    bnnep_context *context;
     bnnep_dataset *train, *test;
     bnnep_network *network;
     bnnep_optimizer *optimizer;

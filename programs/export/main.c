@@ -8,8 +8,9 @@
  *
  *     int NAME_classify(const float input[], float scores[]);
  *
- * (NAME is "network" by default) and gives the classes and scores of bnnep_predict() with backend "ref", bit for bit.
- * The weights come through the public interface; how they are computed with is inference.c.in, which is appended.
+ * (NAME is "network" by default) and gives the classes and scores of bnnep_network_predict() with backend "ref", bit
+ * for bit. The weights come through the public interface; how they are computed with is inference.c.in, which is
+ * appended.
  */
 #include <ctype.h>
 #include <stdbool.h>
@@ -29,9 +30,10 @@ enum { MOST_NAME = 100 }; /* characters */
 struct export {
     const char *path, *name;
     bool single;
+    bnnep_context *context;
     bnnep_network *network;
     bnnep_network_info info;
-    bnnep_connection_info *connection; /* [info.connections] */
+    bnnep_connection_info *connection; /* [info.connection_count] */
     struct normalisation normalisation;
     FILE *out;
 };
@@ -69,7 +71,7 @@ static void define(FILE *out, const char *name, float value) {
 /* --- sizes ------------------------------------------------------------------------------------------------------- */
 
 static bool is_convolution(const struct export *e, size_t k) {
-    return e->connection[k].kind == BNNEP_CONVOLUTION;
+    return e->connection[k].kind == BNNEP_CONNECTION_CONVOLUTION;
 }
 
 /* What the static arrays of inference.c.in take. */
@@ -85,7 +87,7 @@ static size_t largest(size_t a, size_t b) {
 
 static struct sizes measure(const struct export *e) {
     struct sizes s = {.inputs = (size_t)e->info.inputs, .patch = 1, .fed_back = 1};
-    for (size_t k = 0; k < e->info.connections; k++) {
+    for (size_t k = 0; k < e->info.connection_count; k++) {
         const bnnep_connection_info *c = &e->connection[k];
         s.units += (size_t)c->units;
         s.constants += (size_t)(c->rows * ((c->columns + 7) / 8) + (c->scales + c->rows) * sizeof(float));
@@ -99,7 +101,7 @@ static struct sizes measure(const struct export *e) {
     }
     s.map_units = largest(s.map_units, 1);
     s.driven = (size_t)e->connection[0].units;
-    const bool binary = e->info.dynamics == BNNEP_BINARY_ACTIVATIONS;
+    const bool binary = e->info.dynamics == BNNEP_DYNAMICS_BINARY;
     const bool wide = binary ? s.map_feedback : !e->info.grid_bits;
     s.memory = 4 * (s.inputs + s.patch + s.driven + 2 * s.units) + 2 * s.map_units + (wide ? 8 : 4) * s.fed_back;
     if (binary || e->info.grid_bits)
@@ -132,9 +134,9 @@ static void write_head(const struct export *e, const struct sizes *s) {
             " *\n"
             " * Inputs %llu",
             bnnep_version_string(), e->name, (unsigned long long)i->inputs, i->classes, (unsigned long long)i->inputs);
-    for (size_t k = 0; k < i->connections; k++)
+    for (size_t k = 0; k < i->connection_count; k++)
         fprintf(e->out, " - %llu", (unsigned long long)e->connection[k].units);
-    fprintf(e->out, " units, %s activations", i->dynamics == BNNEP_BINARY_ACTIVATIONS ? "binary" : "full-precision");
+    fprintf(e->out, " units, %s activations", i->dynamics == BNNEP_DYNAMICS_BINARY ? "binary" : "full-precision");
     if (i->grid_bits)
         fprintf(e->out, " on a grid of 2^-%d", i->grid_bits);
     fprintf(e->out, ".\n * Weights take %zu bytes of constants, states %zu bytes of memory.\n */\n", s->constants,
@@ -143,22 +145,23 @@ static void write_head(const struct export *e, const struct sizes *s) {
 
 static void write_options(const struct export *e, const struct sizes *s) {
     const bnnep_network_info *i = &e->info;
-    const bool binary = i->dynamics == BNNEP_BINARY_ACTIVATIONS;
+    const bool binary = i->dynamics == BNNEP_DYNAMICS_BINARY;
     fprintf(e->out,
             "#include <stddef.h>\n#include <stdint.h>\n\n"
             "enum { INPUTS = %zu, CHANNELS = %d, CONNECTIONS = %zu, UNITS = %zu, DRIVEN = %zu };\n"
             "enum { CLASSES = %d, EXPAND = %d, READ = %d, FREE_STEPS = %d };\n"
             "enum { MAP_UNITS = %zu, PATCH = %zu, FED_BACK = %zu };\n"
             "#define BINARY %d\n#define GRID_BITS %d\n#define MAP_FEEDBACK %d\n",
-            s->inputs, i->input_channels, i->connections, s->units, s->driven, i->classes, i->expand_output,
+            s->inputs, i->input_channels, i->connection_count, s->units, s->driven, i->classes, i->expand_output,
             e->single ? 1 : i->expand_output, i->free_steps, s->map_units, s->patch, s->fed_back, binary, i->grid_bits,
             s->map_feedback);
-    define(e->out, "TOLERANCE", i->settle_tolerance);
+    define(e->out, "TOLERANCE", (float)i->settle_tolerance);
     define(e->out, "START", binary ? 1.0f : is_convolution(e, 0) ? 0.5f : 0.0f);
     if (binary) {
-        define(e->out, "THETA", i->theta);
-        define(e->out, "KEEP", (float)(1.0 - (double)i->gamma_neur));
-        define(e->out, "GAIN", i->gamma_neur);
+        const float leak = (float)i->gamma_neur;
+        define(e->out, "THETA", (float)i->theta);
+        define(e->out, "KEEP", (float)(1.0 - (double)leak));
+        define(e->out, "GAIN", leak);
     }
     if (i->grid_bits)
         define(e->out, "GRID_MOST", grid_most(e));
@@ -219,11 +222,11 @@ static void write_connection(const struct export *e, size_t k, float most) {
 }
 
 static int write_connections(const struct export *e) {
-    float *most = calloc(e->info.connections, sizeof *most);
+    float *most = calloc(e->info.connection_count, sizeof *most);
     int status = most ? 0 : complain(e->path, "out of memory");
     fputs("/* Binary weights: a bit each, the least significant first, 1 means +1; alpha is what they stand for. */\n",
           e->out);
-    for (size_t k = 0; status == 0 && k < e->info.connections; k++)
+    for (size_t k = 0; status == 0 && k < e->info.connection_count; k++)
         status = write_parameters(e, k, &most[k]);
     fputs("\nstatic const struct connection {\n"
           "    size_t rows, columns;         /* of the sign matrix */\n"
@@ -234,7 +237,7 @@ static int write_connections(const struct export *e) {
           "    const float *alpha, *bias;\n"
           "} connections[CONNECTIONS] = {\n",
           e->out);
-    for (size_t k = 0; status == 0 && k < e->info.connections; k++)
+    for (size_t k = 0; status == 0 && k < e->info.connection_count; k++)
         write_connection(e, k, most[k]);
     fputs("};\n", e->out);
     free(most);
@@ -259,17 +262,17 @@ static int write_file(const struct export *e) {
 /* --- the program ------------------------------------------------------------------------------------------------- */
 
 static int open_network(struct export *e) {
-    bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
-    like.backend = "ref";
-    like.max_batch = 1;
-    if (bnnep_network_load(e->path, &like, &e->network) != BNNEP_OK)
+    bnnep_load_options options = BNNEP_LOAD_OPTIONS_INIT;
+    options.max_batch = 1;
+    if (program_context("ref", 1, &e->context) != BNNEP_OK ||
+        bnnep_network_load(e->context, e->path, &options, &e->network) != BNNEP_OK)
         return complain_library();
     bnnep_network_get_info(e->network, &e->info);
     const char *wrong = normalisation_read(e->path, e->info.input_channels, &e->normalisation);
-    e->connection = calloc(e->info.connections, sizeof *e->connection);
+    e->connection = calloc(e->info.connection_count, sizeof *e->connection);
     if (wrong || !e->connection)
         return complain(e->path, wrong ? wrong : "out of memory");
-    for (size_t k = 0; k < e->info.connections; k++) {
+    for (size_t k = 0; k < e->info.connection_count; k++) {
         e->connection[k] = (bnnep_connection_info)BNNEP_CONNECTION_INFO_INIT;
         bnnep_network_get_connection(e->network, k, &e->connection[k]);
     }
@@ -341,5 +344,6 @@ int main(int argc, char **argv) {
     free(e.connection);
     normalisation_free(&e.normalisation);
     bnnep_network_free(e.network);
+    bnnep_context_free(e.context);
     return status;
 }

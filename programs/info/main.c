@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bnnep-info: what a checkpoint or a network file holds.
+ * bnnep-info: what a checkpoint or a network file holds, and where networks can be computed.
  *
  *     bnnep-info [--json] FILE
+ *     bnnep-info [--json] --backends
  *
  * --json: one object with the texts of the file's metadata (those that are JSON, as such) and, of each connection, its
- * shape, the share of weights that are +1, and the ranges of its scaling factors and biases. Both forms are made of it.
+ * shape, the share of weights that are +1, and the ranges of its scaling factors and biases; or an array of backends.
+ * Both forms are made of it.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -21,18 +23,6 @@
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
-/* A text of the file's metadata, a new string; NULL if there is none. */
-static char *read_text(const char *path, const char *key) {
-    size_t length = 0;
-    if (bnnep_file_text(path, key, NULL, 0, &length) != BNNEP_OK || length == 0)
-        return NULL;
-    char *text = malloc(length + 1);
-    if (text && bnnep_file_text(path, key, text, length + 1, NULL) == BNNEP_OK)
-        return text;
-    free(text);
-    return NULL;
-}
-
 /* A float as the decimal number that people wrote: 0.3, not 0.30000001192092896. */
 static double plain(float value) {
     char text[NUMBER_ROOM];
@@ -40,7 +30,7 @@ static double plain(float value) {
 }
 
 static void make_plain(json_t *object) {
-    static const char *const floats[] = {"theta", "gamma_neur", "settle_tolerance", "beta"};
+    static const char *const floats[] = {"theta", "gamma_neur", "settle_tolerance"};
     for (size_t i = 0; i < sizeof floats / sizeof floats[0]; i++) {
         json_t *value = json_object_get(object, floats[i]);
         if (json_is_real(value))
@@ -53,12 +43,14 @@ static json_t *read_metadata(const char *path) {
     static const char *const objects[] = {"network", "optimizer", "position"};
     json_t *about = json_object();
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        char *text = read_text(path, texts[i]);
+        char *text;
+        program_file_text(path, texts[i], &text);
         json_object_set_new(about, texts[i], json_string(text ? text : ""));
         free(text);
     }
     for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++) {
-        char *text = read_text(path, objects[i]);
+        char *text;
+        program_file_text(path, objects[i], &text);
         json_t *object = text ? json_loads(text, 0, NULL) : NULL;
         make_plain(object);
         if (object)
@@ -111,7 +103,7 @@ static bool read_parameters(const bnnep_network *network, json_t *about) {
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
     json_t *connections = json_array();
     bnnep_network_get_info(network, &info);
-    for (size_t k = 0; k < info.connections; k++)
+    for (size_t k = 0; k < info.connection_count; k++)
         if (json_array_append_new(connections, read_connection(network, k)) != 0) {
             json_decref(connections);
             return false;
@@ -144,7 +136,7 @@ static const char *shown(const json_t *object, const char *key, char room[NUMBER
 static void print_network(const json_t *about) {
     char one[NUMBER_ROOM], other[NUMBER_ROOM];
     const json_t *network = json_object_get(about, "network");
-    const bool binary = number(network, "dynamics") == BNNEP_BINARY_ACTIVATIONS;
+    const bool binary = number(network, "dynamics") == BNNEP_DYNAMICS_BINARY;
     printf("network     %s activations, %.0f binary weights\n", binary ? "binary" : "full-precision",
            number(about, "weights"));
     if (binary)
@@ -168,7 +160,7 @@ static void print_connections(const json_t *about) {
         const json_t *said = json_array_get(json_object_get(json_object_get(about, "network"), "connections"), k);
         char kind[64], weights[48], layer[64], alpha[48];
         snprintf(kind, sizeof kind, "fully connected");
-        if (number(said, "kind") == BNNEP_CONVOLUTION)
+        if (number(said, "kind") == BNNEP_CONNECTION_CONVOLUTION)
             snprintf(kind, sizeof kind, "conv %.0fx%.0f, padding %.0f, pool %.0f", number(said, "kernel"),
                      number(said, "kernel"), number(said, "padding"), number(said, "pool"));
         snprintf(weights, sizeof weights, "%.0f x %.0f = %.0f", number(c, "rows"), number(c, "columns"),
@@ -195,12 +187,12 @@ static void print_list(const char *name, const json_t *list) {
 static void print_run(const json_t *about) {
     const json_t *position = json_object_get(about, "position"), *optimizer = json_object_get(about, "optimizer");
     if (optimizer) {
-        const bool bptt = number(optimizer, "method") == BNNEP_BPTT;
+        const bool bptt = number(optimizer, "method") == BNNEP_METHOD_BPTT;
         char room[NUMBER_ROOM];
         printf("\nlearning    %s, %.0f nudged steps, beta %s%s, seed %.0f\n",
                bptt ? "back-propagation through time" : "equilibrium propagation", number(optimizer, "nudged_steps"),
                shown(optimizer, "beta", room),
-               json_is_true(json_object_get(optimizer, "random_beta")) ? " of random sign" : "",
+               number(optimizer, "nudge") == BNNEP_NUDGE_RANDOM_SIGN ? " of random sign" : "",
                number(optimizer, "seed"));
         static const char *const lists[] = {"gamma", "threshold", "lr_bias", "lr_alpha"};
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
@@ -271,7 +263,7 @@ static void print_note(const json_t *about) {
     }
 }
 
-static void print(const json_t *about) {
+static void print_file(const json_t *about) {
     printf("file        %s, version %s, written by %s\n", text(about, "format"), text(about, "format_version"),
            text(about, "library"));
     print_network(about);
@@ -280,38 +272,98 @@ static void print(const json_t *about) {
     print_note(about);
 }
 
+/* --- backends ---------------------------------------------------------------------------------------------------- */
+
+static json_t *read_devices(bnnep_context *context, size_t backend, int32_t count) {
+    json_t *devices = json_array();
+    for (size_t d = 0; d < (size_t)count; d++) {
+        bnnep_device_info info = BNNEP_DEVICE_INFO_INIT;
+        if (bnnep_device_get(context, backend, d, &info) == BNNEP_OK)
+            json_array_append_new(devices, json_pack("{s:s, s:s, s:I}", "name", info.name, "summary", info.summary,
+                                                     "memory_bytes", (json_int_t)info.memory_bytes));
+    }
+    return devices;
+}
+
+static json_t *read_backends(bnnep_context *context) {
+    json_t *backends = json_array();
+    for (size_t b = 0; b < bnnep_backend_count(context); b++) {
+        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+        if (bnnep_backend_get(context, b, &info) == BNNEP_OK)
+            json_array_append_new(backends, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", info.name, "summary",
+                                                      info.summary, "available", info.available, "reason", info.reason,
+                                                      "devices", read_devices(context, b, info.device_count)));
+    }
+    return backends;
+}
+
+static void print_backends(const json_t *backends) {
+    size_t b, d;
+    json_t *backend, *device;
+    json_array_foreach(backends, b, backend) {
+        printf("%-8s%s\n", text(backend, "name"), text(backend, "summary"));
+        if (!json_is_true(json_object_get(backend, "available")))
+            printf("        not available: %s\n", text(backend, "reason"));
+        json_array_foreach(json_object_get(backend, "devices"), d, device) {
+            printf("        %-8s%s", text(device, "name"), text(device, "summary"));
+            if (number(device, "memory_bytes") > 0)
+                printf(", %.1f GiB", number(device, "memory_bytes") / 0x1p30);
+            putchar('\n');
+        }
+    }
+}
+
 /* --- the program ------------------------------------------------------------------------------------------------- */
 
-static int tell(const char *path, bool as_json) {
-    bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
-    bnnep_network *network;
-    like.backend = "ref";
-    like.max_batch = 1;
-    if (bnnep_network_load(path, &like, &network) != BNNEP_OK)
-        return complain_library();
-    json_t *about = read_metadata(path);
-    int status = read_parameters(network, about) ? 0 : complain(path, "out of memory");
-    if (status == 0 && as_json) {
+/* As JSON, or as `print` does. */
+static int tell(const json_t *about, bool as_json, void (*print)(const json_t *)) {
+    if (as_json) {
         json_dumpf(about, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
         putchar('\n');
-    } else if (status == 0) {
+    } else {
         print(about);
     }
-    if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0)
-        status = complain("standard output", "cannot be written");
+    return fflush(stdout) != 0 || ferror(stdout) ? complain("standard output", "cannot be written") : 0;
+}
+
+static int tell_backends(bool as_json) {
+    bnnep_context *context;
+    if (program_context(NULL, 0, &context) != BNNEP_OK)
+        return complain_library();
+    json_t *about = read_backends(context);
+    const int status = tell(about, as_json, print_backends);
     json_decref(about);
+    bnnep_context_free(context);
+    return status;
+}
+
+static int tell_file(const char *path, bool as_json) {
+    bnnep_context *context;
+    bnnep_network *network = NULL;
+    bnnep_load_options options = BNNEP_LOAD_OPTIONS_INIT;
+    options.max_batch = 1;
+    if (program_context("ref", 1, &context) != BNNEP_OK)
+        return complain_library();
+    int status = bnnep_network_load(context, path, &options, &network) == BNNEP_OK ? 0 : complain_library();
+    if (status == 0) {
+        json_t *about = read_metadata(path);
+        status = read_parameters(network, about) ? tell(about, as_json, print_file) : complain(path, "out of memory");
+        json_decref(about);
+    }
     bnnep_network_free(network);
+    bnnep_context_free(context);
     return status;
 }
 
 static const struct program_option options[] = {
-    {"json", NULL, "print it as one object, with the texts of the file's metadata", 'j'},
+    {"json", NULL, "print it as JSON, with the texts of the file's metadata", 'j'},
+    {"backends", NULL, "list backends and devices, whose names --backend takes", 'b'},
     {NULL, NULL, NULL, 0},
 };
 
 static const struct program program = {
     .name = "bnnep-info",
-    .usage = "[--json] FILE",
+    .usage = "[--json] FILE\n       bnnep-info [--json] --backends",
     .about =
         "Prints the network that a file of bnnep-train holds, of each connection its shape, the share of weights that\n"
         "are +1, and the ranges of its scaling factors and biases; of a checkpoint, where its run stands.",
@@ -319,10 +371,12 @@ static const struct program program = {
 };
 
 int main(int argc, char **argv) {
-    bool as_json = false;
-    while (program_next(&program, argc, argv) != -1)
-        as_json = true;
-    if (argc - optind != 1)
+    bool as_json = false, backends = false;
+    for (int key; (key = program_next(&program, argc, argv)) != -1;) {
+        as_json = as_json || key == 'j';
+        backends = backends || key == 'b';
+    }
+    if (argc - optind != (backends ? 0 : 1))
         program_usage(&program);
-    return tell(argv[optind], as_json);
+    return backends ? tell_backends(as_json) : tell_file(argv[optind], as_json);
 }

@@ -2,7 +2,7 @@
 /*
  * bnnep-settle: how a network comes to rest.
  *
- *     bnnep-settle [--count N] [--steps T] [--backend NAME] NETWORK IMAGES
+ *     bnnep-settle [--count N] [--steps T] [--backend NAME] [--threads N] NETWORK IMAGES
  *
  * Relaxes the first N images (default 256) of an IDX file freely, step by step, and prints after each the share of a
  * layer's neurons whose state changed in it, a layer each, the first hidden one first:
@@ -25,6 +25,7 @@
 enum { MOST_LAYERS = 64 };
 
 struct settling {
+    bnnep_context *context;
     bnnep_network *network;
     bnnep_network_info info;
     bnnep_workspace *workspace;
@@ -41,11 +42,11 @@ static int open_settling(struct settling *s) {
     s->workspace = bnnep_network_workspace(s->network);
     s->batch = (size_t)s->info.max_batch;
     s->steps = s->steps ? s->steps : s->info.free_steps;
-    if (s->info.connections > MOST_LAYERS)
+    if (s->info.connection_count > MOST_LAYERS)
         return complain("the network", "has more than 64 layers");
-    bool complete = (s->changed = calloc((size_t)s->steps * s->info.connections, sizeof *s->changed)) != NULL;
+    bool complete = (s->changed = calloc((size_t)s->steps * s->info.connection_count, sizeof *s->changed)) != NULL;
     /* NOLINTBEGIN(clang-analyzer-optin.portability.UnixAPI): no layer and no batch is empty */
-    for (size_t k = 0; k < s->info.connections; k++) {
+    for (size_t k = 0; k < s->info.connection_count; k++) {
         bnnep_connection_info c = BNNEP_CONNECTION_INFO_INIT;
         bnnep_network_get_connection(s->network, k, &c);
         s->units[k] = (size_t)c.units;
@@ -63,12 +64,13 @@ static void close_settling(struct settling *s) {
     free(s->state);
     free(s->changed);
     bnnep_network_free(s->network);
+    bnnep_context_free(s->context);
 }
 
 /* Counts the neurons of layer k+1 that changed since the last call. */
 static bool count_changes(struct settling *s, size_t k, size_t images, uint64_t *changed) {
     const size_t values = images * s->units[k];
-    if (bnnep_workspace_get_state(s->workspace, BNNEP_FREE, k + 1, s->state, values) != BNNEP_OK)
+    if (bnnep_workspace_get_state(s->workspace, BNNEP_PHASE_FREE, k + 1, s->state, values) != BNNEP_OK)
         return false;
     for (size_t v = 0; v < values; v++)
         *changed += s->state[v] != s->before[k][v];
@@ -77,13 +79,15 @@ static bool count_changes(struct settling *s, size_t k, size_t images, uint64_t 
 }
 
 static int settle(struct settling *s, const float *inputs, size_t images) {
-    const size_t L = (size_t)s->info.connections;
+    const size_t L = s->info.connection_count;
+    bnnep_relaxation step = BNNEP_RELAXATION_INIT;
     uint64_t start = 0;
-    bool fine = bnnep_stage(s->workspace, inputs, NULL, images) == BNNEP_OK;
+    step.steps = 1;
+    bool fine = bnnep_workspace_stage(s->workspace, inputs, NULL, images) == BNNEP_OK;
     for (size_t k = 0; fine && k < L; k++)
         fine = count_changes(s, k, images, &start);
     for (size_t t = 0; fine && t < (size_t)s->steps; t++) {
-        fine = bnnep_relax(s->workspace, BNNEP_FREE, BNNEP_FREE, 1, 0.0f, NULL) == BNNEP_OK;
+        fine = bnnep_workspace_relax(s->workspace, &step, NULL) == BNNEP_OK;
         for (size_t k = 0; fine && k < L; k++)
             fine = count_changes(s, k, images, &s->changed[t * L + k]);
     }
@@ -91,7 +95,7 @@ static int settle(struct settling *s, const float *inputs, size_t images) {
 }
 
 static void print(const struct settling *s, uint64_t images) {
-    const size_t L = (size_t)s->info.connections;
+    const size_t L = s->info.connection_count;
     for (size_t t = 0; t < (size_t)s->steps; t++) {
         printf("step=%zu changed=", t + 1);
         for (size_t k = 0; k < L; k++)
@@ -104,7 +108,9 @@ static void print(const struct settling *s, uint64_t images) {
 static int settle_file(struct settling *s, const char *path, const struct normalisation *n, uint64_t count) {
     bnnep_dataset *data;
     bnnep_dataset_info about = BNNEP_DATASET_INFO_INIT;
-    if (bnnep_dataset_from_idx(path, NULL, 0, &data) != BNNEP_OK)
+    bnnep_open_options open = BNNEP_OPEN_OPTIONS_INIT;
+    open.format = BNNEP_FORMAT_IDX;
+    if (bnnep_dataset_open(s->context, path, &open, &data) != BNNEP_OK)
         return complain_library();
     bnnep_dataset_get_info(data, &about);
     const size_t values = (size_t)s->info.inputs;
@@ -134,7 +140,8 @@ static int settle_file(struct settling *s, const char *path, const struct normal
 static const struct program_option options[] = {
     {"count", "N", "the first N images [256]", 'n'},
     {"steps", "T", "time steps [those of the network's free phase]", 't'},
-    {"backend", "NAME", "auto, ref, cpu, cpu:threads=N, cuda:N [auto]", 'b'},
+    {"backend", "NAME", "auto, ref, cpu, cuda:N [auto]", 'b'},
+    {"threads", "N", "threads to compute with [one a processor]", 'p'},
     {NULL, NULL, NULL, 0},
 };
 
@@ -151,22 +158,25 @@ enum { MOST_COUNT = 1000000 };
 int main(int argc, char **argv) {
     struct settling s = {.info = BNNEP_NETWORK_INFO_INIT};
     struct normalisation normalisation = {.mean = NULL};
-    bnnep_network_options like = BNNEP_NETWORK_OPTIONS_INIT;
-    int count = 256;
+    const char *backend = NULL;
+    int count = 256, threads = 0;
     for (int key; (key = program_next(&program, argc, argv)) != -1;) {
         if (key == 'n')
             count = program_count("count", optarg, MOST_COUNT);
         else if (key == 't')
             s.steps = program_count("steps", optarg, MOST_COUNT);
+        else if (key == 'p')
+            threads = program_count("threads", optarg, MOST_THREADS);
         else
-            like.backend = optarg;
+            backend = optarg;
     }
     if (argc - optind != 2)
         program_usage(&program);
     const char *path = argv[optind];
-    if (bnnep_network_load(path, &like, &s.network) != BNNEP_OK)
-        return complain_library();
-    int status = open_settling(&s);
+    int status = program_context(backend, threads, &s.context) == BNNEP_OK &&
+                         bnnep_network_load(s.context, path, NULL, &s.network) == BNNEP_OK
+                     ? open_settling(&s)
+                     : complain_library();
     const char *wrong = status ? NULL : normalisation_read(path, s.info.input_channels, &normalisation);
     if (wrong)
         status = complain(path, wrong);

@@ -12,14 +12,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/program.h"
+
 static const char checkpoint[] = "checkpoint.safetensors", previous[] = "checkpoint-previous.safetensors",
                   next[] = "checkpoint-next.safetensors", best[] = "checkpoint-best.safetensors",
                   network[] = "network.safetensors", results[] = "results.csv",
                   hyperparameters[] = "Hyperparameters.txt";
 
-static int complain(const char *path) {
-    fprintf(stderr, "bnnep-train: %s: %s\n", path, strerror(errno));
-    return 1;
+static int complain_file(const char *path) {
+    return complain(path, strerror(errno));
 }
 
 static char *inside(const struct folder *folder, const char *name, char path[4096]) {
@@ -30,12 +31,12 @@ static char *inside(const struct folder *folder, const char *name, char path[409
 static int lock(struct folder *folder) {
     const int file = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (file < 0)
-        return complain(folder->path);
+        return complain_file(folder->path);
     folder->lock = file;
     if (flock(file, LOCK_EX | LOCK_NB) == 0)
         return 0;
     if (errno != EWOULDBLOCK)
-        return complain(folder->path);
+        return complain_file(folder->path);
     fprintf(stderr, "bnnep-train: %s: another bnnep-train is at work in this folder\n", folder->path);
     return 1;
 }
@@ -65,16 +66,7 @@ static int read_note(struct folder *folder, const char *note) {
     head += strspn(note + head, " ");
     folder->data = strndup(note + head, line - head);
     folder->options = strdup(note + line + 1);
-    return folder->data && folder->options ? 0 : complain(folder->path);
-}
-
-static char *note_of(const char *path, bnnep_status *status) {
-    size_t length = 0;
-    *status = bnnep_file_note(path, NULL, 0, &length);
-    char *note = *status == BNNEP_OK ? malloc(length + 1) : NULL;
-    if (note)
-        *status = bnnep_file_note(path, note, length + 1, NULL);
-    return note;
+    return folder->data && folder->options ? 0 : complain_file(folder->path);
 }
 
 int folder_find(struct folder *folder, const char *from, bool work) {
@@ -84,8 +76,8 @@ int folder_find(struct folder *folder, const char *from, bool work) {
     snprintf(folder->path, sizeof folder->path, "%s", from);
     int status = work ? lock(folder) : 0;
     for (int i = 0; status == 0 && i < 2; i++) {
-        bnnep_status read;
-        char *note = note_of(inside(folder, names[i], path), &read);
+        char *note;
+        const bnnep_status read = program_file_text(inside(folder, names[i], path), "note", &note);
         if (note) {
             folder->whole = i == 0;
             status = read_note(folder, note);
@@ -117,17 +109,17 @@ static int make_folders(struct folder *folder, const struct options *o) {
     const char *out = o->out ? o->out : ".";
     if (strlen(out) > 1900) {
         errno = ENAMETOOLONG;
-        return complain(out);
+        return complain_file(out);
     }
     int at = snprintf(base, sizeof base, "%s", out);
     if (mkdir(base, 0777) != 0 && errno != EEXIST)
-        return complain(base);
+        return complain_file(base);
     at += snprintf(base + at, sizeof base - (size_t)at, "/DATA-0-%s-%s", o->archi, o->dataset);
     if (mkdir(base, 0777) != 0 && errno != EEXIST)
-        return complain(base);
+        return complain_file(base);
     snprintf(base + at, sizeof base - (size_t)at, "/%s", day);
     if (mkdir(base, 0777) != 0 && errno != EEXIST)
-        return complain(base);
+        return complain_file(base);
     for (int n = 1; n < 100000; n++) { /* mkdir says who was first */
         snprintf(folder->path, sizeof folder->path, "%s/S-%d", base, n);
         if (mkdir(folder->path, 0777) == 0)
@@ -135,7 +127,7 @@ static int make_folders(struct folder *folder, const struct options *o) {
         if (errno != EEXIST)
             break;
     }
-    return complain(folder->path);
+    return complain_file(folder->path);
 }
 
 /* Suffix of connection k, counted from the output: "_0", or "_fc_0" and "_conv_0" in a convolutional network. */
@@ -144,37 +136,37 @@ static void suffix_of(const struct setup *setup, size_t k, char suffix[32]) {
     size_t place = 0;
     bool convolutional = false;
     bnnep_network_get_connection(setup->network, 0, &info);
-    convolutional = info.kind == BNNEP_CONVOLUTION;
+    convolutional = info.kind == BNNEP_CONNECTION_CONVOLUTION;
     bnnep_network_get_connection(setup->network, k, &info);
     const int32_t kind = info.kind;
     for (size_t above = k + 1; above < setup->connections; above++) {
         bnnep_network_get_connection(setup->network, above, &info);
         place += info.kind == kind;
     }
-    snprintf(suffix, 32, "%s_%zu", !convolutional ? "" : kind == BNNEP_CONVOLUTION ? "_conv" : "_fc", place);
+    snprintf(suffix, 32, "%s_%zu", !convolutional ? "" : kind == BNNEP_CONNECTION_CONVOLUTION ? "_conv" : "_fc", place);
 }
 
 static int write_header(const struct folder *folder, const struct setup *setup) {
     char path[4096], suffix[32];
     FILE *file = fopen(inside(folder, results, path), "w");
     if (!file)
-        return complain(path);
+        return complain_file(path);
     fputs("Ave_Train_Error,Ave_Test_Error,Single_Train_Error,Single_Test_Error,Train_Loss,Test_Loss", file);
     for (size_t k = setup->connections; k-- > 0;) {
         suffix_of(setup, k, suffix);
         fprintf(file, ",Nb_Change_Weights%s,Threshold%s,Gamma%s,Alpha%s", suffix, suffix, suffix, suffix);
     }
     fputs(",Seconds,Steps_Free,Steps_Nudged\n", file);
-    return close_synced(file) ? 0 : complain(path);
+    return close_synced(file) ? 0 : complain_file(path);
 }
 
 static int write_options(const struct folder *folder, const struct options *options) {
     char path[4096];
     FILE *file = fopen(inside(folder, hyperparameters, path), "w");
     if (!file)
-        return complain(path);
+        return complain_file(path);
     options_print(options, file);
-    return close_synced(file) ? 0 : complain(path);
+    return close_synced(file) ? 0 : complain_file(path);
 }
 
 int folder_create(struct folder *folder, const struct setup *setup, const struct options *options) {
@@ -183,7 +175,7 @@ int folder_create(struct folder *folder, const struct setup *setup, const struct
         return 0;
     folder->data = setup_describe_data(setup);
     folder->options = options_write(options);
-    int status = folder->data && folder->options ? make_folders(folder, options) : complain("options");
+    int status = folder->data && folder->options ? make_folders(folder, options) : complain_file("options");
     if (status == 0)
         status = lock(folder);
     if (status == 0)
@@ -208,7 +200,7 @@ static int cut_results(const struct folder *folder, const struct setup *setup, u
     if (file)
         fclose(file);
     if (lines > rows)
-        return truncate(path, length) == 0 ? 0 : complain(path);
+        return truncate(path, length) == 0 ? 0 : complain_file(path);
     fprintf(stderr, "bnnep-train: %s: has %llu rows, the checkpoint stands after epoch %llu\n", path,
             (unsigned long long)(lines ? lines - 1 : 0), (unsigned long long)rows);
     return 1;
@@ -231,7 +223,7 @@ int folder_load(const struct folder *folder, struct setup *setup) {
     char path[4096], *data = setup_describe_data(setup);
     const bool same = data && strcmp(data, folder->data) == 0;
     if (!data)
-        return complain(folder->path);
+        return complain_file(folder->path);
     if (!same)
         fprintf(stderr, "bnnep-train: %s: its run has other data: %s, here %s\n", folder->path, folder->data, data);
     free(data);
@@ -243,16 +235,16 @@ int folder_load(const struct folder *folder, struct setup *setup) {
 }
 
 int folder_go_on(struct folder *folder, const struct setup *setup, const struct options *options) {
-    uint64_t epochs = 0;
+    bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
     char *words = options_write(options);
     if (!words)
-        return complain(folder->path);
+        return complain_file(folder->path);
     const bool others = strcmp(words, folder->options) != 0;
     free(folder->options);
     folder->options = words;
     remove_parts(folder);
-    bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
-    int status = cut_results(folder, setup, epochs);
+    bnnep_optimizer_get_info(setup->optimizer, &info);
+    int status = cut_results(folder, setup, info.epochs);
     if (status == 0 && others)
         status = write_options(folder, options);
     return status == 0 && others ? folder_save(folder, setup) : status;
@@ -273,9 +265,9 @@ int folder_save(struct folder *folder, const struct setup *setup) {
     if (status != BNNEP_OK)
         return setup_failed(status);
     if (folder->whole && rename(inside(folder, checkpoint, from), inside(folder, previous, to)) != 0)
-        return complain(from);
+        return complain_file(from);
     folder->whole = rename(inside(folder, next, from), inside(folder, checkpoint, to)) == 0;
-    return folder->whole && fsync(folder->lock) == 0 ? 0 : complain(to);
+    return folder->whole && fsync(folder->lock) == 0 ? 0 : complain_file(to);
 }
 
 static double mean_alpha(const struct setup *setup, size_t k, uint64_t scales) {
@@ -297,7 +289,7 @@ static int add_row(const struct folder *folder, const struct setup *setup, const
     char path[4096];
     FILE *file = fopen(inside(folder, results, path), "a");
     if (!file)
-        return complain(path);
+        return complain_file(path);
     fprintf(file, "%.6g,%.6g,%.6g,%.6g,%.9g,%.9g", percent(train->errors, train->samples),
             percent(test->errors, test->samples), percent(train->errors_single, train->samples),
             percent(test->errors_single, test->samples), train->loss, test->loss);
@@ -309,7 +301,7 @@ static int add_row(const struct folder *folder, const struct setup *setup, const
                 setup->gamma[k], mean_alpha(setup, k, info.scales));
     }
     fprintf(file, ",%.3f,%.3f,%.3f\n", train->seconds, train->steps_free, train->steps_nudged);
-    return close_synced(file) ? 0 : complain(path);
+    return close_synced(file) ? 0 : complain_file(path);
 }
 
 int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_report *train,

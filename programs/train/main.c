@@ -10,15 +10,15 @@
 #include "folder.h"
 #include "train.h"
 
-static volatile sig_atomic_t interrupted;
+static int32_t interrupted;
 
 static void interrupt(int signal_number) {
     (void)signal_number;
-    interrupted = 1;
+    bnnep_interrupt(&interrupted);
 }
 
-/* The first Ctrl-C ends the run after the batch, or after the test that an epoch ends with; the second one kills, as
- * ever. */
+/* The first Ctrl-C ends the run before the batch under way, or after the test that an epoch ends with; the second one
+ * kills, as ever. */
 static void catch_interrupt(void) {
     struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
     sigemptyset(&action.sa_mask);
@@ -36,13 +36,13 @@ static bool is_due(const struct watch *watch) {
     return watch->save_after > 0.0 && progress_now() - watch->folder->saved_at >= watch->save_after;
 }
 
-/* Stops at Ctrl-C, and for a checkpoint: the epoch is then gone on with. */
+/* Stops for a checkpoint: the epoch is then gone on with. */
 static int32_t on_progress(void *user, const bnnep_progress *event) {
     struct watch *watch = user;
     if (event->event != BNNEP_EVENT_BATCH)
         return 0;
     progress_draw(&watch->bar, event);
-    return interrupted || is_due(watch);
+    return is_due(watch);
 }
 
 static double percent(uint64_t part, uint64_t whole) {
@@ -71,7 +71,7 @@ static bnnep_status decay_lr_alpha(struct setup *setup, const struct options *op
         return BNNEP_OK;
     for (size_t k = 0; k < setup->connections; k++)
         rates[k] = setup->lr_alpha[k] / (epoch >= options->epoch_decay_lr_alpha ? options->decay_lr_alpha : 1.0);
-    return bnnep_optimizer_set_lr_alpha(setup->optimizer, rates);
+    return bnnep_optimizer_set_rates(setup->optimizer, BNNEP_RATE_ALPHA, rates, setup->connections);
 }
 
 /* Trains one epoch, or what is left of it, with checkpoints on the way. Returns the exit status, or 0; *done is false
@@ -80,13 +80,16 @@ static int train_epoch(struct setup *setup, const struct options *options, struc
                        bnnep_report *report, bool *done) {
     char what[64];
     struct watch watch = {.save_after = folder->open ? 60.0 * options->checkpoint_minutes : 0.0, .folder = folder};
+    bnnep_run_options run = BNNEP_RUN_OPTIONS_INIT;
+    run.progress = on_progress;
+    run.user = &watch;
+    run.interrupt = &interrupted;
     bnnep_status status = decay_lr_alpha(setup, options, epoch);
     snprintf(what, sizeof what, "epoch %d/%d", epoch, options->epochs);
     progress_open(&watch.bar, what);
     *done = false;
     while (status == BNNEP_OK && !*done) {
-        status =
-            bnnep_train_epoch(setup->optimizer, setup->train, (size_t)options->batch_size, on_progress, &watch, report);
+        status = bnnep_optimizer_train_epoch(setup->optimizer, setup->train, &run, report);
         *done = status == BNNEP_OK;
         if (status != BNNEP_CANCELLED)
             break;
@@ -121,19 +124,24 @@ static bnnep_status open_tester(const struct setup *setup, const struct options 
 
 static int test_epoch(const struct setup *setup, bnnep_workspace *tester, bnnep_report *report) {
     struct progress bar;
+    bnnep_run_options run = BNNEP_RUN_OPTIONS_INIT;
+    run.workspace = tester;
+    run.progress = on_test;
+    run.user = &bar;
     progress_open(&bar, "test");
-    const bnnep_status status = bnnep_evaluate(setup->network, tester, setup->test, on_test, &bar, report);
+    const bnnep_status status = bnnep_network_evaluate(setup->network, setup->test, &run, report);
     progress_clear(&bar);
     return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
 static int run(struct setup *setup, const struct options *options, struct folder *folder) {
-    uint64_t flips[MOST_VALUES], epochs = 0;
+    uint64_t flips[MOST_VALUES];
     bnnep_workspace *tester;
+    bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
     const bnnep_status opened = open_tester(setup, options, &tester);
     int status = opened == BNNEP_OK ? 0 : setup_failed(opened);
-    bnnep_optimizer_get_position(setup->optimizer, NULL, &epochs);
-    for (int epoch = (int)epochs + 1; status == 0 && epoch <= options->epochs && !interrupted; epoch++) {
+    bnnep_optimizer_get_info(setup->optimizer, &info);
+    for (int epoch = (int)info.epochs + 1; status == 0 && epoch <= options->epochs && !interrupted; epoch++) {
         bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
         bool done;
         train.flips = flips;

@@ -128,7 +128,7 @@ void options_help(FILE *file) {
         fprintf(file, "  %-26s %s", left, known[i].help);
         fprintf(file, known[i].standard ? " [%s]\n" : "\n", known[i].standard);
     }
-    fputs("\nExit status: 0, also after Ctrl-C, which ends the run after the batch, or after the test that\n"
-          "an epoch ends with; 1 failed; 2 wrong usage.\n",
+    fputs("\nExit status: 0, also after Ctrl-C, which ends the run before the batch under way, or after the\n"
+          "test that an epoch ends with; 1 failed; 2 wrong usage.\n",
           file);
 }

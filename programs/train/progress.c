@@ -32,11 +32,11 @@ static void write_over(struct progress *progress, const char *line) {
 
 void progress_draw(struct progress *progress, const bnnep_progress *event) {
     const double now = progress_now(), elapsed = now - progress->started;
-    if (!progress->visible || now - progress->drawn < 0.1 || event->batches == 0 || elapsed <= 0.0)
+    if (!progress->visible || now - progress->drawn < 0.1 || event->batches_total == 0 || elapsed <= 0.0)
         return;
     progress->drawn = now;
     char bar[WIDTH + 1], line[MOST];
-    const double done = (double)event->batch / (double)event->batches;
+    const double done = (double)event->batches_done / (double)event->batches_total;
     const int filled = (int)(done * WIDTH);
     memset(bar, '-', WIDTH);
     memset(bar, '#', (size_t)filled);
@@ -44,7 +44,7 @@ void progress_draw(struct progress *progress, const bnnep_progress *event) {
     const long left = (long)(elapsed * (1.0 - done) / done + 0.5);
     const bnnep_report *so_far = event->so_far;
     snprintf(line, sizeof line, "%s [%s] %3.0f %%  %.0f images/s  %02ld:%02ld left  error %.2f %%", progress->what, bar,
-             100.0 * done, (double)event->samples / elapsed, left / 60, left % 60,
+             100.0 * done, (double)event->samples_done / elapsed, left / 60, left % 60,
              100.0 * (double)so_far->errors / (double)so_far->samples);
     write_over(progress, line);
 }

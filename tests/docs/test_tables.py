@@ -68,12 +68,13 @@ def check_manuals():
 
 # --- structures ---------------------------------------------------------------------------------------------------------
 
-STRUCTURES = ("bnnep_network_options", "bnnep_connection", "bnnep_optimizer_options", "bnnep_dataset_options",
-              "bnnep_transform", "bnnep_workspace_options")
+STRUCTURES = ("bnnep_context_options", "bnnep_network_options", "bnnep_connection", "bnnep_optimizer_options",
+              "bnnep_run_options", "bnnep_dataset_options", "bnnep_open_options", "bnnep_transform",
+              "bnnep_workspace_options", "bnnep_load_options", "bnnep_relaxation", "bnnep_contrast_options")
 
 
 def fields_of(header, structure):
-    """[(name, is a pointer)] of a structure, without size and reserved."""
+    """[(name, "text", "pointer" or "number")] of a structure, without size and reserved."""
     body = re.search(rf"typedef struct {structure} {{(.*?)}} {structure};", header, re.S)[1]
     body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
     fields = []
@@ -83,27 +84,28 @@ def fields_of(header, structure):
             continue
         kind = re.match(r"\s*(.*?)\s*(\**\w+)\s*$", names[0])
         for name in [kind[2]] + [name.strip() for name in names[1:]]:
-            pointer = name.startswith("*") or kind[1].endswith("*") or kind[1] == "bnnep_log_fn"
-            fields.append((name.lstrip("*"), pointer))
+            pointer = name.startswith("*") or kind[1].endswith("*") or kind[1].endswith("_fn")
+            sort = "text" if kind[1] == "const char" else "pointer" if pointer else "number"
+            fields.append((name.lstrip("*"), sort))
     return [field for field in fields if field[0] not in ("size", "reserved")]
 
 
 def defaults_of(header):
-    """{structure: {field: value as text}}, printed by a program that the compiler makes."""
+    """{structure: {field: what 0 comes to, as text}}, printed by a program that the compiler makes."""
     lines = ["#include <stdio.h>", "#include <bnnep/bnnep.h>", "int main(void) {"]
     for structure in STRUCTURES:
-        macro = structure.upper() + "_INIT"
-        if macro not in header:
-            continue
-        lines.append(f"const {structure} {structure}_value = {macro};")
-        for name, pointer in fields_of(header, structure):
+        lines.append(f"{structure} {structure}_value = {{sizeof {structure}_value}};")
+        if f" {structure}_init(" in header:
+            lines.append(f"{structure}_init(&{structure}_value, sizeof {structure}_value);")
+        for name, sort in fields_of(header, structure):
             value = f"{structure}_value.{name}"
-            shown = f'{value} ? "set" : "NULL"' if pointer else f'"", (double){value}'
-            lines.append(f'printf("{structure} {name} {"%s" if pointer else "%s%.6g"}\\n", {shown});')
+            shown = {"text": f'{value} ? {value} : "NULL"', "pointer": f'{value} ? "set" : "NULL"', "number": f"(double){value}"}
+            lines.append(f'printf("{structure} {name} {"%.6g" if sort == "number" else "%s"}\\n", {shown[sort]});')
     with tempfile.TemporaryDirectory() as work:
         program = Path(work) / "defaults"
         program.with_suffix(".c").write_text("\n".join(lines + ["return 0;", "}"]))
-        said = call("cc", "-std=c11", f"-I{source}/include", program.with_suffix(".c"), "-o", program)
+        said = call("cc", "-std=c11", f"-I{source}/include", program.with_suffix(".c"), "-o", program, f"-L{build}",
+                    "-lbnnep", f"-Wl,-rpath,{build}")
         if not program.exists():
             sys.exit(said)
         found = {}
@@ -114,7 +116,7 @@ def defaults_of(header):
 
 
 def check_structures(page):
-    header = read("include/bnnep/bnnep.h")
+    header = read("include/bnnep/bnnep.h") + read("include/bnnep/inside.h")
     defaults = defaults_of(header)
     for structure in STRUCTURES:
         table = rows(section(page, f"### {structure}"))
@@ -124,7 +126,7 @@ def check_structures(page):
             value = defaults.get(structure, {}).get(name.strip("`"))
             if default == "required":
                 if value not in (None, "0", "NULL"):
-                    failures.append(f"options.md: {structure}.{name} is required, but the macro sets {value}")
+                    failures.append(f"options.md: {structure}.{name} is required, but its default is {value}")
             else:
                 expect(f"options.md: default of {structure}.{name}", default, value)
 
@@ -194,11 +196,11 @@ def check_messages(page, work):
     (work / "cut").write_bytes(whole[:100])
     preset = [train, "--preset", "mnist-fc1", "--no-save"]
     commands = [
-        preset + ["--data", "/nowhere"], [train, "--preset", "cifar10-conv", "--no-save", "--data", sample],
+        preset + ["--data", work], [train, "--preset", "cifar10-conv", "--no-save", "--data", sample],
         preset + ["--data", sample, "--train-limit", "100000"], preset + ["--data", sample, "--layersList", "700", "9", "10"],
         preset + ["--lrbias", "3"], [train], preset + ["--data", sample, "--layersList", "784", "9", "9", "10"],
         preset + ["--data", sample, "--optim", "bptt", "--T", "5"], preset + ["--data", sample, "--backend", "gpu"],
-        preset + ["--data", sample, "--threads", "2", "--backend", "ref"], [train, "--resume", work],
+        [train, "--resume", work],
         [train, "--resume", run, "--train-limit", "32"], [train, "--resume", run, "--beta", "0.5"],
         [classify, run / "network.safetensors", source / "LICENSE"],
         [classify, work / "damaged", run / "results.csv"], [classify, work / "cut", run / "results.csv"],

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Network files: what loads, predicts; and what is saved of it, loads. */
+/* Network files: what is read, predicts; and what is written of it, can be read. */
 #include "fuzz.h"
 
 static void predict(bnnep_network *network, const bnnep_network_info *info) {
@@ -16,29 +16,40 @@ static void predict(bnnep_network *network, const bnnep_network_info *info) {
     free(scores);
 }
 
+static void write_and_read(const bnnep_network *network, bnnep_context *context, const bnnep_load_options *o) {
+    uint64_t count;
+    bnnep_network *again;
+    bnnep_sink sink = BNNEP_SINK_INIT;
+    sink.count = &count;
+    PROMISE(bnnep_network_write(network, &sink, NULL) == BNNEP_OK);
+    uint8_t *bytes = malloc((size_t)count);
+    PROMISE(bytes);
+    sink.bytes = bytes;
+    sink.room = (size_t)count;
+    PROMISE(bnnep_network_write(network, &sink, NULL) == BNNEP_OK);
+    const bnnep_source source = fuzz_source(bytes, (size_t)count);
+    PROMISE(bnnep_network_read(context, &source, o, &again) == BNNEP_OK);
+    bnnep_network_free(again);
+    free(bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    const char *path = fuzz_write_container("network", data, size), *saved = fuzz_path("saved");
-    bnnep_context_options where = BNNEP_CONTEXT_OPTIONS_INIT;
-    bnnep_load_options how = BNNEP_LOAD_OPTIONS_INIT;
-    bnnep_context *context;
+    uint8_t *bytes = fuzz_digested(data, size);
+    const bnnep_source source = fuzz_source(bytes, size);
+    bnnep_context *context = fuzz_context(size % 2);
+    bnnep_load_options o = BNNEP_LOAD_OPTIONS_INIT;
     bnnep_network *network;
     bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
-    how.max_batch = 2;
-    where.backend = size % 2 ? "ref" : "cpu";
-    where.threads = 1;
-    bnnep_file_text(path, "note", NULL, 0, NULL);
-    bnnep_file_text(path, "network", NULL, 0, NULL);
-    PROMISE(bnnep_context_create(&where, &context) == BNNEP_OK);
-    const bnnep_status status = bnnep_network_load(context, path, &how, &network);
-    bnnep_context_free(context);
-    if (status != BNNEP_OK)
-        return 0;
-    PROMISE(bnnep_network_get_info(network, &info) == BNNEP_OK);
-    if (info.inputs < 1u << 16) /* larger maps than the weights tell are legal and slow */
-        predict(network, &info);
-    PROMISE(bnnep_network_save(network, saved, NULL) == BNNEP_OK);
-    bnnep_network_free(network);
-    PROMISE(bnnep_network_load(NULL, saved, &how, &network) == BNNEP_OK);
-    bnnep_network_free(network);
+    o.max_batch = 2;
+    bnnep_source_text(&source, "note", NULL, 0, NULL);
+    bnnep_source_text(&source, "network", NULL, 0, NULL);
+    if (bnnep_network_read(context, &source, &o, &network) == BNNEP_OK) {
+        PROMISE(bnnep_network_get_info(network, &info) == BNNEP_OK);
+        if (info.inputs < 1u << 16) /* larger maps than the weights tell are legal and slow */
+            predict(network, &info);
+        write_and_read(network, context, &o);
+        bnnep_network_free(network);
+    }
+    free(bytes);
     return 0;
 }

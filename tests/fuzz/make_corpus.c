@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <zlib.h>
 
 #include "fuzz.h"
 
@@ -31,8 +30,10 @@ static void make_data(void) {
     put("idx/vectors", vectors, sizeof vectors);
     put("idx/coloured", coloured, sizeof coloured);
     put("idx/labels", labels, sizeof labels);
-    gzFile file = gzopen(place("idx/compressed"), "wb");
-    PROMISE(file && gzwrite(file, images, sizeof images) == (int)sizeof images && gzclose(file) == Z_OK);
+    size_t length;
+    uint8_t *compressed = fuzz_compressed(images, sizeof images, &length);
+    put("idx/compressed", compressed, length);
+    free(compressed);
     for (size_t i = 0; i < sizeof records; i++)
         records[i] = (uint8_t)(i % 3073 ? i % 251 : 7);
     put("cifar10/one", records, sizeof records / 2);
@@ -81,8 +82,9 @@ static void make_checkpoints(void) {
     bnnep_network *network;
     bnnep_optimizer *optimizer = fuzz_optimizer(&network);
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
-    const bnnep_run_options run = {.size = sizeof run, .progress = stop};
+    bnnep_run_options run = BNNEP_RUN_OPTIONS_INIT;
     bnnep_dataset *data;
+    run.progress = stop;
     o.channels = FUZZ_INPUTS;
     PROMISE(bnnep_checkpoint_save(optimizer, place("checkpoint/first"), "a note") == BNNEP_OK);
     PROMISE(bnnep_dataset_from_memory(NULL, &o, inputs, labels, 10, &data) == BNNEP_OK);

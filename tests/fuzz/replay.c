@@ -8,7 +8,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "fuzz.h"
 
@@ -133,9 +132,6 @@ int main(int argc, char **argv) {
         fputs("usage: replay CORPUS [ITERATIONS]; CORPUS is a folder with files\n", stderr);
         return 2;
     }
-#ifdef LIMIT_MEMORY /* sanitizers take more, and have limits of their own */
-    setrlimit(RLIMIT_AS, &(struct rlimit){(rlim_t)4 << 30, (rlim_t)4 << 30});
-#endif
     for (size_t i = 0; i < count; i++)
         run(corpus[i]);
     for (long i = 0; i < iterations; i++) {

@@ -2,48 +2,35 @@
 #include "fuzz.h"
 
 #include <string.h>
-#include <unistd.h>
+#define ZLIB_CONST
 #include <zlib.h>
 
-static char folder[64];
-
-static void remove_folder(void) {
-    char command[128];
-    snprintf(command, sizeof command, "rm -r '%s'", folder);
-    if (system(command) != 0)
-        fprintf(stderr, "%s is left\n", folder);
+bnnep_context *fuzz_context(bool reference) {
+    static bnnep_context *contexts[2];
+    bnnep_context_options o = BNNEP_CONTEXT_OPTIONS_INIT;
+    o.backend = reference ? "ref" : "cpu";
+    o.threads = 1;
+    o.max_bytes = (uint64_t)256 << 20;
+    if (!contexts[reference])
+        PROMISE(bnnep_context_create(&o, &contexts[reference]) == BNNEP_OK);
+    return contexts[reference];
 }
 
-const char *fuzz_path(const char *name) {
-    static char paths[8][160];
-    static int next;
-    if (!*folder) {
-        strcpy(folder, "/tmp/bnnep-fuzz-XXXXXX");
-        PROMISE(mkdtemp(folder));
-        PROMISE(atexit(remove_folder) == 0);
-    }
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+bnnep_source fuzz_source(const uint8_t *bytes, size_t size) {
+    bnnep_source source = BNNEP_SOURCE_INIT;
+    source.bytes = bytes;
+    source.count = size;
+    return source;
 }
 
-const char *fuzz_write(const char *name, const uint8_t *data, size_t size) {
-    const char *path = fuzz_path(name);
-    FILE *file = fopen(path, "wb");
-    PROMISE(file);
-    PROMISE(size == 0 || fwrite(data, 1, size, file) == size);
-    PROMISE(fclose(file) == 0);
-    return path;
-}
-
-const char *fuzz_write_container(const char *name, const uint8_t *data, size_t size) {
+uint8_t *fuzz_digested(const uint8_t *bytes, size_t size) {
     static const char key[] = "\"digest\":\"";
     const size_t length = sizeof key - 1;
     uint8_t *copy = malloc(size + 1);
     char digest[9];
     PROMISE(copy);
     if (size > 0)
-        memcpy(copy, data, size);
+        memcpy(copy, bytes, size);
     for (size_t at = 8; at + length + 8 <= size; at++)
         if (memcmp(copy + at, key, length) == 0) {
             memcpy(copy + at + length, "00000000", 8);
@@ -51,9 +38,24 @@ const char *fuzz_write_container(const char *name, const uint8_t *data, size_t s
             memcpy(copy + at + length, digest, 8);
             break;
         }
-    const char *path = fuzz_write(name, copy, size);
-    free(copy);
-    return path;
+    return copy;
+}
+
+uint8_t *fuzz_compressed(const uint8_t *bytes, size_t size, size_t *length) {
+    const size_t room = size + size / 8 + 64;
+    uint8_t *to = malloc(room);
+    PROMISE(to);
+#ifdef BNNEP_WITHOUT_ZLIB
+    if (size > 0)
+        memcpy(to, bytes, size);
+    *length = size;
+#else
+    z_stream stream = {.next_in = bytes, .avail_in = (uInt)size, .next_out = to, .avail_out = (uInt)room};
+    PROMISE(deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, MAX_WBITS + 16 /* gzip */, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+    PROMISE(deflate(&stream, Z_FINISH) == Z_STREAM_END && deflateEnd(&stream) == Z_OK);
+    *length = stream.total_out;
+#endif
+    return to;
 }
 
 bnnep_optimizer *fuzz_optimizer(bnnep_network **network) {
@@ -62,20 +64,14 @@ bnnep_optimizer *fuzz_optimizer(bnnep_network **network) {
     bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_optimizer *optimizer;
-    bnnep_context_options where = BNNEP_CONTEXT_OPTIONS_INIT;
-    bnnep_context *context;
     o.input_channels = FUZZ_INPUTS;
-    o.input_height = o.input_width = 1;
     o.classes = 2;
     o.expand_output = 2;
     o.connections = connections;
     o.connection_count = 2;
     o.free_steps = 5;
     o.max_batch = FUZZ_BATCH;
-    where.backend = "ref";
-    PROMISE(bnnep_context_create(&where, &context) == BNNEP_OK);
-    PROMISE(bnnep_network_create(context, &o, network) == BNNEP_OK);
-    bnnep_context_free(context);
+    PROMISE(bnnep_network_create(fuzz_context(true), &o, network) == BNNEP_OK);
     p.nudged_steps = 2;
     p.gamma = gamma;
     p.threshold = threshold;

@@ -29,6 +29,12 @@ tail -c +801 "$work/images" | head -c 784 >"$work/pixels"
 classify 0 "$network" "$work/digit.pgm"
 if [ "$(sed 's/image=0/image=1/' "$work/out")" = "$(cat "$work/second")" ]; then ok; else wrong "PGM and IDX differ"; fi
 
+# whatever the threads
+classify 0 --threads 1 "$network" "$work/digit.pgm"
+if [ "$(sed 's/image=0/image=1/' "$work/out")" = "$(cat "$work/second")" ]; then ok; else wrong "--threads 1 differs"; fi
+classify 2 --threads 0 "$network" "$work/digit.pgm"
+says err "--threads: '0' is not a whole number from 1 to 64"
+
 # the same scores with all their digits
 classify 0 --exact "$network" "$work/digit.pgm"
 cp "$work/out" "$work/exact"
@@ -47,11 +53,13 @@ then ok; else wrong "not a line a step"; fi
 settle 0 --count 1 --steps 500 --backend ref "$network" "$sample/t10k-images-idx3-ubyte.gz"
 if [ "$(wc -l <"$work/out")" -eq 500 ]; then ok; else wrong "not 500 steps"; fi
 if [ "$(head -n 1 "$work/out")" != "step=1 changed=0,0" ]; then ok; else wrong "nothing moves"; fi
-settle 0 --count 1 "$network" "$sample/t10k-images-idx3-ubyte.gz"
+settle 0 --count 1 --threads 2 "$network" "$sample/t10k-images-idx3-ubyte.gz"
 settle 2 --count 0 "$network" "$sample/t10k-images-idx3-ubyte.gz"
 settle 1 "$network" "$sample/t10k-labels-idx1-ubyte.gz"
 says err 'another number of values|dimensions'
 settle 1 "$network" nowhere
+settle 1 --backend nothing "$network" "$sample/t10k-images-idx3-ubyte.gz"
+says err "no backend 'nothing'"
 
 # values from 0 to another largest one
 { printf 'P5 28 28 1\n'; tr '\1-\377' '\1' <"$work/pixels"; } >"$work/one.pgm"

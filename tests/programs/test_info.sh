@@ -93,6 +93,23 @@ says out '^network     binary activations, 16080 binary weights$'
 says out '^            threshold 0.5, leak 0.5$'
 says out '^output      10 classes, units of each: 2$'
 
+# where networks can be computed
+info 0 --backends
+silent err
+says out '^cpu +[^ ]'
+says out '^ref +[^ ]'
+says out '^        cpu +[^ ]'
+info 0 --json --backends
+if [ -x /usr/bin/python3 ]; then
+    if /usr/bin/python3 -c '
+import json, sys
+backends = {b["name"]: b for b in json.load(open(sys.argv[1]))}
+assert backends["ref"]["available"] and backends["cpu"]["devices"][0]["name"] == "cpu"
+assert all(b["available"] == (b["reason"] == "") for b in backends.values())
+' "$work/out" >"$work/said" 2>"$work/err"; then ok; else wrong "backends as JSON"; fi
+fi
+info 2 --backends "$folder/network.safetensors"
+
 info 1 "$folder/results.csv"
 says err 'bnnep-info: .*results.csv: '
 info 1 nowhere

@@ -27,11 +27,16 @@ for threads in 1 3; do
     like_first yes "--threads $threads gives another run"
 done
 # shellcheck disable=SC2086
+run 0 $small --train-limit 20 --test-limit 10 --epochs 1 --threads 2 --backend ref
+# shellcheck disable=SC2086
 run 0 $small $few --seed 1
 like_first no "--seed 1 gives the run of seed 0"
 # shellcheck disable=SC2086
 run 0 $small $few --no-shuffle
 like_first no "--no-shuffle changes nothing"
+# shellcheck disable=SC2086
+run 0 $small $few --momentum-noise
+like_first no "--momentum-noise changes nothing"
 
 # so does a grid, a run of its own
 # shellcheck disable=SC2086
@@ -86,10 +91,13 @@ like_first yes "the preset is not the command"
 run 0 --preset mnist-fc1-bin --layersList 784 50 100 --epochs 1 --train-limit 64 --test-limit 10 --data "$sample"
 # the sample is the default, BNNEP_DATA goes before it
 run 0 --preset mnist-fc1 --layersList 784 30 10 --epochs 1 --train-limit 5000 --test-limit 1000 --T 2
-export BNNEP_DATA=/nowhere
+mkdir "$work/empty"
+export BNNEP_DATA=empty
 run 1 --preset mnist-fc1
 unset BNNEP_DATA
-says err '/nowhere: holds neither train-images-idx3-ubyte nor'
+says err '/empty: holds neither train-images-idx3-ubyte nor'
+run 1 --preset mnist-fc1 --data /nowhere
+says err '/nowhere: cannot be opened'
 
 run 0 --list-presets
 if [ "$(wc -l <"$work/out")" -eq 18 ]; then ok; else wrong "18 presets"; fi
@@ -211,6 +219,11 @@ says err 'gamma of connection 0 is 0'
 # shellcheck disable=SC2086
 run 2 $small --beta 0
 says err 'beta is 0'
+for option in gamma_neur rho_threshold; do # the library would make its defaults of 0
+    # shellcheck disable=SC2086
+    run 2 $small --binary_settings bin_W_N --$option 0
+    says err "--$option is 0; it must be from 1e-30 to 1"
+done
 # shellcheck disable=SC2086
 run 2 $small --layersList 700 40 10
 says err '--layersList begins with 700 units, but an image has 784 values'
