@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the release build to a folder of its own and builds programs against it from outside the tree: C and C++, by
-# pkg-config (shared and static) and by CMake; runs them and the installed bnnep-train on the installed sample.
+# pkg-config (shared and static) and by CMake; runs them and the installed bnnep-train on the installed sample. So does it
+# with the example of a backend.
 #     check-install.sh BUILD_FOLDER
 set -eu
 build=$(cd "$1" && pwd)
@@ -52,6 +53,14 @@ check test -f "$prefix/share/doc/bnnep/docs/guide.md"
 check cc -std=c11 $flags "$prefix/share/doc/bnnep/examples/quickstart.c" -o example $(pc --cflags --libs)
 # shellcheck disable=SC2046,SC2086
 check c++ -std=c++17 $flags "$prefix/share/doc/bnnep/examples/cpp/quickstart.cpp" -o example_cpp $(pc --cflags --libs)
+# a backend outside the tree, in the library's own tests of backends and in a program
+check cmake -S "$prefix/share/doc/bnnep/examples/backend" -B loops -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
+check cmake --build loops
+for suite in conformance contrast convolutions golden gradients phases settle; do
+    check env BNNEP_BACKEND_PATH="$work/loops" BNNEP_TEST_BACKEND=loops "$build/tests/test_$suite"
+done
+check env BNNEP_BACKEND_PATH="$work/loops" "$prefix/bin/bnnep-train" --backend loops --data "$sample" --preset mnist-fc1 \
+    --layersList 784 20 10 --epochs 1 --train-limit 100 --test-limit 100
 check sh -c "! nm --defined-only -g '$libdir/libbnnep.a' | grep ' [TDRBV] ' | grep -v ' bnnep_'"
 check sh -c "! nm -D --defined-only '$libdir/libbnnep.so' | grep -v ' A ' | grep -v ' bnnep_'"
 echo "install: $passed passed, 0 failed"
