@@ -260,6 +260,7 @@ bnnep_status bnnep_check_batch(const bnnep_network_options *o, const struct bnne
 }
 
 bnnep_status bnnep_describe(const bnnep_context *context, const bnnep_network_options *o, struct bnnep_shape **out) {
+    struct bnnep_shape *shape;
     *out = NULL;
     bnnep_status status = check_numbers(o);
     if (status == BNNEP_OK)
@@ -271,8 +272,9 @@ bnnep_status bnnep_describe(const bnnep_context *context, const bnnep_network_op
                           MOST_CONNECTIONS, o->connections ? o->connection_count : 0);
     /* The shapes' arrays follow them. */
     const size_t L = o->connection_count;
-    struct bnnep_shape *shape =
-        bnnep_take(context, 1, sizeof *shape + L * (sizeof *shape->link + sizeof *shape->link_of));
+    const size_t each =
+        sizeof *shape->link + sizeof *shape->link_of; /* NOLINT(bugprone-sizeof-expression): a pointer */
+    shape = bnnep_take(context, 1, sizeof *shape + L * each);
     if (!shape)
         return bnnep_fail_memory("a network", L * sizeof *shape->link);
     shape->link = (struct bnnep_link *)(shape + 1);

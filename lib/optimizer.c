@@ -142,12 +142,12 @@ static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t L) {
     double *room = bnnep_take(context, 2 * ((BNNEP_RATES - 1) * (uint64_t)L + 1), sizeof *room);
     opt->values = room;
     opt->rules = bnnep_take(context, L, sizeof *opt->rules);
-    opt->rule_of = bnnep_take(context, L, sizeof *opt->rule_of);
+    opt->rule_of = bnnep_take(context, L, sizeof *opt->rule_of); /* NOLINT(bugprone-sizeof-expression): a pointer */
     opt->contrast_gain = bnnep_take(context, L, sizeof *opt->contrast_gain);
     opt->flips = bnnep_take(context, L, sizeof *opt->flips);
     opt->epoch_flips = bnnep_take(context, L, sizeof *opt->epoch_flips);
     if (!room || !opt->rules || !opt->rule_of || !opt->contrast_gain || !opt->flips || !opt->epoch_flips)
-        return bnnep_fail_memory("an optimizer", L * (2 * BNNEP_RATES * sizeof *room + sizeof *opt->rules));
+        return bnnep_fail_memory("an optimizer", L * (sizeof *room * 2 * BNNEP_RATES + sizeof *opt->rules));
     room = copy_rates(&opt->made, given, L, room);
     copy_rates(&opt->rates, given, L, room);
     for (size_t k = 0; k < L; k++)

@@ -14,8 +14,8 @@
 
 enum { LABELS = 2, VALUES = 3 * 32 * 32, RECORD = LABELS + VALUES, CLASSES = 100, FINE = 1 };
 
-/* bnnep_read_fn: the inputs, or labels, of the records that a batch asks for. pread() keeps no position, so that several
- * threads may read at once. */
+/* bnnep_read_fn: the inputs, or labels, of the records that a batch asks for. pread() keeps no position, so that
+ * several threads may read at once. */
 static int32_t read_records(void *user, const bnnep_batch *batch) {
     const int *file = user;
     unsigned char record[RECORD];
