@@ -139,7 +139,7 @@ struct bnnep_workspace {
 struct bnnep_sums {
     uint64_t samples, batches, errors, errors_single;
     double loss, steps_free, steps_nudged, seconds;
-    uint32_t steps_free_max, steps_nudged_max;
+    int32_t steps_free_max, steps_nudged_max;
 };
 
 enum { BNNEP_RATES = BNNEP_RATE_BETA + 1 };

@@ -34,8 +34,8 @@ json_t *bnnep_record_position(const bnnep_optimizer *opt) {
         (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count", (json_int_t)opt->epoch_count,
         "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples", (json_int_t)r->samples, "epoch_batches",
         (json_int_t)r->batches, "errors", (json_int_t)r->errors, "errors_single", (json_int_t)r->errors_single, "loss",
-        r->loss, "steps_free", r->steps_free, "steps_nudged", r->steps_nudged, "steps_free_max", (int)r->steps_free_max,
-        "steps_nudged_max", (int)r->steps_nudged_max, "seconds", r->seconds, "flips", flips, "rates", record_rates(opt),
+        r->loss, "steps_free", r->steps_free, "steps_nudged", r->steps_nudged, "steps_free_max", r->steps_free_max,
+        "steps_nudged_max", r->steps_nudged_max, "seconds", r->seconds, "flips", flips, "rates", record_rates(opt),
         "free_steps", opt->network->free_steps, "settle_tolerance", (double)opt->network->settle_tolerance);
 }
 
@@ -74,8 +74,8 @@ static bnnep_status read_counters(const struct bnnep_container *file, json_t *p,
     r->batches = (uint64_t)done;
     r->errors = (uint64_t)errors;
     r->errors_single = (uint64_t)single;
-    r->steps_free_max = (uint32_t)free_max;
-    r->steps_nudged_max = (uint32_t)nudged_max;
+    r->steps_free_max = free_max;
+    r->steps_nudged_max = nudged_max;
     return is_position(to) ? BNNEP_OK : bad_position(file, "counters");
 }
 

@@ -44,8 +44,8 @@ static bnnep_status propagate_back(bnnep_optimizer *opt, struct bnnep_run *run, 
     if (status != BNNEP_OK)
         return status;
     sums->steps_free += before.steps_free + (double)ws->count * opt->tape;
-    if (before.steps_free_max + (uint32_t)opt->tape > sums->steps_free_max)
-        sums->steps_free_max = before.steps_free_max + (uint32_t)opt->tape;
+    if (before.steps_free_max + opt->tape > sums->steps_free_max)
+        sums->steps_free_max = before.steps_free_max + opt->tape;
     status = bnnep_read_outputs(ws);
     return status == BNNEP_OK ? bnnep_learn(opt, ws) : status;
 }

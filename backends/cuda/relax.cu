@@ -202,7 +202,7 @@ static void count_steps(workspace &ws, bnnep_relaxed &done) {
     done.most_steps = 0;
     for (size_t n = 0; n < ws.count; n++) {
         done.sample_steps += ws.host_steps[n];
-        done.most_steps = std::max(done.most_steps, ws.host_steps[n]);
+        done.most_steps = std::max(done.most_steps, static_cast<int32_t>(ws.host_steps[n]));
     }
 }
 

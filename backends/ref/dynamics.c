@@ -211,13 +211,13 @@ bnnep_status bnnep_ref_relax(void *handle, const struct bnnep_phase_run *how, bn
         memcpy(ws->argmax[how->to][k], ws->argmax[how->from][k], count * sizeof(uint16_t));
     }
     for (size_t n = 0; n < ws->count; n++) {
-        uint32_t steps = 0;
-        for (float change = INFINITY; steps < (uint32_t)how->steps && change > how->tolerance; steps++) {
+        int32_t steps = 0;
+        for (float change = INFINITY; steps < how->steps && change > how->tolerance; steps++) {
             if (how->cancelled && how->cancelled(how->cancel_user))
                 return BNNEP_CANCELLED;
             change = step(ws, n, how);
         }
-        done->sample_steps += steps;
+        done->sample_steps += (uint64_t)steps;
         if (steps > done->most_steps)
             done->most_steps = steps;
     }

@@ -207,13 +207,13 @@ static bnnep_status relax(void *handle, const struct bnnep_phase_run *run, bnnep
     done->sample_steps = 0;
     done->most_steps = 0;
     for (size_t n = 0; status == BNNEP_OK && n < ws->count; n++) {
-        uint32_t steps = 0;
-        for (float change = INFINITY; steps < (uint32_t)run->steps && change > run->tolerance; steps++) {
+        int32_t steps = 0;
+        for (float change = INFINITY; steps < run->steps && change > run->tolerance; steps++) {
             if (run->cancelled && run->cancelled(run->cancel_user))
                 return BNNEP_CANCELLED;
             change = step(ws, n, run->beta);
         }
-        done->sample_steps += steps;
+        done->sample_steps += (uint64_t)steps;
         done->most_steps = steps > done->most_steps ? steps : done->most_steps;
     }
     return status == BNNEP_OK ? move_states(ws, run->to, true, why) : status;

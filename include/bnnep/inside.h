@@ -99,8 +99,8 @@ BNNEP_API bnnep_status bnnep_relaxation_init(bnnep_relaxation *relaxation, size_
 typedef struct bnnep_relaxed {
     size_t size;
     uint64_t sample_steps; /**< time steps, summed over the samples */
-    uint32_t most_steps;   /**< the largest number a sample took */
-    uint32_t reserved;     /**< 0 */
+    int32_t most_steps;    /**< the largest number a sample took */
+    int32_t reserved;      /**< 0 */
 } bnnep_relaxed;
 #define BNNEP_RELAXED_INIT BNNEP_INIT_(sizeof(bnnep_relaxed), 0, 0, 0)
 

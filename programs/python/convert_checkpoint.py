@@ -235,6 +235,7 @@ def main():
     metadata = {
         "format": "bnnep-network",
         "format_version": "1",
+        "requires": "[]",
         "library": "convert_checkpoint.py",
         "note": note + NORMALISATION[options.dataset],
         "network": compact(describe(layers, options)),

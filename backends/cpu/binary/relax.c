@@ -152,6 +152,6 @@ bnnep_status bnnep_binary_relax(void *handle, const struct bnnep_phase_run *how,
     if (atomic_load(&run.cancelled))
         return BNNEP_CANCELLED;
     done->sample_steps = atomic_load(&run.sample_steps);
-    done->most_steps = atomic_load(&run.most_steps);
+    done->most_steps = (int32_t)atomic_load(&run.most_steps);
     return BNNEP_OK;
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import operator
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_float, c_size_t, c_void_p
-from ctypes import c_int32, c_uint32, c_uint64
+from ctypes import c_int32, c_uint64
 from typing import Any, TypeVar
 
 Handle = c_void_p
@@ -248,8 +248,8 @@ class Report(Struct):
         steps_free=c_double,
         steps_nudged=c_double,
         seconds=c_double,
-        steps_free_max=c_uint32,
-        steps_nudged_max=c_uint32,
+        steps_free_max=c_int32,
+        steps_nudged_max=c_int32,
     )
 
 
@@ -313,7 +313,7 @@ class Relaxation(Struct):
 
 
 class Relaxed(Struct):
-    _fields_ = fields(sample_steps=c_uint64, most_steps=c_uint32, reserved=c_uint32)
+    _fields_ = fields(sample_steps=c_uint64, most_steps=c_int32, reserved=c_int32)
 
 
 class ContrastOptions(Struct):
