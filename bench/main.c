@@ -132,7 +132,9 @@ static int read_options(struct options *options, const struct bench *b) {
 static int bench_network(const struct bench *b, const struct options *options, int after, const struct limits *limits) {
     struct setup setup;
     struct measured measured;
-    int status = setup_open(&setup, options);
+    struct options fixed = *options; /* the sign of beta is set here, not drawn */
+    fixed.random_beta = 0;
+    int status = setup_open(&setup, &fixed);
     if (status == 0)
         status = measure(&setup, options, after, b->batches, &measured);
     if (status == 0) {

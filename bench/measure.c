@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A training batch through the public functions, phase by phase, each with its time. */
+/* Training batches, and the time of each of their phases, as the library reports it. */
 #include "bench/bench.h"
 
 #include <stdio.h>
@@ -19,19 +19,14 @@ double now(void) {
 struct source {
     const bnnep_dataset *dataset;
     uint64_t batches, next; /* whole batches in the data set; which comes next */
-    size_t samples, inputs, outputs, expand;
-    float *x, *target;
+    size_t samples;
+    float *x;
     int32_t *label;
 };
 
 static bnnep_status read_next(struct source *s) {
     const uint64_t first = s->next++ % s->batches * s->samples;
-    const bnnep_status status = bnnep_dataset_read(s->dataset, first, s->samples, s->x, s->label);
-    memset(s->target, 0, s->samples * s->outputs * sizeof *s->target);
-    for (size_t n = 0; status == BNNEP_OK && n < s->samples; n++)
-        for (size_t e = 0; e < s->expand; e++)
-            s->target[n * s->outputs + (size_t)s->label[n] * s->expand + e] = 1.0f;
-    return status;
+    return bnnep_dataset_read(s->dataset, first, s->samples, s->x, s->label);
 }
 
 static int open_source(struct source *s, const struct setup *setup, const struct options *options) {
@@ -44,16 +39,13 @@ static int open_source(struct source *s, const struct setup *setup, const struct
         .dataset = setup->train,
         .batches = data.count / samples,
         .samples = samples,
-        .outputs = (size_t)net.outputs,
-        .expand = (size_t)net.expand_output,
         .x = malloc(samples * (size_t)net.inputs * sizeof(float)),
-        .target = malloc(samples * (size_t)net.outputs * sizeof(float)),
         .label = malloc(samples * sizeof(int32_t)),
     };
     if (s->batches == 0)
         fprintf(stderr, "%s: a batch of %zu, but the data set has %llu images\n", program_name, samples,
                 (unsigned long long)data.count);
-    else if (!s->x || !s->target || !s->label)
+    else if (!s->x || !s->label)
         fprintf(stderr, "%s: out of memory\n", program_name);
     else
         return 0;
@@ -62,71 +54,40 @@ static int open_source(struct source *s, const struct setup *setup, const struct
 
 static void close_source(struct source *s) {
     free(s->x);
-    free(s->target);
     free(s->label);
 }
 
-/* Trains as bnnep_optimizer_train_epoch() would, which needs no times. */
-static bnnep_status train(struct source *s, const struct setup *setup, int batches) {
-    bnnep_status status = BNNEP_OK;
-    for (int i = 0; status == BNNEP_OK && i < batches; i++) {
-        status = read_next(s);
-        if (status == BNNEP_OK)
-            status = bnnep_optimizer_train_batch(setup->optimizer, s->x, s->label, s->samples, NULL, NULL);
-    }
+/* Trains on the next batch. Where the preset draws the sign of beta, both come in turn. */
+static bnnep_status train_next(struct source *s, const struct setup *setup, const struct options *options,
+                               bnnep_report *report) {
+    bnnep_status status = read_next(s);
+    const double beta = (double)(options->random_beta && s->next % 2 == 0 ? -options->beta : options->beta);
+    if (status == BNNEP_OK)
+        status = bnnep_optimizer_set_rates(setup->optimizer, BNNEP_RATE_BETA, &beta, 1);
+    if (status == BNNEP_OK)
+        status = bnnep_optimizer_train_batch(setup->optimizer, s->x, s->label, s->samples, NULL, report);
     return status;
 }
 
-/* Relaxes, and tells the mean number of steps; none if `how` says so, though the library takes 0 for all of T. */
-static bnnep_status relax(bnnep_workspace *ws, const bnnep_relaxation *how, size_t samples, double *steps) {
-    bnnep_relaxed done = BNNEP_RELAXED_INIT;
-    const bnnep_status status = how->steps > 0 ? bnnep_workspace_relax(ws, how, &done) : BNNEP_OK;
-    *steps = (double)done.sample_steps / (double)samples;
-    return status;
-}
-
-static bnnep_status learn(bnnep_optimizer *optimizer, bnnep_workspace *ws, bool back) {
-    const bnnep_status status = back ? BNNEP_OK : bnnep_optimizer_contrast(optimizer, ws, NULL);
-    return status == BNNEP_OK ? bnnep_optimizer_update(optimizer, NULL) : status;
-}
-
-/* Goes on through one phase. `even` gives beta its sign where the preset draws it, so that both come in turn. */
-static bnnep_status run_phase(int phase, const struct source *s, const struct setup *setup, const struct options *o,
-                              bool even, double *steps) {
-    bnnep_workspace *ws = bnnep_network_workspace(setup->network);
-    const bool back = strcmp(o->optim, "bptt") == 0;
-    const int tape = back ? o->Kmax + (strcmp(o->archi, "conv") == 0 ? 0 : 1) : 0;
-    bnnep_relaxation how = BNNEP_RELAXATION_INIT;
-    switch (phase) {
-    case DRIVE:
-        return bnnep_workspace_stage(ws, s->x, s->target, s->samples);
-    case FREE:
-        how.steps = o->T - tape;
-        return relax(ws, &how, s->samples, steps);
-    case THIRD:
-        if (back) {
-            *steps = tape;
-            return bnnep_optimizer_backpropagate(setup->optimizer, ws, tape);
-        }
-        how.beta = o->random_beta && even ? -o->beta : o->beta;
-        how.to = BNNEP_PHASE_NUDGED;
-        how.steps = o->Kmax;
-        return relax(ws, &how, s->samples, steps);
-    default:
-        return learn(setup->optimizer, ws, back);
-    }
+/* The steps that go back, which the library counts among the free ones. */
+static double steps_back(const struct options *o) {
+    return strcmp(o->optim, "bptt") != 0 ? 0.0 : o->Kmax + (strcmp(o->archi, "conv") == 0 ? 0.0 : 1.0);
 }
 
 static bnnep_status measure_batch(struct source *s, const struct setup *setup, const struct options *options,
                                   struct measured *out) {
-    *out = (struct measured){.seconds = 0.0};
-    bnnep_status status = read_next(s);
-    for (int phase = 0; status == BNNEP_OK && phase < PHASES; phase++) {
-        const double started = now();
-        status = run_phase(phase, s, setup, options, s->next % 2 == 0, &out->steps[phase]);
-        out->phase[phase] = now() - started;
+    bnnep_report report = BNNEP_REPORT_INIT;
+    const bnnep_status status = train_next(s, setup, options, &report);
+    const double back = steps_back(options);
+    *out = (struct measured){
+        .phase = {[DRIVE] = report.seconds_stage,
+                  [FREE] = report.seconds_free,
+                  [THIRD] = report.seconds_nudged,
+                  [LEARN] = report.seconds_learn},
+        .steps = {[FREE] = report.steps_free - back, [THIRD] = report.steps_nudged + back},
+    };
+    for (int phase = 0; phase < PHASES; phase++)
         out->seconds += out->phase[phase];
-    }
     return status;
 }
 
@@ -157,7 +118,9 @@ int measure(struct setup *setup, const struct options *options, int after, int b
     double *sorted = malloc((size_t)batches * sizeof *sorted);
     int failed = open_source(&source, setup, options);
     if (!failed && all && sorted) {
-        bnnep_status status = train(&source, setup, after);
+        bnnep_status status = BNNEP_OK;
+        for (int i = 0; status == BNNEP_OK && i < after; i++)
+            status = train_next(&source, setup, options, NULL);
         if (status == BNNEP_OK)
             status = measure_batch(&source, setup, options, &warm);
         for (int i = 0; status == BNNEP_OK && i < batches; i++)

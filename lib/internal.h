@@ -139,6 +139,7 @@ struct bnnep_workspace {
 struct bnnep_sums {
     uint64_t samples, batches, errors, errors_single;
     double loss, steps_free, steps_nudged, seconds;
+    double seconds_stage, seconds_free, seconds_nudged, seconds_learn;
     int32_t steps_free_max, steps_nudged_max;
 };
 

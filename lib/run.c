@@ -79,6 +79,10 @@ static void fill_report(struct bnnep_run *run, const uint64_t *flips) {
     report->steps_free_max = sums->steps_free_max;
     report->steps_nudged_max = sums->steps_nudged_max;
     report->seconds = bnnep_now() - run->started;
+    report->seconds_stage = sums->seconds_stage;
+    report->seconds_free = sums->seconds_free;
+    report->seconds_nudged = sums->seconds_nudged;
+    report->seconds_learn = sums->seconds_learn;
     const size_t connections = run->ws->network->model.connections;
     for (size_t k = 0; flips && report->flips && k < connections; k++)
         report->flips[k] = flips[k];

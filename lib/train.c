@@ -14,6 +14,13 @@ static double draw_beta(const bnnep_optimizer *opt) {
     return words[0] & 1u ? beta : -beta;
 }
 
+/* Seconds since *started, which becomes now. */
+static double lap(double *started) {
+    const double before = *started;
+    *started = bnnep_now();
+    return *started - before;
+}
+
 /* Free phase, nudged phase, contrast. */
 static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, struct bnnep_run *run, struct bnnep_sums *sums) {
     const bnnep_relaxation nudged = {.size = sizeof nudged,
@@ -22,13 +29,19 @@ static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, struct bnnep_run
                                      .steps = opt->options.nudged_steps,
                                      .beta = draw_beta(opt)};
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    double started = bnnep_now();
     bnnep_status status = bnnep_free_phase(run->ws, run, sums);
+    sums->seconds_free += lap(&started);
     if (status == BNNEP_OK)
         status = bnnep_relax_watched(run->ws, &nudged, run, &done);
+    sums->seconds_nudged += lap(&started);
     sums->steps_nudged += (double)done.sample_steps;
     if (done.most_steps > sums->steps_nudged_max)
         sums->steps_nudged_max = done.most_steps;
-    return status == BNNEP_OK ? bnnep_learn(opt, run->ws) : status;
+    if (status == BNNEP_OK)
+        status = bnnep_learn(opt, run->ws);
+    sums->seconds_learn += lap(&started);
+    return status;
 }
 
 /* Free phase, recording its last steps; gradient through them. */
@@ -38,16 +51,22 @@ static bnnep_status propagate_back(bnnep_optimizer *opt, struct bnnep_run *run, 
     if (ws->network->free_steps < opt->tape)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "BPTT needs at least %d free_steps, the network has %d", opt->tape,
                           ws->network->free_steps);
+    double started = bnnep_now();
     bnnep_status status = bnnep_free_steps(ws, ws->network->free_steps - opt->tape, run, &before);
+    sums->seconds_free += lap(&started);
     if (status == BNNEP_OK)
         status = bnnep_walk_back(opt, ws, opt->tape);
+    sums->seconds_nudged += lap(&started);
     if (status != BNNEP_OK)
         return status;
     sums->steps_free += before.steps_free + (double)ws->count * opt->tape;
     if (before.steps_free_max + opt->tape > sums->steps_free_max)
         sums->steps_free_max = before.steps_free_max + opt->tape;
     status = bnnep_read_outputs(ws);
-    return status == BNNEP_OK ? bnnep_learn(opt, ws) : status;
+    if (status == BNNEP_OK)
+        status = bnnep_learn(opt, ws);
+    sums->seconds_learn += lap(&started);
+    return status;
 }
 
 /* One training batch, its arguments checked. The sums and the optimizer change only if all went well. */
@@ -55,7 +74,9 @@ static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const
                                 struct bnnep_run *run) {
     struct bnnep_sums gathered = run->sums;
     bnnep_one_hot(opt->network, labels, count, run->ws->targets);
+    double started = bnnep_now();
     bnnep_status status = bnnep_stage_checked(run->ws, inputs, run->ws->targets, count);
+    gathered.seconds_stage += lap(&started);
     if (status == BNNEP_OK)
         status = opt->tape > 0 ? propagate_back(opt, run, &gathered) : propagate_equilibrium(opt, run, &gathered);
     if (status != BNNEP_OK)

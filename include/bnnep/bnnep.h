@@ -492,25 +492,26 @@ BNNEP_API bnnep_status bnnep_optimizer_set_rates(bnnep_optimizer *optimizer, int
 /** Results of a batch, an epoch or an evaluation. The arrays are the caller's, or NULL: set them before the call. */
 typedef struct bnnep_report {
     size_t size;
-    uint64_t *flips;          /**< training: weights flipped, per connection */
-    size_t flips_count;       /**< its length, at least the number of connections */
-    uint64_t *confusion;      /**< evaluation: samples by class and prediction, [classes][classes] */
-    size_t confusion_count;   /**< its length */
-    int32_t *predictions;     /**< evaluation: the class that each sample was taken for */
-    size_t predictions_count; /**< its length, at least the number of samples */
-    uint64_t samples;         /**< samples done */
-    uint64_t batches;         /**< batches done */
-    uint64_t errors;          /**< misclassified samples, read by averaging the units of a class */
-    uint64_t errors_single;   /**< the same, read from the first unit of a class */
-    double loss;              /**< 1/2 |s_L - target|^2 after the free phase, mean over the samples */
-    double steps_free;        /**< time steps done in the free phase, mean over the samples */
-    double steps_nudged;      /**< the same of the nudged phase */
-    double seconds;           /**< wall-clock time */
+    uint64_t *flips;           /**< training: weights flipped, per connection */
+    size_t flips_count;        /**< its length, at least the number of connections */
+    uint64_t *confusion;       /**< evaluation: samples by class and prediction, [classes][classes] */
+    size_t confusion_count;    /**< its length */
+    int32_t *predictions;      /**< evaluation: the class that each sample was taken for */
+    size_t predictions_count;  /**< its length, at least the number of samples */
+    uint64_t samples, batches; /**< done */
+    uint64_t errors;           /**< misclassified samples, read by averaging the units of a class */
+    uint64_t errors_single;    /**< the same, read from the first unit of a class */
+    double loss;               /**< 1/2 |s_L - target|^2 after the free phase, mean over the samples */
+    double steps_free;         /**< time steps done in the free phase, mean over the samples */
+    double steps_nudged;       /**< the same of the nudged phase */
+    double seconds; /**< wall-clock time; of training, that of staging, the phases (or going back) and updating: */
+    double seconds_stage, seconds_free, seconds_nudged, seconds_learn;
     int32_t steps_free_max;   /**< the largest number of free steps a sample took */
     int32_t steps_nudged_max; /**< the same of the nudged phase */
 } bnnep_report;
 #define BNNEP_REPORT_INIT                                                                                              \
-    BNNEP_INIT_(sizeof(bnnep_report), NULL, 0, NULL, 0, NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_report), NULL, 0, NULL, 0, NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,   \
+                0, 0)
 
 /** When a progress callback is called: within a phase, only for cancelling; when a batch is done. */
 enum { BNNEP_EVENT_STEP = 0, BNNEP_EVENT_BATCH = 1 };

@@ -248,6 +248,10 @@ class Report(Struct):
         steps_free=c_double,
         steps_nudged=c_double,
         seconds=c_double,
+        seconds_stage=c_double,
+        seconds_free=c_double,
+        seconds_nudged=c_double,
+        seconds_learn=c_double,
         steps_free_max=c_int32,
         steps_nudged_max=c_int32,
     )

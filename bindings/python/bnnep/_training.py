@@ -36,7 +36,11 @@ class Report:
     loss: float  #: 1/2 |s_L - target|^2 after the free phase, mean of the samples
     steps_free: float  #: time steps of the free phase that were done, mean of the samples
     steps_nudged: float
-    seconds: float  #: wall-clock time
+    seconds: float  #: wall-clock time; of training, that of staging, the phases and updating:
+    seconds_stage: float
+    seconds_free: float
+    seconds_nudged: float
+    seconds_learn: float
     steps_free_max: int
     steps_nudged_max: int
     flips: NDArray[np.uint64]  #: weights flipped, a connection each, input first; none in an evaluation
