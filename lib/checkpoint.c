@@ -272,6 +272,11 @@ static bnnep_status load_network(bnnep_context *context, const struct bnnep_cont
     size_t count;
     bnnep_network *net = NULL;
     bnnep_status status = bnnep_describe(context, o, &shape);
+    if (status == BNNEP_ERROR_ARGUMENT) { /* the file's, as max_batch was checked */
+        char what[512];
+        snprintf(what, sizeof what, "%s", bnnep_last_error());
+        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: %s", file->path, what);
+    }
     if (status != BNNEP_OK)
         return status;
     status = find_tensors(file, shape->link, o->connection_count, false, &tensors, &count);
@@ -318,6 +323,8 @@ bnnep_status bnnep_network_read(bnnep_context *given, const bnnep_source *source
     bnnep_status status = bnnep_take_load_options(&o, theirs);
     if (status == BNNEP_OK)
         status = bnnep_check_reserved(o.reserved, "bnnep_load_options");
+    if (status == BNNEP_OK)
+        status = bnnep_check_max_batch(o.max_batch);
     if (status == BNNEP_OK)
         status = bnnep_context_use(given, &context);
     if (status != BNNEP_OK)

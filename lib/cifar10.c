@@ -17,10 +17,12 @@ struct pile {
 
 /* Room for one more record. */
 static bnnep_status grow(struct pile *pile, const char *path) {
-    const uint64_t room = pile->room ? 2 * pile->room : 1024;
-    const bnnep_status status = bnnep_check_bytes(pile->context, path, (pile->count + 1) * RECORD);
-    if (status != BNNEP_OK || pile->count < pile->room)
-        return status;
+    const uint64_t most = pile->context->max_bytes / (VALUES + sizeof *pile->labels);
+    const uint64_t wanted = pile->room ? 2 * pile->room : 1024, room = wanted < most ? wanted : most;
+    if (pile->count < pile->room)
+        return BNNEP_OK;
+    if (pile->count >= room)
+        return bnnep_check_bytes(pile->context, path, pile->context->max_bytes + 1);
     uint8_t *values = bnnep_take_more(pile->context, pile->values, pile->room * VALUES, room * VALUES);
     pile->values = values ? values : pile->values;
     int32_t *labels =

@@ -8,8 +8,7 @@
 
 #define MOST_VALUES (INT32_MAX / 2)
 
-/* --- stores ---------------------------------------------------------------------------------------------------------
- */
+/* --- stores -------------------------------------------------------------------------------------------------- */
 
 static bnnep_status take_options(const bnnep_dataset_options *theirs, uint64_t count, bnnep_dataset_options *o) {
     const bnnep_status status = bnnep_take_dataset_options(o, theirs);
@@ -21,6 +20,8 @@ static bnnep_status take_options(const bnnep_dataset_options *theirs, uint64_t c
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "inputs are %d x %d x %d; each must be at least 1, all at most %d values", o->channels,
                           o->height, o->width, MOST_VALUES);
+    if (o->borrow != 0 && o->borrow != 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "borrow is %d; it must be 0 or 1", o->borrow);
     if (o->classes < 0 || o->classes > BNNEP_MOST_CLASSES)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "classes is %d; it must be from 0 (any) to %d", o->classes,
                           BNNEP_MOST_CLASSES);
@@ -78,8 +79,7 @@ static void take_labels(struct bnnep_store *store, const int32_t *labels) {
             store->classes = labels[n] + 1;
 }
 
-/* --- views ----------------------------------------------------------------------------------------------------------
- */
+/* --- views --------------------------------------------------------------------------------------------------- */
 
 /* A view of `count` inputs from `first` on; takes over one reference to the store, on failure too. */
 static bnnep_status view(struct bnnep_store *store, uint64_t first, uint64_t count, bnnep_dataset **out) {
@@ -128,8 +128,7 @@ void bnnep_dataset_free(bnnep_dataset *dataset) {
     bnnep_store_release(store);
 }
 
-/* --- from memory, and behind a callback ------------------------------------------------------------------------------
- */
+/* --- from memory, and behind a callback ---------------------------------------------------------------------- */
 
 bnnep_status bnnep_dataset_adopt(bnnep_context *context, const bnnep_dataset_options *options, void *inputs,
                                  int32_t *labels, uint64_t count, bnnep_dataset **out) {
@@ -150,9 +149,10 @@ bnnep_status bnnep_dataset_adopt(bnnep_context *context, const bnnep_dataset_opt
 }
 
 static bnnep_status copy_inputs(struct bnnep_store *store, const void *inputs, const int32_t *labels) {
+    const uint64_t label_bytes = labels ? store->count * sizeof *labels : 0;
     const size_t bytes =
         (size_t)store->count * store->values * (store->options.type == BNNEP_TYPE_UINT8 ? 1 : sizeof(float));
-    const bnnep_status status = bnnep_check_bytes(store->context, "a data set", bytes);
+    const bnnep_status status = bnnep_check_bytes(store->context, "a data set", bytes + label_bytes);
     if (status != BNNEP_OK)
         return status;
     void *own_inputs = bnnep_take(store->context, bytes, 1);
@@ -226,8 +226,7 @@ bnnep_status bnnep_dataset_from_callback(bnnep_context *context, const bnnep_dat
     return view(store, 0, count, out);
 }
 
-/* --- from other data sets --------------------------------------------------------------------------------------------
- */
+/* --- from other data sets ------------------------------------------------------------------------------------ */
 
 bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64_t first, uint64_t count, bnnep_dataset **out) {
     if (out)
@@ -262,7 +261,11 @@ bnnep_status bnnep_dataset_select(const bnnep_dataset *dataset, const uint64_t *
             return bnnep_fail(BNNEP_ERROR_ARGUMENT, "index %llu of the selection is %llu; the data set has %llu inputs",
                               (unsigned long long)i, (unsigned long long)indices[i],
                               (unsigned long long)dataset->count);
-    uint64_t *order = bnnep_take(dataset->store->context, count, sizeof *order);
+    const bnnep_context *context = dataset->store->context;
+    const bnnep_status status = bnnep_check_bytes(context, "the order of a data set", count * sizeof(uint64_t));
+    if (status != BNNEP_OK)
+        return status;
+    uint64_t *order = bnnep_take(context, count, sizeof *order);
     if (!order)
         return bnnep_fail_memory("the order of a data set", count * sizeof *order);
     for (uint64_t i = 0; i < count; i++)
@@ -323,14 +326,15 @@ bnnep_status bnnep_dataset_concat(const bnnep_dataset *const *datasets, size_t c
     return view(store, 0, total, out);
 }
 
-/* --- transforms ------------------------------------------------------------------------------------------------------
- */
+/* --- transforms ---------------------------------------------------------------------------------------------- */
 
 /* Checks a transform against the data set and takes it over. */
 static bnnep_status set_transform(bnnep_dataset *dataset, const bnnep_transform *t) {
     const size_t channels = (size_t)dataset->store->options.channels;
     if (t->crop < 0 || t->crop > MOST_VALUES)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "crop is %d; it must be at least 0", t->crop);
+    if (t->flip != 0 && t->flip != 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "flip is %d; it must be 0 or 1", t->flip);
     if (!t->mean != !t->deviation)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "mean and deviation go together");
     if (t->channel_count != 0 && t->channel_count != channels)

@@ -4,8 +4,7 @@
 
 #include "lib/phases.h"
 
-/* --- shared with training ------------------------------------------------------------------------------------------
- */
+/* --- shared with training ------------------------------------------------------------------------------------ */
 
 bnnep_status bnnep_fetch(bnnep_workspace *ws, const bnnep_dataset *dataset, size_t count, const struct bnnep_lot *lot) {
     const bnnep_network *net = ws->network;
@@ -40,15 +39,14 @@ bnnep_status bnnep_free_phase(bnnep_workspace *ws, struct bnnep_run *run, struct
     return status == BNNEP_OK ? bnnep_read_outputs(ws) : status;
 }
 
-/* --- evaluation -----------------------------------------------------------------------------------------------------
- */
+/* --- evaluation ---------------------------------------------------------------------------------------------- */
 
 /* Has the report room for what it asks for? */
 static bnnep_status check_room(const bnnep_network *net, const bnnep_dataset *dataset, const bnnep_report *report) {
-    const size_t classes = (size_t)net->options.classes;
+    const uint64_t classes = (uint64_t)net->options.classes;
     if (report->confusion && report->confusion_count != classes * classes)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's confusion has %zu elements, expected %zu x %zu",
-                          report->confusion_count, classes, classes);
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's confusion has %zu elements, expected %d x %d",
+                          report->confusion_count, net->options.classes, net->options.classes);
     if (report->predictions && report->predictions_count < dataset->count)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "the report's predictions has room for %zu samples, the data set has %llu",
@@ -116,8 +114,7 @@ bnnep_status bnnep_network_evaluate(const bnnep_network *net, const bnnep_datase
     return status;
 }
 
-/* --- prediction -----------------------------------------------------------------------------------------------------
- */
+/* --- prediction ---------------------------------------------------------------------------------------------- */
 
 static bnnep_status predict_batch(struct bnnep_run *run, const float *inputs, uint64_t first, size_t count) {
     bnnep_workspace *ws = run->ws;

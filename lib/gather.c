@@ -11,8 +11,7 @@ static uint64_t place_of(const bnnep_dataset *dataset, uint64_t index) {
     return dataset->order ? dataset->order[index] : dataset->first + index;
 }
 
-/* --- a callback ------------------------------------------------------------------------------------------------------
- */
+/* --- a callback ---------------------------------------------------------------------------------------------- */
 
 static bnnep_status call_back(const bnnep_dataset *dataset, const uint64_t *indices, size_t count, float *inputs,
                               int32_t *labels) {
@@ -42,8 +41,7 @@ static bnnep_status call_back(const bnnep_dataset *dataset, const uint64_t *indi
     return BNNEP_OK;
 }
 
-/* --- memory ----------------------------------------------------------------------------------------------------------
- */
+/* --- memory -------------------------------------------------------------------------------------------------- */
 
 /* Where a random flip and crop take row y and column x of the output from. */
 struct view_of_map {
@@ -99,8 +97,7 @@ static void read_memory(const bnnep_dataset *dataset, size_t place, const struct
             to[v] = value_of(store, place * store->values + v);
 }
 
-/* --- parts -----------------------------------------------------------------------------------------------------------
- */
+/* --- parts --------------------------------------------------------------------------------------------------- */
 
 static bnnep_status read_part(const struct bnnep_store *store, uint64_t place, const struct bnnep_lot *lot,
                               float *input, int32_t *label) {
@@ -113,8 +110,7 @@ static bnnep_status read_part(const struct bnnep_store *store, uint64_t place, c
     return bnnep_dataset_gather(store->part[part], &place, 1, lot ? &own : NULL, input, label);
 }
 
-/* --- any -------------------------------------------------------------------------------------------------------------
- */
+/* --- any ----------------------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_dataset_gather(const bnnep_dataset *dataset, const uint64_t *indices, size_t count,
                                   const struct bnnep_lot *lot, float *inputs, int32_t *labels) {
@@ -157,8 +153,7 @@ bnnep_status bnnep_dataset_read(const bnnep_dataset *dataset, uint64_t first, si
     return status;
 }
 
-/* --- what a data set holds
- * -------------------------------------------------------------------------------------------- */
+/* --- what a data set holds ----------------------------------------------------------------------------------- */
 
 /* Mean and deviation of all inputs, or NULL. */
 static const float *mean_of(const bnnep_dataset *dataset) {

@@ -186,6 +186,8 @@ struct bnnep_shape {
 };
 
 bnnep_status bnnep_check_relaxation(int32_t free_steps, double settle_tolerance);
+bnnep_status bnnep_check_max_batch(int32_t max_batch);
+/* The same, and can memory address so many samples of the network? */
 bnnep_status bnnep_check_batch(const bnnep_network_options *options, const struct bnnep_shape *shape,
                                int32_t max_batch);
 /* Checks the options, with defaults filled in; the shapes of its connections are new. */
@@ -225,11 +227,16 @@ bnnep_status bnnep_relax_watched(bnnep_workspace *ws, const bnnep_relaxation *ho
 
 /* Contrast of the free and the nudged phase, or with a tape the gradient, and the update; flips go to opt->flips. */
 bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws);
+/* Can it train on so many samples at once? A tape has room for the max_batch of the network. */
+bnnep_status bnnep_check_trainable(const bnnep_optimizer *opt, size_t count);
 /* Goes back through the tape; the gradient is then to be had from the backend. */
 bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps);
 
 /* --- optimizer.c -------------------------------------------------------------------------------------------------- */
 
+extern const char *const bnnep_rate_names[BNNEP_RATES];
+/* Values of a rate; 0 for one that the optimizer has not. */
+size_t bnnep_rate_count(const bnnep_optimizer *opt, int32_t which);
 bnnep_status bnnep_check_beta(double beta);
 /* Checks a rate's values: [connections], or one. */
 bnnep_status bnnep_check_rates(int32_t which, const double *values, size_t count);

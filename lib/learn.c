@@ -4,21 +4,26 @@
 
 #include "lib/internal.h"
 
-/* What the parts of a kept contrast, plain sums over the batch, are to be multiplied by. */
-static void set_gain(bnnep_optimizer *opt, double gain) {
-    const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
-    for (size_t k = 0; k < opt->network->model.connections; k++) {
-        opt->contrast_gain[k].of[BNNEP_CONTRAST_WEIGHTS] = gain;
-        opt->contrast_gain[k].of[BNNEP_CONTRAST_BIAS] = gain;
-        opt->contrast_gain[k].of[BNNEP_CONTRAST_ALPHA] = half * gain;
-    }
+bnnep_status bnnep_check_trainable(const bnnep_optimizer *opt, size_t count) {
+    const size_t most = opt->network->workspace->max_batch;
+    if (opt->tape == 0 || count <= most)
+        return BNNEP_OK;
+    return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                      "a batch of %zu samples; by BPTT this network trains on at most %zu (max_batch)", count, most);
 }
 
-/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. */
-static bnnep_status set_rules(bnnep_optimizer *opt) {
+/* What the parts of a contrast, plain sums over the batch, are to be multiplied by. */
+static struct bnnep_gain gain_of(const bnnep_optimizer *opt, double gain) {
+    const double half = opt->network->model.convolutional ? 1.0 : 0.5; /* of the scaling factor's gradient */
+    return (struct bnnep_gain){.of = {gain, gain, half * gain}};
+}
+
+/* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. gains: [connections], or one
+ * for all. */
+static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
     const double *const *rate = (const double *const *)opt->rates.of;
     for (size_t k = 0; k < opt->network->model.connections; k++) {
-        const double *gain = opt->contrast_gain[k].of;
+        const double *gain = gains[one ? 0 : k].of;
         const double gamma = rate[BNNEP_RATE_GAMMA][k];
         const double lr_alpha = rate[BNNEP_RATE_ALPHA] ? rate[BNNEP_RATE_ALPHA][k] : 0.0;
         const struct bnnep_rule rule = {
@@ -55,12 +60,12 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws) {
     bnnep_network *net = opt->network;
     const struct bnnep_backend *backend = net->backend;
     char why[BNNEP_WHY] = "";
-    const double beta = (double)ws->beta[BNNEP_PHASE_NUDGED];
-    opt->contrasted = false;
-    set_gain(opt, opt->tape > 0 ? -1.0 / (double)ws->count : 1.0 / (beta * (double)ws->count));
-    bnnep_status status = set_rules(opt);
+    const double beta = (double)ws->beta[BNNEP_PHASE_NUDGED], count = (double)ws->count;
+    const struct bnnep_gain gain = gain_of(opt, opt->tape > 0 ? -1.0 / count : 1.0 / (beta * count));
+    bnnep_status status = set_rules(opt, &gain, true);
     if (status != BNNEP_OK)
         return status;
+    opt->contrasted = false;
     const struct bnnep_learning how = learning_of(opt, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED);
     if (backend->learn)
         status = backend->learn(opt->device, ws->device, &how, why);
@@ -73,26 +78,51 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws) {
     return bnnep_backend_failed(net, status, why);
 }
 
-/* --- one after the other -------------------------------------------------------------------------------------------
- */
+/* --- one after the other ------------------------------------------------------------------------------------- */
 
+/* Does the workspace hold a batch that the optimizer can learn from? */
 static bnnep_status check_handles(const char *function, const bnnep_optimizer *opt, const bnnep_workspace *ws) {
     if (!opt || !ws)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", function, opt ? "workspace" : "optimizer");
     if (ws->network != opt->network)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
-    return BNNEP_OK;
+    if (ws->count > 0 && ws->revision != opt->network->revision)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "the network's parameters changed since the batch was staged: stage it again");
+    return bnnep_check_trainable(opt, ws->count);
 }
 
-static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, const struct bnnep_learning *how,
+static size_t values_of(const struct bnnep_link *link, int32_t part) {
+    return part == BNNEP_CONTRAST_WEIGHTS ? link->rows * link->columns
+           : part == BNNEP_CONTRAST_BIAS  ? link->rows
+                                          : link->scales;
+}
+
+/* A contrast that is kept takes as much memory again as the momenta. */
+static bnnep_status check_room(const bnnep_optimizer *opt) {
+    const bnnep_network *net = opt->network;
+    uint64_t bytes = net->backend->optimizer_bytes(net->place, &net->model, net->workspace->max_batch, opt->tape);
+    for (size_t k = 0; k < net->model.connections; k++)
+        bytes += (uint64_t)values_of(net->model.links[k], BNNEP_CONTRAST_WEIGHTS) * sizeof(float);
+    return bnnep_check_bytes(net->context, "an optimizer with its contrast", bytes);
+}
+
+static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t first, int32_t second,
                                   double gain) {
     char why[BNNEP_WHY] = "";
+    struct bnnep_learning how = learning_of(opt, first, second);
+    how.rules = NULL;
+    how.flips = NULL;
+    const bnnep_status allowed = check_room(opt);
+    if (allowed != BNNEP_OK)
+        return allowed;
     const struct bnnep_backend *backend = opt->network->backend;
-    const bnnep_status status = backend->contrast(opt->device, ws->device, how, why);
+    const bnnep_status status = backend->contrast(opt->device, ws->device, &how, why);
     if (status != BNNEP_OK)
         return bnnep_backend_failed(opt->network, status, why);
     opt->contrasted = true;
-    set_gain(opt, gain);
+    for (size_t k = 0; k < opt->network->model.connections; k++)
+        opt->contrast_gain[k] = gain_of(opt, gain);
     return BNNEP_OK;
 }
 
@@ -119,8 +149,7 @@ bnnep_status bnnep_optimizer_contrast(bnnep_optimizer *opt, bnnep_workspace *ws,
     const double gain = 1.0 / (divisor * (double)ws->count);
     if (!isfinite(divisor) || !isfinite(gain))
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the divisor is %g; it must be a finite number other than 0", divisor);
-    const struct bnnep_learning how = learning_of(opt, o.first, o.second);
-    return take_contrast(opt, ws, &how, gain);
+    return take_contrast(opt, ws, o.first, o.second, gain);
 }
 
 bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) {
@@ -138,7 +167,7 @@ bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) 
                           report.flips_count, L);
     if (!opt->contrasted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no contrast to update by");
-    status = set_rules(opt);
+    status = set_rules(opt, opt->contrast_gain, false);
     if (status != BNNEP_OK)
         return status;
     const struct bnnep_learning how = learning_of(opt, 0, 0);
@@ -151,8 +180,7 @@ bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) 
     return BNNEP_OK;
 }
 
-/* --- back-propagation through time ---------------------------------------------------------------------------------
- */
+/* --- back-propagation through time --------------------------------------------------------------------------- */
 
 static bnnep_status check_backpropagate(const bnnep_optimizer *opt, const bnnep_workspace *ws, int32_t steps) {
     const bnnep_status status = check_handles("bnnep_optimizer_backpropagate", opt, ws);
@@ -162,15 +190,8 @@ static bnnep_status check_backpropagate(const bnnep_optimizer *opt, const bnnep_
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was not made for BPTT");
     if (steps < 1 || steps > opt->tape)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "steps is %d; this optimizer remembers 1 to %d", steps, opt->tape);
-    if (ws->revision != opt->network->revision)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "the network's parameters changed since the batch was staged: stage it again");
     if (ws->count == 0 || !ws->targeted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "no batch with targets is staged in this workspace");
-    if (ws->count > opt->network->workspace->max_batch)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "a batch of %zu samples; this network trains on at most %zu (max_batch)", ws->count,
-                          opt->network->workspace->max_batch);
     return BNNEP_OK;
 }
 
@@ -188,18 +209,10 @@ bnnep_status bnnep_optimizer_backpropagate(bnnep_optimizer *opt, bnnep_workspace
     const bnnep_status status = bnnep_walk_back(opt, ws, steps);
     if (status != BNNEP_OK)
         return status;
-    const struct bnnep_learning how = learning_of(opt, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED);
-    return take_contrast(opt, ws, &how, -1.0 / (double)ws->count);
+    return take_contrast(opt, ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, -1.0 / (double)ws->count);
 }
 
-/* --- reading and setting a contrast ---------------------------------------------------------------------------------
- */
-
-static size_t values_of(const struct bnnep_link *link, int32_t part) {
-    return part == BNNEP_CONTRAST_WEIGHTS ? link->rows * link->columns
-           : part == BNNEP_CONTRAST_BIAS  ? link->rows
-                                          : link->scales;
-}
+/* --- reading and setting a contrast -------------------------------------------------------------------------- */
 
 static bnnep_status check_part(const bnnep_optimizer *opt, size_t k, int32_t part, const float *values, size_t count) {
     if (!opt || !values)
@@ -274,6 +287,8 @@ bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *opt, size_t k, int32_
     bnnep_status status = check_part(opt, k, part, values, count);
     if (status == BNNEP_OK)
         status = bnnep_check_finite("contrast", values, count);
+    if (status == BNNEP_OK)
+        status = check_room(opt);
     if (status == BNNEP_OK && !opt->contrasted)
         status = clear(opt);
     if (status == BNNEP_OK)

@@ -5,8 +5,7 @@
 
 #include "lib/internal.h"
 
-/* --- memory --------------------------------------------------------------------------------------------------------
- */
+/* --- memory -------------------------------------------------------------------------------------------------- */
 
 /* What a network takes with its workspace and, if trained, an optimizer. */
 static uint64_t bytes_of(const struct bnnep_choice *choice, const bnnep_network_options *o,
@@ -108,8 +107,7 @@ static bnnep_status initialise(bnnep_network *net) {
     return BNNEP_OK;
 }
 
-/* --- creation ------------------------------------------------------------------------------------------------------
- */
+/* --- creation ------------------------------------------------------------------------------------------------ */
 
 /* All of a network but its options, context and shape. */
 static bnnep_status build(bnnep_network *net, bool drawn) {
@@ -177,8 +175,7 @@ bnnep_status bnnep_network_create(bnnep_context *context, const bnnep_network_op
     return status == BNNEP_OK ? bnnep_network_make(context, &o, true, out) : status;
 }
 
-/* --- clones --------------------------------------------------------------------------------------------------------
- */
+/* --- clones -------------------------------------------------------------------------------------------------- */
 
 /* The description that the network's shape came from. */
 static void describe_links(const bnnep_network *net, bnnep_connection *connections) {
@@ -244,8 +241,7 @@ bnnep_status bnnep_network_clone(const bnnep_network *net, bnnep_context *contex
     return BNNEP_OK;
 }
 
-/* --- what a network is ---------------------------------------------------------------------------------------------
- */
+/* --- what a network is --------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_network_set_relaxation(bnnep_network *net, int32_t free_steps, double settle_tolerance) {
     if (!net)

@@ -54,6 +54,17 @@ static bnnep_status open_mnist(bnnep_context *context, const char *folder, const
     return bnnep_idx_read(context, &images_file, &labels_file, o->classes, out);
 }
 
+/* CIFAR-10 has as many classes as its name says. */
+static bnnep_status read_cifar10(bnnep_context *context, const bnnep_source *sources, size_t count,
+                                 const bnnep_open_options *o, bnnep_dataset **out) {
+    if (o->classes != 0 && o->classes != 10)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "classes is %d; CIFAR-10 has 10", o->classes);
+    if (o->labels)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "labels are for IDX files; %s has its own",
+                          bnnep_source_name(&sources[0]));
+    return bnnep_cifar10_read(context, sources, count, out);
+}
+
 static bnnep_status open_cifar10(bnnep_context *context, const char *folder, const bnnep_open_options *o,
                                  bnnep_dataset **out) {
     enum { FILES = 5 };
@@ -68,11 +79,10 @@ static bnnep_status open_cifar10(bnnep_context *context, const char *folder, con
             return status;
         source[i] = source_of(path[i]);
     }
-    return bnnep_cifar10_read(context, source, count, out);
+    return read_cifar10(context, source, count, o, out);
 }
 
-/* --- formats
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- formats ------------------------------------------------------------------------------------------------- */
 
 static bool is_there(const char *folder, const char *name) {
     char path[ROOM];
@@ -112,8 +122,7 @@ static bnnep_status take_options(const bnnep_open_options *theirs, bnnep_open_op
     return BNNEP_OK;
 }
 
-/* --- opening
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------------------------------- */
 
 static bnnep_status open_folder(bnnep_context *context, const char *folder, const bnnep_open_options *o,
                                 bnnep_dataset **out) {
@@ -124,11 +133,8 @@ static bnnep_status open_folder(bnnep_context *context, const char *folder, cons
 static bnnep_status open_file(bnnep_context *context, const bnnep_source *source, const bnnep_open_options *o,
                               bnnep_dataset **out) {
     const int32_t format = o->format ? o->format : format_of_file(source);
-    if (format == BNNEP_FORMAT_IDX)
-        return bnnep_idx_read(context, source, o->labels, o->classes, out);
-    if (o->labels)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "labels are for IDX files; %s has its own", bnnep_source_name(source));
-    return bnnep_cifar10_read(context, source, 1, out);
+    return format == BNNEP_FORMAT_IDX ? bnnep_idx_read(context, source, o->labels, o->classes, out)
+                                      : read_cifar10(context, source, 1, o, out);
 }
 
 /* A folder or a file, in the caller's context or one of its own. */

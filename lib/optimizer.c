@@ -12,10 +12,9 @@ bnnep_status bnnep_check_beta(double beta) {
     return BNNEP_OK;
 }
 
-/* --- rates ---------------------------------------------------------------------------------------------------------
- */
+/* --- rates --------------------------------------------------------------------------------------------------- */
 
-static const char *const rate_names[BNNEP_RATES] = {"gamma", "threshold", "lr_bias", "lr_alpha", "beta"};
+const char *const bnnep_rate_names[BNNEP_RATES] = {"gamma", "threshold", "lr_bias", "lr_alpha", "beta"};
 
 /* Checks one of the arrays: min < or <= value <= max. */
 static bnnep_status check_array(const char *name, const double *values, size_t count, double min, bool above,
@@ -34,11 +33,10 @@ bnnep_status bnnep_check_rates(int32_t which, const double *values, size_t count
     if (which == BNNEP_RATE_BETA)
         return values ? bnnep_check_beta(values[0]) : bnnep_fail(BNNEP_ERROR_ARGUMENT, "beta is NULL");
     return which == BNNEP_RATE_GAMMA ? check_array("gamma", values, count, 0.0, true, 1.0)
-                                     : check_array(rate_names[which], values, count, 0.0, false, (double)FLT_MAX);
+                                     : check_array(bnnep_rate_names[which], values, count, 0.0, false, (double)FLT_MAX);
 }
 
-/* Values of a rate; 0 for one that the optimizer has not. */
-static size_t count_of(const bnnep_optimizer *opt, int32_t which) {
+size_t bnnep_rate_count(const bnnep_optimizer *opt, int32_t which) {
     return !opt->rates.of[which] ? 0 : which == BNNEP_RATE_BETA ? 1 : opt->network->model.connections;
 }
 
@@ -50,9 +48,9 @@ static bnnep_status check_access(const char *function, const bnnep_optimizer *op
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "rate %d does not exist; known are 0 to %d", which, BNNEP_RATES - 1);
     if (!opt->rates.of[which])
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer was made without learning rates of the scaling factors");
-    if (count != count_of(opt, which))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: the array has %zu elements, expected %zu", rate_names[which],
-                          count, count_of(opt, which));
+    if (count != bnnep_rate_count(opt, which))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: the array has %zu elements, expected %zu", bnnep_rate_names[which],
+                          count, bnnep_rate_count(opt, which));
     return BNNEP_OK;
 }
 
@@ -72,8 +70,7 @@ bnnep_status bnnep_optimizer_set_rates(bnnep_optimizer *opt, int32_t which, cons
     return status;
 }
 
-/* --- options --------------------------------------------------------------------------------------------------------
- */
+/* --- options ------------------------------------------------------------------------------------------------- */
 
 static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer_options *o) {
     if (o->method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION)
@@ -105,6 +102,8 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudged_steps is %d; it must be at least 1", o->nudged_steps);
     if (o->nudge != BNNEP_NUDGE_RANDOM_SIGN && o->nudge != BNNEP_NUDGE_FIXED)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudge is %d; known are 0 (random sign) and 1 (fixed)", o->nudge);
+    if (o->keep_order != 0 && o->keep_order != 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "keep_order is %d; it must be 0 or 1", o->keep_order);
     if (o->connection_count != 0 && o->connection_count != connections)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the optimizer's arrays have %zu elements, the network %zu connections",
                           o->connection_count, connections);
@@ -118,8 +117,7 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
     return status;
 }
 
-/* --- creation ------------------------------------------------------------------------------------------------------
- */
+/* --- creation ------------------------------------------------------------------------------------------------ */
 
 /* Divides `room` for the rates that `given` has, and copies them. Returns what is left of the room. */
 static double *copy_rates(struct bnnep_rates *rates, const double *const given[BNNEP_RATES], size_t connections,
@@ -225,8 +223,7 @@ void bnnep_optimizer_free(bnnep_optimizer *opt) {
     bnnep_network_free(net);
 }
 
-/* --- clones --------------------------------------------------------------------------------------------------------
- */
+/* --- clones -------------------------------------------------------------------------------------------------- */
 
 static bool same_shape(const bnnep_network *a, const bnnep_network *b) {
     bool same = a->model.connections == b->model.connections && a->model.dynamics == b->model.dynamics;
@@ -281,8 +278,7 @@ bnnep_status bnnep_optimizer_clone(const bnnep_optimizer *opt, bnnep_network *ne
     return BNNEP_OK;
 }
 
-/* --- what an optimizer is ------------------------------------------------------------------------------------------
- */
+/* --- what an optimizer is ------------------------------------------------------------------------------------ */
 
 bnnep_status bnnep_optimizer_get_info(const bnnep_optimizer *opt, bnnep_optimizer_info *info) {
     if (!opt || !info)
@@ -303,6 +299,9 @@ bnnep_status bnnep_optimizer_get_info(const bnnep_optimizer *opt, bnnep_optimize
 bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches, uint64_t epochs) {
     if (!opt)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_set_position: optimizer is NULL");
+    if (batches > INT64_MAX || epochs > INT64_MAX)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%llu batches and %llu epochs; neither may exceed 2^63 - 1",
+                          (unsigned long long)batches, (unsigned long long)epochs);
     opt->batches = batches;
     opt->epochs = epochs;
     opt->epoch = (struct bnnep_sums){0};

@@ -87,8 +87,7 @@ bnnep_status bnnep_check_reserved(int32_t reserved, const char *name) {
                                       name, reserved, bnnep_version_string());
 }
 
-/* --- what 0 means in options
- * -------------------------------------------------------------------------------------------------- */
+/* --- what 0 means in options --------------------------------------------------------------------------------- */
 
 static void fill(int32_t *field, int32_t meant) {
     if (*field == 0)

@@ -4,22 +4,15 @@
 
 #include "lib/record.h"
 
-static const char *const rate_keys[BNNEP_RATES] = {"gamma", "threshold", "lr_bias", "lr_alpha", "beta"};
-
-static size_t count_of(const bnnep_optimizer *opt, int32_t which) {
-    return !opt->rates.of[which] ? 0 : which == BNNEP_RATE_BETA ? 1 : opt->network->model.connections;
-}
-
-/* --- writing
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- writing ------------------------------------------------------------------------------------------------- */
 
 static json_t *record_rates(const bnnep_optimizer *opt) {
     json_t *rates = json_object();
     for (int32_t which = 0; which < BNNEP_RATES; which++) {
         json_t *list = json_array();
-        for (size_t i = 0; i < count_of(opt, which); i++)
+        for (size_t i = 0; i < bnnep_rate_count(opt, which); i++)
             json_array_append_new(list, json_real(opt->rates.of[which][i]));
-        json_object_set_new(rates, rate_keys[which], list);
+        json_object_set_new(rates, bnnep_rate_names[which], list);
     }
     return rates;
 }
@@ -39,8 +32,7 @@ json_t *bnnep_record_position(const bnnep_optimizer *opt) {
         "free_steps", opt->network->free_steps, "settle_tolerance", (double)opt->network->settle_tolerance);
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------------------------------- */
 
 static bnnep_status bad_position(const struct bnnep_container *file, const char *field) {
     return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's %s cannot be read", file->path, field);
@@ -56,35 +48,49 @@ static bool is_position(const struct bnnep_run_position *at) {
                        r->samples / at->epoch_batch_size == r->batches && r->samples % at->epoch_batch_size == 0));
 }
 
-static bnnep_status read_counters(const struct bnnep_container *file, json_t *p, struct bnnep_run_position *to) {
-    json_int_t batches, epochs, count, batch_size, samples, done, errors, single;
-    int free_max, nudged_max;
+/* A number of the position, which must be there and at least 0. */
+static bool read_number(const json_t *p, const char *key, double *to) {
+    const json_t *value = json_object_get(p, key);
+    *to = json_number_value(value);
+    return json_is_number(value) && *to >= 0.0;
+}
+
+static bool read_count(const json_t *p, const char *key, uint64_t *to) {
+    const json_t *value = json_object_get(p, key);
+    *to = (uint64_t)json_integer_value(value);
+    return json_is_integer(value) && json_integer_value(value) >= 0;
+}
+
+static bool read_steps(const json_t *p, const char *key, int32_t *to) {
+    uint64_t steps;
+    const bool read = read_count(p, key, &steps) && steps <= INT32_MAX;
+    *to = read ? (int32_t)steps : 0;
+    return read;
+}
+
+static bnnep_status read_counters(const struct bnnep_container *file, const json_t *p, struct bnnep_run_position *to) {
     struct bnnep_sums *r = &to->epoch;
-    if (json_unpack(p, "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:F, s:F, s:i, s:i, s:F}", "batches", &batches,
-                    "epochs", &epochs, "epoch_count", &count, "epoch_batch_size", &batch_size, "samples", &samples,
-                    "epoch_batches", &done, "errors", &errors, "errors_single", &single, "loss", &r->loss, "steps_free",
-                    &r->steps_free, "steps_nudged", &r->steps_nudged, "steps_free_max", &free_max, "steps_nudged_max",
-                    &nudged_max, "seconds", &r->seconds) != 0)
-        return bad_position(file, "counters");
-    to->batches = (uint64_t)batches;
-    to->epochs = (uint64_t)epochs;
-    to->epoch_count = (uint64_t)count;
-    to->epoch_batch_size = (uint64_t)batch_size;
-    r->samples = (uint64_t)samples;
-    r->batches = (uint64_t)done;
-    r->errors = (uint64_t)errors;
-    r->errors_single = (uint64_t)single;
-    r->steps_free_max = free_max;
-    r->steps_nudged_max = nudged_max;
-    return is_position(to) ? BNNEP_OK : bad_position(file, "counters");
+    const bool read =
+        read_count(p, "batches", &to->batches) && read_count(p, "epochs", &to->epochs) &&
+        read_count(p, "epoch_count", &to->epoch_count) && read_count(p, "epoch_batch_size", &to->epoch_batch_size) &&
+        read_count(p, "samples", &r->samples) && read_count(p, "epoch_batches", &r->batches) &&
+        read_count(p, "errors", &r->errors) && read_count(p, "errors_single", &r->errors_single) &&
+        read_number(p, "loss", &r->loss) && read_number(p, "steps_free", &r->steps_free) &&
+        read_number(p, "steps_nudged", &r->steps_nudged) && read_number(p, "seconds", &r->seconds) &&
+        read_steps(p, "steps_free_max", &r->steps_free_max) && read_steps(p, "steps_nudged_max", &r->steps_nudged_max);
+    return read && is_position(to) ? BNNEP_OK : bad_position(file, "counters");
 }
 
 static bnnep_status read_flips(const struct bnnep_container *file, json_t *p, size_t connections, uint64_t *flips) {
     const json_t *list = json_object_get(p, "flips");
     if (json_array_size(list) != connections)
         return bad_position(file, "flips");
-    for (size_t k = 0; k < connections; k++)
-        flips[k] = (uint64_t)json_integer_value(json_array_get(list, k));
+    for (size_t k = 0; k < connections; k++) {
+        const json_t *value = json_array_get(list, k);
+        if (!json_is_integer(value) || json_integer_value(value) < 0)
+            return bad_position(file, "flips");
+        flips[k] = (uint64_t)json_integer_value(value);
+    }
     return BNNEP_OK;
 }
 
@@ -92,17 +98,22 @@ static bnnep_status read_flips(const struct bnnep_container *file, json_t *p, si
 static bnnep_status read_rates(const struct bnnep_container *file, json_t *p, const bnnep_optimizer *opt,
                                struct bnnep_rates *rates) {
     const json_t *all = json_object_get(p, "rates");
+    if (all && !json_is_object(all))
+        return bad_position(file, "rates");
     for (int32_t which = 0; which < BNNEP_RATES; which++) {
-        const json_t *list = json_object_get(all, rate_keys[which]);
-        const size_t count = count_of(opt, which);
+        const json_t *list = json_object_get(all, bnnep_rate_names[which]);
+        const size_t count = bnnep_rate_count(opt, which);
         if (!list)
             continue;
         if (json_array_size(list) != count)
-            return bad_position(file, rate_keys[which]);
-        for (size_t i = 0; i < count; i++)
+            return bad_position(file, bnnep_rate_names[which]);
+        for (size_t i = 0; i < count; i++) {
+            if (!json_is_number(json_array_get(list, i)))
+                return bad_position(file, bnnep_rate_names[which]);
             rates->of[which][i] = json_number_value(json_array_get(list, i));
+        }
         if (count > 0 && bnnep_check_rates(which, rates->of[which], count) != BNNEP_OK)
-            return bad_position(file, rate_keys[which]);
+            return bad_position(file, bnnep_rate_names[which]);
     }
     return BNNEP_OK;
 }
@@ -111,24 +122,28 @@ static bnnep_status read_relaxation(const struct bnnep_container *file, json_t *
                                     struct bnnep_run_position *to) {
     to->free_steps = net->options.free_steps;
     to->settle_tolerance = net->options.settle_tolerance;
-    if (json_unpack(p, "{s?i, s?F}", "free_steps", &to->free_steps, "settle_tolerance", &to->settle_tolerance) != 0 ||
-        bnnep_check_relaxation(to->free_steps, to->settle_tolerance) != BNNEP_OK)
+    json_int_t steps = to->free_steps;
+    if (json_unpack(p, "{s?I, s?F}", "free_steps", &steps, "settle_tolerance", &to->settle_tolerance) != 0 ||
+        steps > INT32_MAX || steps < INT32_MIN)
+        return bad_position(file, "relaxation");
+    to->free_steps = (int32_t)steps;
+    if (bnnep_check_relaxation(to->free_steps, to->settle_tolerance) != BNNEP_OK)
         return bad_position(file, "relaxation");
     return BNNEP_OK;
 }
 
 bnnep_status bnnep_record_read_position(const struct bnnep_container *file, const bnnep_optimizer *opt,
                                         struct bnnep_run_position *to) {
-    const size_t L = opt->network->model.connections, half = (BNNEP_RATES - 1) * L + 1;
+    const size_t L = opt->network->model.connections, values = (BNNEP_RATES - 1) * L + 1;
     const bnnep_context *context = opt->network->context;
     *to = (struct bnnep_run_position){.flips = bnnep_take(context, L, sizeof *to->flips),
-                                      .values = bnnep_take(context, half, sizeof *to->values)};
+                                      .values = bnnep_take(context, values, sizeof *to->values)};
     if (!to->flips || !to->values)
-        return bnnep_fail_memory(file->path, half * sizeof *to->values);
+        return bnnep_fail_memory(file->path, values * sizeof *to->values);
     for (int32_t which = 0; which < BNNEP_RATES; which++)
         if (opt->made.of[which]) {
             to->rates.of[which] = to->values + (opt->made.of[which] - opt->values);
-            memcpy(to->rates.of[which], opt->made.of[which], count_of(opt, which) * sizeof *to->values);
+            memcpy(to->rates.of[which], opt->made.of[which], bnnep_rate_count(opt, which) * sizeof *to->values);
         }
     json_t *p = bnnep_container_json(file, "position");
     if (!p)
@@ -154,7 +169,7 @@ void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer 
         opt->epoch_flips[k] = from->flips[k];
     for (int32_t which = 0; which < BNNEP_RATES; which++)
         if (opt->rates.of[which])
-            memcpy(opt->rates.of[which], from->rates.of[which], count_of(opt, which) * sizeof(double));
+            memcpy(opt->rates.of[which], from->rates.of[which], bnnep_rate_count(opt, which) * sizeof(double));
     opt->network->free_steps = from->free_steps;
     opt->network->settle_tolerance = (float)from->settle_tolerance;
 }

@@ -5,8 +5,7 @@
 
 #include "lib/record.h"
 
-/* --- networks --------------------------------------------------------------------------------------------------------
- */
+/* --- networks ------------------------------------------------------------------------------------------------ */
 
 json_t *bnnep_record_network(const bnnep_network *net, bool now) {
     const bnnep_network_options *o = &net->options;
@@ -26,6 +25,24 @@ json_t *bnnep_record_network(const bnnep_network *net, bool now) {
                      "connections", connections);
 }
 
+/* An integer of an object, which must fit; *to stays if it is optional and not there. */
+static bool read_int(const json_t *object, const char *key, bool optional, int32_t *to) {
+    const json_t *value = json_object_get(object, key);
+    const json_int_t number = json_integer_value(value);
+    if (!value)
+        return optional;
+    *to = (int32_t)number;
+    return json_is_integer(value) && number >= INT32_MIN && number <= INT32_MAX;
+}
+
+static bool read_double(const json_t *object, const char *key, bool optional, double *to) {
+    const json_t *value = json_object_get(object, key);
+    if (!value)
+        return optional;
+    *to = json_number_value(value);
+    return json_is_number(value);
+}
+
 /* The relaxation of a checkpoint is that of its position. */
 static bnnep_status read_relaxation(const struct bnnep_container *file, bnnep_network_options *o) {
     if (!bnnep_container_text(file, "position"))
@@ -33,34 +50,48 @@ static bnnep_status read_relaxation(const struct bnnep_container *file, bnnep_ne
     json_t *position = bnnep_container_json(file, "position");
     if (!position)
         return BNNEP_ERROR_FORMAT;
-    bnnep_status status = BNNEP_OK;
-    if (json_unpack(position, "{s?i, s?F}", "free_steps", &o->free_steps, "settle_tolerance", &o->settle_tolerance) !=
-        0)
-        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's relaxation cannot be read", file->path);
+    const bool read = read_int(position, "free_steps", true, &o->free_steps) &&
+                      read_double(position, "settle_tolerance", true, &o->settle_tolerance);
     json_decref(position);
-    return status;
+    return read ? BNNEP_OK : bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's relaxation cannot be read", file->path);
+}
+
+static bool read_shape(const json_t *n, bnnep_network_options *o) {
+    const json_t *input = json_object_get(n, "input");
+    int32_t *const shape[] = {&o->input_channels, &o->input_height, &o->input_width};
+    bool read = json_array_size(input) == 3;
+    for (size_t i = 0; read && i < 3; i++) {
+        const json_int_t size = json_integer_value(json_array_get(input, i));
+        read = size >= 1 && size <= INT32_MAX;
+        *shape[i] = read ? (int32_t)size : 0;
+    }
+    return read && read_int(n, "dynamics", false, &o->dynamics) && read_int(n, "classes", false, &o->classes) &&
+           read_int(n, "expand_output", false, &o->expand_output) && read_double(n, "theta", false, &o->theta) &&
+           read_double(n, "gamma_neur", false, &o->gamma_neur) && read_int(n, "free_steps", false, &o->free_steps) &&
+           read_double(n, "settle_tolerance", false, &o->settle_tolerance) &&
+           read_int(n, "grid_bits", true, &o->grid_bits);
+}
+
+static bool read_connection(const json_t *object, bnnep_connection *c) {
+    *c = (bnnep_connection)BNNEP_FC(0);
+    return read_int(object, "kind", false, &c->kind) && read_int(object, "outputs", false, &c->outputs) &&
+           read_int(object, "kernel", false, &c->kernel) && read_int(object, "padding", false, &c->padding) &&
+           read_int(object, "pool", false, &c->pool);
 }
 
 bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep_network_options *o,
                                        bnnep_connection *connections, size_t room) {
-    json_t *n = bnnep_container_json(file, "network"), *all;
+    json_t *n = bnnep_container_json(file, "network");
     if (!n)
         return BNNEP_ERROR_FORMAT;
+    const json_t *all = json_object_get(n, "connections");
     bnnep_status status = BNNEP_OK;
-    if (json_unpack(n, "{s:i, s:[i,i,i], s:i, s:i, s:F, s:F, s:i, s:F, s?i, s:o}", "dynamics", &o->dynamics, "input",
-                    &o->input_channels, &o->input_height, &o->input_width, "classes", &o->classes, "expand_output",
-                    &o->expand_output, "theta", &o->theta, "gamma_neur", &o->gamma_neur, "free_steps", &o->free_steps,
-                    "settle_tolerance", &o->settle_tolerance, "grid_bits", &o->grid_bits, "connections", &all) != 0 ||
-        !json_is_array(all) || json_array_size(all) > room)
+    if (!read_shape(n, o) || !json_is_array(all) || json_array_size(all) > room)
         status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of the network cannot be read", file->path);
-    for (size_t k = 0; status == BNNEP_OK && k < json_array_size(all); k++) {
-        connections[k] = (bnnep_connection)BNNEP_FC(0);
-        if (json_unpack(json_array_get(all, k), "{s:i, s:i, s:i, s:i, s:i}", "kind", &connections[k].kind, "outputs",
-                        &connections[k].outputs, "kernel", &connections[k].kernel, "padding", &connections[k].padding,
-                        "pool", &connections[k].pool) != 0)
+    for (size_t k = 0; status == BNNEP_OK && k < json_array_size(all); k++)
+        if (!read_connection(json_array_get(all, k), &connections[k]))
             status =
                 bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of connection %zu cannot be read", file->path, k);
-    }
     if (status == BNNEP_OK) {
         o->connections = connections;
         o->connection_count = json_array_size(all);
@@ -70,8 +101,7 @@ bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep
     return status;
 }
 
-/* --- optimizers
- * ------------------------------------------------------------------------------------------------------- */
+/* --- optimizers ---------------------------------------------------------------------------------------------- */
 
 static json_t *list(const double *values, size_t count) {
     json_t *array = json_array();
@@ -89,8 +119,7 @@ json_t *bnnep_record_optimizer(const bnnep_optimizer *opt) {
                      "lr_bias", list(o->lr_bias, count), "lr_alpha", list(o->lr_alpha, count));
 }
 
-/* --- comparing
- * -------------------------------------------------------------------------------------------------------- */
+/* --- comparing ----------------------------------------------------------------------------------------------- */
 
 /* Is a value what a file means that lacks it? */
 static bool is_zero(const json_t *value) {

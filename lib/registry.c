@@ -124,8 +124,7 @@ static bnnep_status describe_devices(bnnep_context *context, struct bnnep_entry 
     return BNNEP_OK;
 }
 
-/* --- choosing ------------------------------------------------------------------------------------------------------
- */
+/* --- choosing ------------------------------------------------------------------------------------------------ */
 
 static bnnep_status no_such_backend(const bnnep_context *context, const char *wanted, const char *why) {
     char names[512] = "";
@@ -172,16 +171,24 @@ static bool can_do(const struct bnnep_capabilities *can, const struct bnnep_mode
     return !lacks;
 }
 
-static bnnep_status choose_auto(bnnep_context *context, const struct bnnep_model *model, struct bnnep_choice *choice) {
-    char why[BNNEP_WHY], line[BNNEP_WHY + 128];
+/* What is to be logged when the registry is not locked any more: the callback may ask it something. */
+struct notices {
+    size_t count;
+    char line[4][BNNEP_WHY + 128];
+};
+
+static bnnep_status choose_auto(bnnep_context *context, const struct bnnep_model *model, struct bnnep_choice *choice,
+                                struct notices *notices) {
+    char why[BNNEP_WHY];
     for (struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next) {
         if (!entry->automatic)
             continue;
         why[0] = '\0';
         if (try_entry(context, entry, "", choice, why) == BNNEP_OK && can_do(&entry->can, model, why))
             return BNNEP_OK;
-        snprintf(line, sizeof line, "backend %s is not available: %s", entry->name, why);
-        context->host.log(context->host.log_user, BNNEP_LOG_NOTICE, line);
+        if (notices->count < sizeof notices->line / sizeof notices->line[0])
+            snprintf(notices->line[notices->count++], sizeof notices->line[0], "backend %s is not available: %s",
+                     entry->name, why);
     }
     return bnnep_fail(BNNEP_ERROR_BACKEND, "no backend is available");
 }
@@ -189,15 +196,18 @@ static bnnep_status choose_auto(bnnep_context *context, const struct bnnep_model
 bnnep_status bnnep_choose_backend(bnnep_context *context, const struct bnnep_model *model,
                                   struct bnnep_choice *choice) {
     struct bnnep_registry *registry = context->registry;
+    struct notices notices = {.count = 0};
     char why[BNNEP_WHY];
     pthread_mutex_lock(&registry->lock);
     *choice = registry->chosen;
     bnnep_status status = BNNEP_OK;
     if (!choice->backend)
-        status = choose_auto(context, model, choice);
+        status = choose_auto(context, model, choice, &notices);
     else if (!can_do(choice->backend->can, model, why))
         status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s: %s", choice->backend->name, why);
     pthread_mutex_unlock(&registry->lock);
+    for (size_t i = 0; i < notices.count; i++)
+        context->host.log(context->host.log_user, BNNEP_LOG_NOTICE, notices.line[i]);
     return status;
 }
 
@@ -249,8 +259,7 @@ void bnnep_registry_destroy(bnnep_context *context) {
     bnnep_give_back(context, registry);
 }
 
-/* --- what there is, for the caller ---------------------------------------------------------------------------------
- */
+/* --- what there is, for the caller --------------------------------------------------------------------------- */
 
 size_t bnnep_backend_count(bnnep_context *context) {
     size_t count = 0;

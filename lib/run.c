@@ -19,8 +19,7 @@ static bool is_interrupted(const struct bnnep_run *run) {
     return run->options.interrupt && __atomic_load_n(run->options.interrupt, __ATOMIC_RELAXED) != 0;
 }
 
-/* --- opening -------------------------------------------------------------------------------------------------------
- */
+/* --- opening ------------------------------------------------------------------------------------------------- */
 
 static bnnep_status check_options(struct bnnep_run *run, const bnnep_network *net) {
     const bnnep_run_options *o = &run->options;
@@ -62,8 +61,7 @@ bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, con
     return BNNEP_OK;
 }
 
-/* --- on the way ----------------------------------------------------------------------------------------------------
- */
+/* --- on the way ---------------------------------------------------------------------------------------------- */
 
 static void fill_report(struct bnnep_run *run, const uint64_t *flips) {
     const struct bnnep_sums *sums = &run->sums;

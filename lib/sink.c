@@ -23,8 +23,7 @@ const char *bnnep_sink_name(const bnnep_sink *sink) {
     return sink->name ? sink->name : sink->path ? sink->path : "sink";
 }
 
-/* --- files
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- files --------------------------------------------------------------------------------------------------- */
 
 static bnnep_status cannot_write(const char *path) {
     return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: %s", path, strerror(errno));
@@ -88,8 +87,7 @@ static bnnep_status commit(struct bnnep_output *output) {
     return BNNEP_OK;
 }
 
-/* --- any
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- any ----------------------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_output_open(struct bnnep_output *output, const bnnep_sink *sink) {
     output->sink = *sink;

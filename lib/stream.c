@@ -24,8 +24,7 @@ struct bnnep_stream {
     z_stream inflate;
 };
 
-/* --- the source ------------------------------------------------------------------------------------------------------
- */
+/* --- the source ---------------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_take_source(bnnep_source *source, const bnnep_source *theirs) {
     if (!theirs)
@@ -65,12 +64,11 @@ static bnnep_status fetch(struct bnnep_stream *s) {
         }
     s->next = s->piece;
     s->left = got;
-    s->ended = got == 0;
+    s->ended = got < PIECE; /* nobody is asked again who said so */
     return BNNEP_OK;
 }
 
-/* --- gzip ------------------------------------------------------------------------------------------------------------
- */
+/* --- gzip ---------------------------------------------------------------------------------------------------- */
 
 static voidpf take_for_zlib(voidpf context, uInt count, uInt size) {
     return bnnep_take(context, count, size);
@@ -141,8 +139,7 @@ static bnnep_status inflate_some(struct bnnep_stream *s, uint8_t *to, size_t wan
     return BNNEP_OK;
 }
 
-/* --- streams
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- streams ------------------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_stream_open(const bnnep_context *context, const bnnep_source *theirs, bool inflated,
                                struct bnnep_stream **out) {

@@ -54,6 +54,8 @@ static bnnep_status propagate_back(bnnep_optimizer *opt, struct bnnep_run *run, 
     double started = bnnep_now();
     bnnep_status status = bnnep_free_steps(ws, ws->network->free_steps - opt->tape, run, &before);
     sums->seconds_free += lap(&started);
+    if (status == BNNEP_OK && bnnep_run_stopped(run))
+        status = bnnep_run_cancelled(run);
     if (status == BNNEP_OK)
         status = bnnep_walk_back(opt, ws, opt->tape);
     sums->seconds_nudged += lap(&started);
@@ -113,7 +115,9 @@ bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *opt, const float *inpu
     if (count < 1 || count > run.ws->max_batch)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this network takes 1 to %zu (max_batch)",
                           count, run.ws->max_batch);
-    status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
+    status = bnnep_check_trainable(opt, count);
+    if (status == BNNEP_OK)
+        status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
     if (status == BNNEP_OK)
         status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
     run.event.batches_total = 1;
@@ -185,6 +189,8 @@ bnnep_status bnnep_optimizer_train_epoch(bnnep_optimizer *opt, const bnnep_datas
     struct bnnep_run run;
     const bnnep_context *context = opt->network->context;
     bnnep_status status = open_run(opt, theirs, report, &run);
+    if (status == BNNEP_OK)
+        status = bnnep_check_trainable(opt, run.batch_size);
     if (status == BNNEP_OK)
         status = bnnep_dataset_matches(dataset, opt->network);
     if (status == BNNEP_OK && !dataset->store->labelled)

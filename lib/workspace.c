@@ -69,7 +69,8 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
     bnnep_network *net = (bnnep_network *)(uintptr_t)network;
     const size_t batch = (size_t)o.max_batch, threads = (size_t)o.threads;
     status = bnnep_check_bytes(net->context, "a workspace",
-                               net->backend->workspace_bytes(net->place, &net->model, batch, threads));
+                               net->backend->workspace_bytes(net->place, &net->model, batch, threads) +
+                                   batch * host_bytes_per_sample(net->inputs, net->outputs));
     if (status != BNNEP_OK)
         return status;
     return bnnep_workspace_make(net, batch, threads, true, out);
@@ -147,7 +148,7 @@ bnnep_status bnnep_check_phase(const bnnep_workspace *ws, int32_t phase) {
 
 bnnep_status bnnep_check_reached(const bnnep_workspace *ws, int32_t phase) {
     const bnnep_status status = bnnep_check_phase(ws, phase);
-    if (status == BNNEP_OK && phase < BNNEP_PHASES && !ws->reached[phase])
+    if (status == BNNEP_OK && phase < BNNEP_PHASES && !ws->reached[phase]) /* the bound is for the compiler */
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the %s phase of the staged batch was not run",
                           phase == BNNEP_PHASE_NUDGED ? "nudged" : "other");
     return status;
@@ -180,7 +181,9 @@ bnnep_status bnnep_workspace_relax(bnnep_workspace *ws, const bnnep_relaxation *
     bnnep_status status = bnnep_take_options(&how, sizeof how, theirs, "bnnep_relaxation");
     if (status == BNNEP_OK)
         status = check_relaxation(ws, &how);
-    bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    bnnep_relaxed done = BNNEP_RELAXED_INIT, room;
+    if (status == BNNEP_OK) /* before anything is done */
+        status = bnnep_take_options(&room, sizeof room, relaxed, "bnnep_relaxed");
     if (status == BNNEP_OK)
         status = bnnep_relax_watched(ws, &how, NULL, &done);
     if (status == BNNEP_OK && relaxed)

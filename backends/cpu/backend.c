@@ -39,7 +39,7 @@ static bnnep_status open_device(const struct bnnep_host *host, const char *name,
     struct bnnep_arena arena = {.used = sizeof(struct cpu_device)};
     if (name[0] != '\0') {
         snprintf(why, BNNEP_WHY, "cpu has no device '%.64s'", name);
-        return BNNEP_ERROR_ARGUMENT;
+        return BNNEP_ERROR_BACKEND;
     }
     if (!bnnep_arena_open(&arena, host))
         return bnnep_cpu_no_memory(why);

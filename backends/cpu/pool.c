@@ -2,7 +2,8 @@
 /*
  * A small pool of POSIX threads that belongs to one context. One caller has it at a time; one that finds it taken does
  * its work alone, so that there are never more threads than callers and the pool's own together. It survives fork():
- * the child finds that it is another process, forgets the threads it does not have and starts its own at the next run.
+ * the child finds by its process number that it is another, forgets the threads it does not have and starts its own at
+ * the next run.
  * (pthreadpool and OpenMP hang there.)
  */
 #include <pthread.h>

@@ -286,8 +286,7 @@ static bnnep_status learn_batch(void *handle, void *ws, const bnnep_learning *ho
     });
 }
 
-/* --- contrasts that are kept ---------------------------------------------------------------------------------------
- */
+/* --- contrasts that are kept --------------------------------------------------------------------------------- */
 
 /* Room for a contrast, from the first one on. */
 static void make_room(optimizer &l) {

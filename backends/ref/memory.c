@@ -28,7 +28,7 @@ static void device_get(size_t index, char *name, char *summary, uint64_t *memory
 static bnnep_status open_device(const struct bnnep_host *host, const char *name, void **device, char *why) {
     if (name[0] != '\0') {
         snprintf(why, BNNEP_WHY, "ref has no device '%.64s'", name);
-        return BNNEP_ERROR_ARGUMENT;
+        return BNNEP_ERROR_BACKEND;
     }
     *device = (void *)(uintptr_t)host;
     return BNNEP_OK;

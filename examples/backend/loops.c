@@ -27,8 +27,7 @@ struct workspace {
     float *alpha, *bias; /* [connection], [layer][unit] */
 };
 
-/* --- memory: one block ----------------------------------------------------------------------------------------------
- */
+/* --- memory: one block --------------------------------------------------------------------------------------- */
 
 struct sizes {
     size_t units, weights, bits;
@@ -97,8 +96,7 @@ static void workspace_destroy(void *handle) {
     ws->host->release(ws->host->memory_user, ws);
 }
 
-/* --- a batch --------------------------------------------------------------------------------------------------------
- */
+/* --- a batch ------------------------------------------------------------------------------------------------- */
 
 /* The parameters, which stay as they are until the next batch is staged. */
 static bnnep_status fetch_parameters(struct workspace *ws, char *why) {
@@ -131,8 +129,7 @@ static bnnep_status stage(void *handle, const float *x, const float *target, siz
     return status == BNNEP_OK && !ws->model->convolutional ? fetch_parameters(ws, why) : status;
 }
 
-/* --- a phase --------------------------------------------------------------------------------------------------------
- */
+/* --- a phase ------------------------------------------------------------------------------------------------- */
 
 /* pre <- what the units of all layers receive from the active ones of sample n (docs/algorithm.md). */
 static void receive(struct workspace *ws, size_t n) {
@@ -219,8 +216,7 @@ static bnnep_status relax(void *handle, const struct bnnep_phase_run *run, bnnep
     return status == BNNEP_OK ? move_states(ws, run->to, true, why) : status;
 }
 
-/* --- what takes a workspace, and is ref's ----------------------------------------------------------------------------
- */
+/* --- what takes a workspace, and is ref's -------------------------------------------------------------------- */
 
 static bnnep_status put_state(void *handle, int32_t phase, size_t layer, const float *state, char *why) {
     const struct workspace *ws = handle;

@@ -8,11 +8,12 @@
  *
  * A backend keeps four kinds of objects, each behind a void pointer of its own:
  *   device     where its networks compute: threads or a GPU; opened once a context
- *   network    parameters (signs, scaling factors, biases); read-only but for put and update, so that several
+ *   network    parameters (signs, scaling factors, biases); read-only but for put, update and learn, so that several
  *              workspaces may relax on it at once
  *   workspace  one staged batch, its drive and the states of the phases; used by one thread at a time
  *   optimizer  momenta, and a contrast
- * Everything is allocated when they are made, nothing in the batch loop.
+ * Everything is allocated when they are made, but for the contrast that an optimizer keeps, which may wait for the
+ * first one; nothing in the batch loop of training.
  *
  * The library has checked all arguments: sizes fit, indices exist, numbers are finite, the backend can do what is
  * asked. A function that can still fail returns a status and writes why to `why`, BNNEP_WHY bytes. Backends draw no
@@ -142,7 +143,7 @@ struct bnnep_host {
     size_t size;
     const struct bnnep_backend *ref; /* the reference backend, to delegate to what one does not do oneself */
     bnnep_allocate_fn allocate;      /* never NULL */
-    bnnep_release_fn release;        /* accepts NULL */
+    bnnep_release_fn release;
     void *memory_user;
     bnnep_log_fn log; /* never NULL */
     void *log_user;
@@ -162,7 +163,8 @@ struct bnnep_capabilities {
 };
 
 /* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.
- * So a table needs no more than what it does differently: examples/backend has workspaces of its own alone. */
+ * So a table needs no more than what it does differently: examples/backend has workspaces of its own alone. Functions
+ * stay the last members: what comes later goes behind them. */
 struct bnnep_backend {
     uint32_t abi; /* BNNEP_BACKEND_ABI */
     uint32_t reserved;
@@ -200,7 +202,8 @@ struct bnnep_backend {
     bnnep_status (*put_state)(void *workspace, int32_t phase, size_t layer, const float *state, char *why);
     bnnep_status (*get_state)(const void *workspace, int32_t phase, size_t layer, float *state, char *why);
 
-    /* tape: 0 for equilibrium propagation; for back-propagation through time, the steps it remembers. */
+    /* tape: 0 for equilibrium propagation; for back-propagation through time, the steps it remembers, of batches up to
+     * max_batch. A contrast may be of any workspace. */
     bnnep_status (*optimizer_create)(void *network, size_t max_batch, int32_t tape, void **optimizer, char *why);
     void (*optimizer_destroy)(void *optimizer);
     bnnep_status (*put_momentum)(void *optimizer, size_t connection, const float *momentum, char *why);

@@ -116,7 +116,7 @@ typedef struct bnnep_context_options {
     uint64_t max_bytes;         /**< most bytes that one handle may take, or a file hold: BNNEP_ERROR_MEMORY instead.
                                      For input that nobody vouches for; 0: no limit */
     int32_t threads;            /**< threads that the context's handles share, the calling one included, 1 to 64; 0: as
-                                     many as there are processors. Results do not depend on it */
+                                     many as there are processors, at most 64. Results do not depend on it */
     int32_t reserved;           /**< 0 */
 } bnnep_context_options;
 #define BNNEP_CONTEXT_OPTIONS_INIT                                                                                     \
@@ -140,7 +140,6 @@ typedef struct bnnep_backend_info {
 
 /** How many backends the context (not NULL, here and below) knows, usable here or not. */
 BNNEP_API size_t bnnep_backend_count(bnnep_context *context);
-
 /** Describes backend @p index (from 0). "auto" tries "cuda", then "cpu"; others are used by name. */
 BNNEP_API bnnep_status bnnep_backend_get(bnnep_context *context, size_t index, bnnep_backend_info *info);
 
@@ -296,9 +295,9 @@ typedef struct bnnep_transform {
  * flips and crops of 4. */
 BNNEP_API bnnep_status bnnep_transform_init_cifar10(bnnep_transform *transform, size_t size, int32_t part);
 
-/** The same inputs, transformed as they are read, sharing the memory. Only training flips and crops; it draws from the
- * optimizer's seed, its epoch and the input's index. Not for data sets with a callback, which can do as much itself,
- * nor for those of bnnep_dataset_concat(), whose parts can be transformed. */
+/** The same inputs, transformed by this alone as they are read, sharing the memory. Only training flips and crops; it
+ * draws from the optimizer's seed, its epoch and the input's index. Not for data sets with a callback, which can do as
+ * much itself, nor for those of bnnep_dataset_concat(), whose parts can be transformed. */
 BNNEP_API bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep_transform *transform,
                                                  bnnep_dataset **out);
 
@@ -373,7 +372,8 @@ typedef struct bnnep_network_options {
     int32_t classes;                                   /**< number of classes, at least 2; 0: 10 */
     int32_t expand_output; /**< output units per class, class-major; the last layer has classes*expand_output. 0: 1 */
     int32_t free_steps;    /**< T: time steps of the free phase; 0: 50 */
-    int32_t max_batch;     /**< largest batch to train on, and samples relaxed at once; 0: 64 */
+    int32_t max_batch;     /**< samples relaxed at once, and the largest batch (a larger workspace takes more, but not
+                              BPTT); 0: 64 */
     int32_t grid_bits; /**< 0: states are floats. 8 to 20, real activations: states and inputs are rounded to multiples
                             of 2^-grid_bits, half to even, after each step, so that their sums are exact and states the
                             same bit for bit on every backend. Sums must fit into 32 bits: those of n values need
@@ -394,7 +394,7 @@ BNNEP_API bnnep_status bnnep_network_create(bnnep_context *context, const bnnep_
 BNNEP_API bnnep_status bnnep_network_clone(const bnnep_network *network, bnnep_context *context, bnnep_network **out);
 
 /** How many bytes a network of this description will take, device and host memory together, with its workspace and,
- * if @p trained is not 0, an optimizer for equilibrium propagation. Allocates nothing. Does not count data sets, nor
+ * if @p trained is not 0, an optimizer for equilibrium propagation. Keeps nothing. Does not count data sets, nor
  * the steps that an optimizer with BNNEP_METHOD_BPTT remembers: some values per unit, sample of max_batch and step,
  * which can be many times the rest. */
 BNNEP_API bnnep_status bnnep_network_memory(bnnep_context *context, const bnnep_network_options *options,
@@ -557,8 +557,8 @@ BNNEP_API bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *optimizer, c
                                                    bnnep_report *report);
 
 /** Trains on all of @p dataset once, in batches; the last may be smaller. A cancelled call fills in @p report with what
- * was done. The optimizer's count of epochs determines the order of the data. If data turn out to be bad on the way
- * (only a callback's can), the batches before stay done. The next call resumes an epoch that was cancelled, or whose
+ * was done. The optimizer's count of epochs determines the order of the data. If data turn out to be bad on the way,
+ * the batches before stay done. The next call resumes an epoch that was cancelled, or whose
  * checkpoint was loaded; it needs the same number of samples and batch size, and reports on the whole epoch. */
 BNNEP_API bnnep_status bnnep_optimizer_train_epoch(bnnep_optimizer *optimizer, const bnnep_dataset *dataset,
                                                    const bnnep_run_options *run, bnnep_report *report);

@@ -73,8 +73,9 @@ BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, 
 /* --- The phases, one by one ------------------------------------------------------------------------------------ */
 
 /* bnnep_optimizer_train_batch() is bnnep_workspace_stage(), bnnep_workspace_relax() to BNNEP_PHASE_FREE and from there,
- * with beta, to BNNEP_PHASE_NUDGED, bnnep_optimizer_contrast(), bnnep_optimizer_update(). Whatever lies between two of
- * them can be read and set: states, contrast, parameters. */
+ * with beta, to BNNEP_PHASE_NUDGED, bnnep_optimizer_contrast(), bnnep_optimizer_update(); it also draws the sign of
+ * beta and counts the batch. States can be read and set after a phase, the contrast before the update; parameters that
+ * were changed ask for the batch to be staged again. */
 
 /** The phases, whose states are kept apart: the free one, the nudged one, and room for another. */
 enum { BNNEP_PHASE_FREE = 0, BNNEP_PHASE_NUDGED = 1, BNNEP_PHASE_OTHER = 2 };
@@ -108,7 +109,8 @@ typedef struct bnnep_relaxed {
 BNNEP_API bnnep_status bnnep_workspace_relax(bnnep_workspace *workspace, const bnnep_relaxation *relaxation,
                                              bnnep_relaxed *relaxed);
 
-/** States of a layer (1 ... connections) after a phase, [samples staged][units]. */
+/** States of a layer (1 ... connections) after a phase, [samples staged][units]. The places of maxima in convolutions
+ * stay those of the last step until the next one. */
 BNNEP_API bnnep_status bnnep_workspace_get_state(const bnnep_workspace *workspace, int32_t phase, size_t layer,
                                                  float *state, size_t count);
 BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int32_t phase, size_t layer,
@@ -119,7 +121,7 @@ typedef struct bnnep_contrast_options {
     size_t size;
     double divisor; /**< 0: the beta of the second phase less that of the first */
     int32_t first;  /**< a phase; default: BNNEP_PHASE_FREE */
-    int32_t second; /**< another; 0: BNNEP_PHASE_NUDGED */
+    int32_t second; /**< another than the free one; 0: BNNEP_PHASE_NUDGED */
 } bnnep_contrast_options;
 #define BNNEP_CONTRAST_OPTIONS_INIT BNNEP_INIT_(sizeof(bnnep_contrast_options), 0.0, 0, 0)
 BNNEP_API bnnep_status bnnep_contrast_options_init(bnnep_contrast_options *options, size_t size);
@@ -141,14 +143,15 @@ BNNEP_API bnnep_status bnnep_optimizer_backpropagate(bnnep_optimizer *optimizer,
 enum { BNNEP_CONTRAST_WEIGHTS = 0, BNNEP_CONTRAST_BIAS = 1, BNNEP_CONTRAST_ALPHA = 2 };
 
 /** The contrast that bnnep_optimizer_update() will apply: the last one taken, or set. (What is read and set again may
- * differ in its last bit from what was taken.) Setting a part when there is none makes the others 0. */
+ * differ in its last bit from what was taken.) Setting a part when there is none makes the others 0. Training
+ * leaves none, and a clone has none. */
 BNNEP_API bnnep_status bnnep_optimizer_get_contrast(const bnnep_optimizer *optimizer, size_t connection, int32_t part,
                                                     float *values, size_t count);
 BNNEP_API bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *optimizer, size_t connection, int32_t part,
                                                     const float *values, size_t count);
 
-/** Moves momenta, flips signs, moves biases and scaling factors by the contrast. Of @p report (may be NULL) only flips
- * are filled in. */
+/** Moves momenta, flips signs, moves biases and scaling factors by the contrast, which stays. Of @p report (may be
+ * NULL) only flips are filled in. */
 BNNEP_API bnnep_status bnnep_optimizer_update(bnnep_optimizer *optimizer, bnnep_report *report);
 
 #ifdef __cplusplus

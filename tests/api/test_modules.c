@@ -80,8 +80,8 @@ static void missing(void **state) {
                    "known are auto, cuda, cpu, ref");
     assert_refused(open_context("../cpu", "/nowhere", NULL, &context), BNNEP_ERROR_BACKEND, "no backend '../cpu'");
     assert_refused(open_context("", "/nowhere", NULL, &context), BNNEP_ERROR_BACKEND, "no backend ''");
-    assert_refused(open_context("cpu:1", NULL, NULL, &context), BNNEP_ERROR_ARGUMENT, "cpu has no device '1'");
-    assert_refused(open_context("ref:x", NULL, NULL, &context), BNNEP_ERROR_ARGUMENT, "ref has no device 'x'");
+    assert_refused(open_context("cpu:1", NULL, NULL, &context), BNNEP_ERROR_BACKEND, "cpu has no device '1'");
+    assert_refused(open_context("ref:x", NULL, NULL, &context), BNNEP_ERROR_BACKEND, "ref has no device 'x'");
 }
 
 static void mismatched(void **state) {
@@ -153,7 +153,11 @@ static void registered(void **state) {
     table.abi--;
     table.size = 8;
     assert_refused(bnnep_backend_register(context, &table, NULL), BNNEP_ERROR_UNSUPPORTED, "table of 8 bytes");
-    table.size = offsetof(struct bnnep_backend, backpropagate); /* an older one: what it lacks is ref's */
+    table.size = offsetof(struct bnnep_backend, backpropagate); /* ref's could not take its workspaces */
+    assert_refused(bnnep_backend_register(context, &table, NULL), BNNEP_ERROR_UNSUPPORTED, "workspaces of its own");
+    struct bnnep_capabilities can = *table.can;
+    can.tape = 0;
+    table.can = &can; /* an older one, which knows no tape */
     assert_ok(bnnep_backend_register(context, &table, NULL));
     assert_refused(bnnep_backend_register(NULL, &table, NULL), BNNEP_ERROR_ARGUMENT, "context is NULL");
     bnnep_context_free(context);
@@ -166,7 +170,7 @@ static void used(void **state) {
     bnnep_network *before, *after;
     assert_ok(open_context("cpu", "/nowhere", NULL, &context));
     assert_string_equal(backend_of(context, &before), "cpu");
-    assert_refused(bnnep_backend_register(context, &bnnep_backend_loops, "7"), BNNEP_ERROR_ARGUMENT, "no device '7'");
+    assert_refused(bnnep_backend_register(context, &bnnep_backend_loops, "7"), BNNEP_ERROR_BACKEND, "no device '7'");
     assert_ok(bnnep_backend_register(context, &bnnep_backend_loops, ""));
     assert_string_equal(backend_of(context, &after), "loops");
     bnnep_network_free(before);

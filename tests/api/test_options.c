@@ -115,8 +115,8 @@ static void contexts(void **state) {
     assert_refused(bnnep_context_create(NULL, NULL), BNNEP_ERROR_ARGUMENT, "NULL");
     REFUSE_CONTEXT(backend = "gpu", BNNEP_ERROR_BACKEND, "no backend 'gpu'");
     REFUSE_CONTEXT(backend = "cuda:0", BNNEP_ERROR_BACKEND, "libbnnep-cuda.so not found in '/nowhere'");
-    REFUSE_CONTEXT(backend = "cpu:threads=2", BNNEP_ERROR_ARGUMENT, "cpu has no device 'threads=2'");
-    REFUSE_CONTEXT(backend = "ref:1", BNNEP_ERROR_ARGUMENT, "ref has no device '1'");
+    REFUSE_CONTEXT(backend = "cpu:threads=2", BNNEP_ERROR_BACKEND, "cpu has no device 'threads=2'");
+    REFUSE_CONTEXT(backend = "ref:1", BNNEP_ERROR_BACKEND, "ref has no device '1'");
     REFUSE_CONTEXT(threads = -1, BNNEP_ERROR_ARGUMENT, "threads is -1");
     REFUSE_CONTEXT(threads = 65, BNNEP_ERROR_ARGUMENT, "threads is 65");
     REFUSE_CONTEXT(allocate = take, BNNEP_ERROR_ARGUMENT, "release");
