@@ -3,7 +3,8 @@ add_library(bnnep_flags INTERFACE)
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_EXTENSIONS OFF)
-target_compile_definitions(bnnep_flags INTERFACE _XOPEN_SOURCE=700)
+# Files of any size, and inodes of any number, on 32 bits too: without it even stat() fails on many a file system.
+target_compile_definitions(bnnep_flags INTERFACE _XOPEN_SOURCE=700 _FILE_OFFSET_BITS=64)
 target_compile_options(bnnep_flags INTERFACE
   # The same bits everywhere: no fused multiply-adds but those written as such. The other two change no result;
   # they let loops with comparisons be vectorised.

@@ -107,62 +107,59 @@ static bnnep_status pool_map(const bnnep_connection *c, size_t k, const struct b
     return BNNEP_OK;
 }
 
-/* Are so many weights too many? Checked before they are narrowed to size_t. */
-static bnnep_status check_weights(size_t k, uint64_t rows, uint64_t columns) {
-    if (columns <= MOST_WEIGHTS / rows)
-        return BNNEP_OK;
-    return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: %llu x %llu weights are more than %llu", k,
-                      (unsigned long long)rows, (unsigned long long)columns, (unsigned long long)MOST_WEIGHTS);
+/* Weights can be more than size_t holds. */
+static bnnep_status check_weights(size_t k, size_t rows, uint64_t columns) {
+    if (columns > MOST_WEIGHTS / rows)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: %zu x %llu weights are more than %llu", k, rows,
+                          (unsigned long long)columns, (unsigned long long)MOST_WEIGHTS);
+    return BNNEP_OK;
 }
 
-/* A convolution from the map of a layer. */
+static bnnep_status join_connected(const bnnep_connection *c, size_t k, const struct bnnep_map *map,
+                                   struct bnnep_map *to, struct bnnep_link *link) {
+    const size_t below = map->channels * map->height * map->width, rows = (size_t)c->outputs;
+    *link = (struct bnnep_link){
+        .size = sizeof *link, .kind = c->kind, .rows = rows, .columns = below, .in = below, .out = rows, .scales = 1};
+    *to = (struct bnnep_map){rows, 1, 1};
+    return check_weights(k, rows, below);
+}
+
 static bnnep_status join_convolution(const bnnep_connection *c, size_t k, const struct bnnep_map *map,
-                                     struct bnnep_link *link) {
-    struct bnnep_map to;
-    const uint64_t columns = (uint64_t)map->channels * (uint64_t)c->kernel * (uint64_t)c->kernel;
-    bnnep_status status = pool_map(c, k, map, &to);
-    if (status == BNNEP_OK)
-        status = check_weights(k, (uint64_t)c->outputs, columns);
+                                     struct bnnep_map *to, struct bnnep_link *link) {
+    const size_t rows = (size_t)c->outputs, kernel = (size_t)c->kernel;
+    if (k > 0 && link[-1].kind != BNNEP_CONNECTION_CONVOLUTION)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: a convolution cannot follow a fully connected layer",
+                          k);
+    const bnnep_status status = pool_map(c, k, map, to);
     if (status != BNNEP_OK)
         return status;
-    if ((double)to.channels * (double)to.height * (double)to.width > MOST_UNITS)
+    if ((double)to->channels * (double)to->height * (double)to->width > MOST_UNITS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: leads to more than %d units", k, MOST_UNITS);
     *link = (struct bnnep_link){
         .size = sizeof *link,
         .kind = c->kind,
-        .rows = (size_t)c->outputs,
-        .columns = (size_t)columns,
+        .rows = rows,
+        .columns = map->channels * kernel * kernel,
         .in = map->channels * map->height * map->width,
-        .out = to.channels * to.height * to.width,
-        .scales = (size_t)c->outputs,
+        .out = to->channels * to->height * to->width,
+        .scales = rows,
         .from = *map,
-        .to = to,
-        .kernel = (size_t)c->kernel,
+        .to = *to,
+        .kernel = kernel,
         .padding = (size_t)c->padding,
         .pool = (size_t)c->pool,
     };
-    return BNNEP_OK;
+    return check_weights(k, rows, (uint64_t)map->channels * kernel * kernel);
 }
 
 /* Joins connection k to the layer of shape *map below it, and sets *map to the layer it leads to. */
 static bnnep_status join(const bnnep_network_options *o, size_t k, struct bnnep_map *map, struct bnnep_link *link) {
     bnnep_connection c;
-    bnnep_status status = read_connection(o, k, &c);
+    const struct bnnep_map below = *map;
+    const bnnep_status status = read_connection(o, k, &c);
     if (status != BNNEP_OK)
         return status;
-    if (c.kind == BNNEP_CONNECTION_CONVOLUTION) {
-        if (k > 0 && link[-1].kind != BNNEP_CONNECTION_CONVOLUTION)
-            return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                              "connection %zu: a convolution cannot follow a fully connected layer", k);
-        status = join_convolution(&c, k, map, link);
-        *map = link->to;
-        return status;
-    }
-    const size_t below = map->channels * map->height * map->width, rows = (size_t)c.outputs;
-    *link = (struct bnnep_link){
-        .size = sizeof *link, .kind = c.kind, .rows = rows, .columns = below, .in = below, .out = rows, .scales = 1};
-    *map = (struct bnnep_map){rows, 1, 1};
-    return check_weights(k, rows, below);
+    return (c.kind == BNNEP_CONNECTION_FULL ? join_connected : join_convolution)(&c, k, &below, map, link);
 }
 
 /* Shapes of all connections, one after the other. */
@@ -264,15 +261,16 @@ bnnep_status bnnep_check_batch(const bnnep_network_options *o, const struct bnne
     const bnnep_status status = bnnep_check_max_batch(max_batch);
     if (status != BNNEP_OK)
         return status;
-    /* what a sample has of the largest arrays: states and inputs, and of convolutions the positions before pooling and
-     * two padded maps */
-    double values = (double)shape->link[0].in;
+    /* what a sample has of the largest arrays: states and inputs, and positions of a convolution before pooling; a map
+     * with its padding */
+    double values = (double)shape->link[0].in, padded = 0.0;
     for (size_t k = 0; k < o->connection_count; k++) {
         const struct bnnep_link *link = &shape->link[k];
         values += (double)link->out * (double)(link->pool ? link->pool * link->pool : 1);
-        values += 2.0 * (double)link->from.channels * (double)(link->from.height + 2 * link->padding) *
-                  (double)(link->from.width + 2 * link->padding);
+        padded = fmax(padded, (double)link->from.channels * (double)(link->from.height + 2 * link->padding) *
+                                  (double)(link->from.width + 2 * link->padding));
     }
+    values = fmax(values, padded);
     if (values * max_batch > (double)(SIZE_MAX / 256))
         return bnnep_fail(BNNEP_ERROR_MEMORY, "a batch of %d samples of %.0f values is more than memory can address",
                           max_batch, values);

@@ -22,9 +22,11 @@ static bnnep_status map_file(const char *path, struct bnnep_container *file) {
     else
         status = bnnep_check_bytes(file->context, path, (uint64_t)about.st_size);
     if (status == BNNEP_OK && about.st_size > 0) {
-        void *map = (uint64_t)about.st_size > SIZE_MAX
-                        ? MAP_FAILED
-                        : mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+        void *map = MAP_FAILED;
+        if ((uint64_t)about.st_size > SIZE_MAX)
+            errno = EFBIG;
+        else
+            map = mmap(NULL, (size_t)about.st_size, PROT_READ, MAP_PRIVATE, descriptor, 0);
         if (map == MAP_FAILED)
             status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be mapped: %s", path, strerror(errno));
         else {

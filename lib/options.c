@@ -137,9 +137,11 @@ static void fill_contrast(bnnep_contrast_options *o) {
     fill(&o->second, BNNEP_PHASE_NUDGED);
 }
 
+/* What is written begins as zeros, padding included: 32-bit ARM has some before a double. */
+
 bnnep_status bnnep_context_options_init(bnnep_context_options *options, size_t size) {
-    bnnep_context_options values = BNNEP_CONTEXT_OPTIONS_INIT;
-    fill_context(&values);
+    bnnep_context_options values;
+    bnnep_take_context_options(&values, NULL);
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_context_options");
 }
 
@@ -150,8 +152,8 @@ bnnep_status bnnep_take_context_options(bnnep_context_options *o, const bnnep_co
 }
 
 bnnep_status bnnep_dataset_options_init(bnnep_dataset_options *options, size_t size) {
-    bnnep_dataset_options values = BNNEP_DATASET_OPTIONS_INIT;
-    fill_dataset(&values);
+    bnnep_dataset_options values;
+    bnnep_take_dataset_options(&values, NULL);
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_dataset_options");
 }
 
@@ -162,8 +164,8 @@ bnnep_status bnnep_take_dataset_options(bnnep_dataset_options *o, const bnnep_da
 }
 
 bnnep_status bnnep_network_options_init(bnnep_network_options *options, size_t size) {
-    bnnep_network_options values = BNNEP_NETWORK_OPTIONS_INIT;
-    fill_network(&values);
+    bnnep_network_options values;
+    bnnep_take_network_options(&values, NULL);
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_network_options");
 }
 
@@ -174,8 +176,8 @@ bnnep_status bnnep_take_network_options(bnnep_network_options *o, const bnnep_ne
 }
 
 bnnep_status bnnep_load_options_init(bnnep_load_options *options, size_t size) {
-    bnnep_load_options values = BNNEP_LOAD_OPTIONS_INIT;
-    fill_load(&values);
+    bnnep_load_options values;
+    bnnep_take_load_options(&values, NULL);
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_load_options");
 }
 
@@ -186,8 +188,8 @@ bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_opt
 }
 
 bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *options, size_t size) {
-    bnnep_optimizer_options values = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    fill_optimizer(&values);
+    bnnep_optimizer_options values;
+    bnnep_take_optimizer_options(&values, NULL);
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_optimizer_options");
 }
 
@@ -198,8 +200,8 @@ bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnne
 }
 
 bnnep_status bnnep_contrast_options_init(bnnep_contrast_options *options, size_t size) {
-    bnnep_contrast_options values = BNNEP_CONTRAST_OPTIONS_INIT;
-    fill_contrast(&values);
+    bnnep_contrast_options values;
+    bnnep_take_contrast_options(&values, NULL);
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_contrast_options");
 }
 
@@ -212,21 +214,25 @@ bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_
 /* In those that follow, 0 means 0. */
 
 bnnep_status bnnep_open_options_init(bnnep_open_options *options, size_t size) {
-    const bnnep_open_options values = BNNEP_OPEN_OPTIONS_INIT;
+    bnnep_open_options values;
+    bnnep_take_options(&values, sizeof values, NULL, "bnnep_open_options");
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_open_options");
 }
 
 bnnep_status bnnep_workspace_options_init(bnnep_workspace_options *options, size_t size) {
-    const bnnep_workspace_options values = BNNEP_WORKSPACE_OPTIONS_INIT;
+    bnnep_workspace_options values;
+    bnnep_take_options(&values, sizeof values, NULL, "bnnep_workspace_options");
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_workspace_options");
 }
 
 bnnep_status bnnep_run_options_init(bnnep_run_options *options, size_t size) {
-    const bnnep_run_options values = BNNEP_RUN_OPTIONS_INIT;
+    bnnep_run_options values;
+    bnnep_take_options(&values, sizeof values, NULL, "bnnep_run_options");
     return bnnep_write_options(options, size, &values, sizeof values, "bnnep_run_options");
 }
 
 bnnep_status bnnep_relaxation_init(bnnep_relaxation *relaxation, size_t size) {
-    const bnnep_relaxation values = BNNEP_RELAXATION_INIT;
+    bnnep_relaxation values;
+    bnnep_take_options(&values, sizeof values, NULL, "bnnep_relaxation");
     return bnnep_write_options(relaxation, size, &values, sizeof values, "bnnep_relaxation");
 }

@@ -1,24 +1,29 @@
 #!/bin/sh
-# Cross-builds for another processor and runs there, under qemu-user, what tests the kernels and the backends; on 32 bits
-# also exchanges files with a 64-bit build.
-#     test-foreign.sh aarch64|i386|armhf [TEST...]      default: the tests with the label machine
-# Installs the compiler and qemu if they are missing. The libraries' packages are unpacked to build/root-ARCHITECTURE: what
-# is installed on this machine, and which architectures it takes packages of, stays as it is.
+# Cross-builds for another processor and runs there, under qemu-user, what tests the kernels and the backends, and on 32
+# bits all of the library's core. Then exchanges files with the build of preset dev, both ways.
+#     test-foreign.sh aarch64|i386|armhf [TEST...]      with names: these tests, and no more
+# Needs build/dev for the exchange. Installs the compiler and qemu if they are missing. The libraries' packages are
+# unpacked to build/root-NAME: what is installed on this machine, and which architectures it takes packages of, stays as
+# it is.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 name=${1:-}
 shift || true
-more=
+more='' labels=machine
 case $name in
-aarch64) architecture=arm64 compiler=$aarch64_packages ;;
-i386) architecture=i386 compiler=$i386_packages more=libquadmath0 ;;
-armhf) architecture=armhf compiler=$armhf_packages ;;
+aarch64) architecture=arm64 compiler=$aarch64_packages qemu=qemu-aarch64-static ;;
+i386) architecture=i386 compiler=$i386_packages qemu=qemu-i386-static more=libquadmath0 labels='machine|fast' ;;
+armhf) architecture=armhf compiler=$armhf_packages qemu=qemu-arm-static labels='machine|fast' ;;
 *)
     echo "test-foreign.sh aarch64|i386|armhf [TEST...]" >&2
     exit 2
     ;;
 esac
+[ $# -gt 0 ] || [ -x build/dev/tests/test_exchange ] || {
+    echo "No build/dev/tests/test_exchange to exchange files with: build preset dev" >&2
+    exit 1
+}
 # shellcheck disable=SC2086
 sh scripts/install-packages.sh $foreign_packages $compiler
 
@@ -28,10 +33,10 @@ foreign_apt() {
         -o Dir::State::Lists="$work/lists" -o Dir::Cache="$work/cache" -o APT::Sandbox::User=root "$@"
 }
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 root=$PWD/build/root-$name
 if [ ! -e "$root/complete" ]; then
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
     rm -rf "$root"
     mkdir -p "$root" "$work/lists/partial" "$work/cache/archives/partial" "$work/packages"
     # one index of several may be out of step; what is missing shows below
@@ -46,8 +51,16 @@ fi
 
 cmake --preset "$name" >/dev/null
 cmake --build --preset "$name"
+
+# foreign PROGRAM [ARGUMENT...]: one of the tests' programs
+foreign() {
+    program=build/$name/tests/$1
+    shift
+    "$qemu" -L "$root" "$program" "$@"
+}
+
 if [ "$name" = aarch64 ]; then
-    ran=$(qemu-aarch64-static -L "$root" build/aarch64/tests/test_kernels 2>/dev/null)
+    ran=$(foreign test_kernels 2>/dev/null)
     echo "$ran" | grep -qx neon || {
         echo "The NEON kernels did not run" >&2
         exit 1
@@ -55,6 +68,13 @@ if [ "$name" = aarch64 ]; then
 fi
 if [ $# -gt 0 ]; then
     ctest --preset "$name" -j "$(nproc)" -R "^($(echo "$*" | tr ' ' '|'))\$"
-else
-    ctest --preset "$name" -j "$(nproc)" -L machine
+    exit
 fi
+# on 32 bits all kernels are generic
+ctest --preset "$name" -j "$(nproc)" -L "$labels" -E '_generic$'
+
+mkdir "$work/ours" "$work/theirs"
+build/dev/tests/test_exchange write "$work/ours"
+foreign test_exchange read "$work/ours"
+foreign test_exchange write "$work/theirs"
+build/dev/tests/test_exchange read "$work/theirs"

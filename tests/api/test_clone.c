@@ -202,7 +202,7 @@ static void same_files(void **state) {
         assert_ok(bnnep_checkpoint_write((side ? copy : net).optimizer, &sink, NULL));
     }
     assert_true(counts[0] > 1000 && counts[0] == counts[1]);
-    assert_memory_equal(bytes[0], bytes[1], counts[0]);
+    assert_memory_equal(bytes[0], bytes[1], (size_t)counts[0]);
     net_free(&net);
     net_free(&copy);
     bnnep_dataset_free(data);

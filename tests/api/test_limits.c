@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* What is larger than a context allows is refused before it is taken: networks, files, what files unpack to, data. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "counted.h"
@@ -123,6 +125,103 @@ static void limited_data(void **state) {
     bnnep_context_free(context);
 }
 
+/* Up to 2^bits, small numbers as often as large ones. */
+static int32_t any(struct stream *stream, int32_t bits) {
+    return stream_between(stream, 1, 1 << stream_between(stream, 0, bits));
+}
+
+/* A description whose numbers are as large as their limits. */
+static void draw_description(struct stream *stream, bnnep_network_options *o, bnnep_connection *connections) {
+    *o = (bnnep_network_options)BNNEP_NETWORK_OPTIONS_INIT;
+    o->dynamics = stream_between(stream, 0, 1);
+    o->input_channels = any(stream, 20);
+    o->input_height = any(stream, 6);
+    o->input_width = any(stream, 6);
+    o->max_batch = any(stream, 16);
+    o->connections = connections;
+    o->connection_count = (size_t)stream_between(stream, 2, 3);
+    for (size_t k = 0; k + 1 < o->connection_count; k++) {
+        const int32_t kernel = stream_between(stream, 1, stream_between(stream, 0, 1) ? 3 : 255);
+        connections[k] = (bnnep_connection)BNNEP_CONV(any(stream, 14), kernel, stream_between(stream, 0, 255),
+                                                      stream_between(stream, 1, 255));
+    }
+    connections[o->connection_count - 1] = (bnnep_connection)BNNEP_FC(2);
+    o->classes = 2;
+}
+
+/* What a network of such a description takes at the least: of one array of each kind, the largest. */
+static double least_bytes(const bnnep_network_options *o, bool maps) {
+    double height = o->input_height, width = o->input_width, channels = o->input_channels, most = 0.0;
+    for (size_t k = 0; k < o->connection_count; k++) {
+        const bnnep_connection *c = &o->connections[k];
+        const bool convolution = c->kind == BNNEP_CONNECTION_CONVOLUTION;
+        const double columns = channels * (convolution ? c->kernel * c->kernel : height * width);
+        const double high = height + 2 * c->padding, broad = width + 2 * c->padding;
+        most = fmax(most, columns * c->outputs / 8.0);
+        most = fmax(most, 4.0 * o->max_batch * channels * (maps ? high * broad : height * width));
+        height = convolution ? floor((high - c->kernel + 1.0) / c->pool) : 1.0;
+        width = convolution ? floor((broad - c->kernel + 1.0) / c->pool) : 1.0;
+        channels = c->outputs;
+    }
+    return most;
+}
+
+/* Sizes are counted in full, or refused, and never what is left of them by the size of a pointer. */
+static void large_descriptions(void **state) {
+    (void)state;
+    static const char *const backends[] = {"ref", "cpu"};
+    int counted_ones = 0;
+    for (size_t b = 0; b < 2; b++) {
+        struct stream stream = {5};
+        bnnep_context *context = context_on(backends[b]);
+        for (int i = 0; i < 20000; i++) {
+            bnnep_network_options o;
+            bnnep_connection connections[3];
+            uint64_t bytes;
+            draw_description(&stream, &o, connections);
+            if (bnnep_network_memory(context, &o, 1, &bytes) != BNNEP_OK)
+                continue;
+            const double least = least_bytes(&o, b == 1 && o.dynamics == BNNEP_DYNAMICS_REAL);
+            if ((double)bytes < fmin(least, (double)SIZE_MAX))
+                fail_msg("description %d on %s: %.0f bytes at the least, counted %.0f", i, backends[b], least,
+                         (double)bytes);
+            counted_ones++;
+        }
+        bnnep_context_free(context);
+    }
+    assert_true(counted_ones > 1000);
+}
+
+/* 2^29 x 2^35 weights: a product that is 0 in 64 bits. */
+static void weights_beyond_count(void **state) {
+    (void)state;
+    const bnnep_connection connections[] = {BNNEP_CONV(1 << 29, 128, 64, 2), BNNEP_FC(2)};
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    uint64_t bytes;
+    o.input_channels = 1 << 21;
+    o.connections = connections;
+    o.connection_count = 2;
+    o.classes = 2;
+    assert_refused(bnnep_network_memory(NULL, &o, 0, &bytes), BNNEP_ERROR_ARGUMENT,
+                   "connection 0: 536870912 x 34359738368 weights are more than");
+}
+
+/* A file that a pointer of 32 bits cannot reach the end of. */
+static void vast_file(void **state) {
+    (void)state;
+    const bool wide = SIZE_MAX > UINT32_MAX;
+    char path[] = "/tmp/bnnep-limits-XXXXXX";
+    bnnep_network *network;
+    const int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(ftruncate(file, INT64_C(5) << 30), 0);
+    assert_refused(bnnep_network_load(NULL, path, NULL, &network), wide ? BNNEP_ERROR_FORMAT : BNNEP_ERROR_FILE,
+                   wide ? "its metadata hold no digest" : "cannot be mapped: File too large");
+    assert_null(network);
+    close(file);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(limited_networks),
@@ -131,6 +230,9 @@ int main(void) {
         cmocka_unit_test(bombs),
 #endif
         cmocka_unit_test(limited_data),
+        cmocka_unit_test(large_descriptions),
+        cmocka_unit_test(weights_beyond_count),
+        cmocka_unit_test(vast_file),
     };
     return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
 }

@@ -277,9 +277,9 @@ static void large_claims(void **state) {
     const int length = snprintf(
         header, sizeof header, "%s%-600s",
         "{\"__metadata__\":{\"format\":\"bnnep-network\",\"format_version\":\"1\",\"digest\":\"00000000\",\"network\":"
-        "\"{\\\"dynamics\\\":0,\\\"input\\\":[60000,1,1],\\\"classes\\\":10,\\\"expand_output\\\":6000,\\\"theta\\\":0.5,"
+        "\"{\\\"dynamics\\\":0,\\\"input\\\":[16000,1,1],\\\"classes\\\":10,\\\"expand_output\\\":1600,\\\"theta\\\":0.5,"
         "\\\"gamma_neur\\\":0.5,\\\"free_steps\\\":5,\\\"settle_tolerance\\\":0.0,\\\"connections\\\":[{\\\"kind\\\":0,",
-        "\\\"outputs\\\":60000,\\\"kernel\\\":0,\\\"padding\\\":0,\\\"pool\\\":0}]}\"},\"connection.0.alpha\":"
+        "\\\"outputs\\\":16000,\\\"kernel\\\":0,\\\"padding\\\":0,\\\"pool\\\":0}]}\"},\"connection.0.alpha\":"
         "{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}");
     const unsigned padded = (unsigned)(length + 7) / 8 * 8;
     memset(header + length, ' ', padded - (unsigned)length);

@@ -56,7 +56,7 @@ static void epoch_is_batches(void **state) {
     whole.flips_count = part.flips_count = 2;
     assert_ok(bnnep_optimizer_train_epoch(a.optimizer, data, RUN(.batch_size = BATCH), &whole));
     for (uint64_t first = 0; first < COUNT; first += BATCH) {
-        const size_t count = COUNT - first < BATCH ? COUNT - first : BATCH;
+        const size_t count = COUNT - first < BATCH ? (size_t)(COUNT - first) : BATCH;
         assert_ok(bnnep_dataset_read(data, first, count, x, y));
         assert_ok(bnnep_optimizer_train_batch(b.optimizer, x, y, count, NULL, &part));
         assert_int_equal(part.samples, count);

@@ -254,22 +254,22 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
 }
 
 /* Multiply-adds of one direction of a step. */
-static size_t products_of(const struct bnnep_model *model) {
-    size_t products = 0;
+static uint64_t products_of(const struct bnnep_model *model) {
+    uint64_t products = 0;
     for (size_t k = 1; k < model->connections; k++) {
         const struct bnnep_link *link = model->links[k];
-        products +=
-            bnnep_is_convolution(link) ? link->out * link->pool * link->pool * link->columns : link->out * link->in;
+        const size_t places = bnnep_is_convolution(link) ? link->pool * link->pool : 1;
+        products += (uint64_t)link->out * places * link->columns;
     }
     return products;
 }
 
 bnnep_status bnnep_real_relax(void *handle, const struct bnnep_phase_run *how, bnnep_relaxed *done) {
     struct real_workspace *ws = handle;
-    const size_t products = products_of(ws->network->model);
+    const uint64_t products = products_of(ws->network->model);
     struct relaxation run = {.ws = ws, .how = how, .shares = ws->tiles, .parts = 1};
     run.delta_coded = bnnep_real_is_delta_coded(ws->network->model);
-    run.refill = products >= WORTH_A_REFILL * ws->units;
+    run.refill = products / WORTH_A_REFILL >= ws->units;
     if (ws->threads > 1 && products >= LONG_STEP && ws->tiles < ws->threads) {
         run.parts = ws->threads;
         run.shares = 1;
