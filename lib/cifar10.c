@@ -22,7 +22,8 @@ static bnnep_status grow(struct pile *pile, const char *path) {
     if (pile->count < pile->room)
         return BNNEP_OK;
     if (pile->count >= room)
-        return bnnep_check_bytes(pile->context, path, pile->context->max_bytes + 1);
+        return bnnep_fail(BNNEP_ERROR_MEMORY, "%s: more bytes than the context's max_bytes, %llu", path,
+                          (unsigned long long)pile->context->max_bytes);
     uint8_t *values = bnnep_take_more(pile->context, pile->values, pile->room * VALUES, room * VALUES);
     pile->values = values ? values : pile->values;
     int32_t *labels =
