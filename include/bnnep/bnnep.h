@@ -97,7 +97,7 @@ typedef void (*bnnep_log_fn)(void *user, int32_t level, const char *message);
 
 /** The caller's malloc and free, called by any thread: memory for any type, or NULL. */
 typedef void *(*bnnep_allocate_fn)(void *user, size_t bytes);
-typedef void (*bnnep_release_fn)(void *user, void *memory);
+typedef void (*bnnep_release_fn)(void *user, void *memory); /**< see bnnep_allocate_fn */
 
 /** What a context is made with. */
 typedef struct bnnep_context_options {
@@ -222,7 +222,7 @@ BNNEP_API bnnep_status bnnep_dataset_from_memory(bnnep_context *context, const b
 typedef struct bnnep_batch {
     size_t size;
     size_t count;            /**< samples */
-    const uint64_t *indices; /**< [count]: which */
+    const uint64_t *indices; /**< which samples, [count] */
     float *inputs;           /**< [count][values], to be written; NULL: not wanted */
     int32_t *labels;         /**< [count], to be written; NULL: not wanted */
 } bnnep_batch;
