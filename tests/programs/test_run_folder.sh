@@ -24,8 +24,11 @@ wait_for() {
         for found in $1; do :; done
     done
 }
+# damage FILE: another byte than the one that was there
 damage() {
-    printf 'x' | dd of="$1" bs=1 seek=3000 conv=notrunc 2>/dev/null
+    byte=$(od -An -t u1 -j 3000 -N 1 "$1")
+    # shellcheck disable=SC2059
+    printf "\\$(printf '%03o' $((255 - byte)))" | dd of="$1" bs=1 seek=3000 conv=notrunc 2>/dev/null
 }
 # keeps NAME PATTERN: the file's bytes hold the pattern
 keeps() {
