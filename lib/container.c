@@ -6,11 +6,10 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "lib/mapping.h"
+#include "lib/json.h"
 #include "lib/sink.h"
 #include "lib/stream.h"
 
-#define MOST_HEADER (UINT64_C(64) << 20)
 static const char digest_key[] = "\"digest\":\"";
 
 uint64_t bnnep_tensor_count(const struct bnnep_tensor *tensor) {
@@ -87,6 +86,15 @@ struct writing {
     void *buffer;
 };
 
+/* A header that this context would not read is not written. */
+static bnnep_status check_header(const bnnep_context *context, const struct writing *w) {
+    if (strlen(w->header) <= context->file_header)
+        return BNNEP_OK;
+    return bnnep_fail(BNNEP_ERROR_MEMORY,
+                      "%s: not written: a header of %zu bytes, note included; the context's file_header allows %llu",
+                      w->name, strlen(w->header), (unsigned long long)context->file_header);
+}
+
 /* The digest of all that will be written, into the header. */
 static bnnep_status add_digest(const struct writing *w) {
     uint32_t digest = add_to_digest(0, w->header, strlen(w->header));
@@ -118,21 +126,19 @@ static bnnep_status write_parts(const struct writing *w, struct bnnep_output *ou
     return status;
 }
 
-bnnep_status bnnep_container_write(const bnnep_context *context, const bnnep_sink *sink, const json_t *metadata,
+bnnep_status bnnep_container_write(const bnnep_context *context, struct bnnep_output *output, const json_t *metadata,
                                    const struct bnnep_tensor *tensors, size_t count) {
-    struct writing w = {.name = bnnep_sink_name(sink), .tensors = tensors, .count = count};
-    struct bnnep_output output;
+    struct writing w = {.name = output->name, .tensors = tensors, .count = count};
     uint64_t largest = 1;
     for (size_t i = 0; i < count; i++)
         largest = bnnep_tensor_bytes(&tensors[i]) > largest ? bnnep_tensor_bytes(&tensors[i]) : largest;
     w.header = make_header(metadata, tensors, count);
     w.buffer = bnnep_take(context, largest, 1);
-    bnnep_status status = w.header && w.buffer ? add_digest(&w) : bnnep_fail_memory(w.name, largest);
-    if (status == BNNEP_OK) {
-        status = bnnep_output_open(&output, sink);
-        if (status == BNNEP_OK)
-            status = bnnep_output_close(&output, write_parts(&w, &output));
-    }
+    bnnep_status status = w.header && w.buffer ? check_header(context, &w) : bnnep_fail_memory(w.name, largest);
+    if (status == BNNEP_OK)
+        status = add_digest(&w);
+    if (status == BNNEP_OK)
+        status = write_parts(&w, output);
     free(w.header);
     bnnep_give_back(context, w.buffer);
     return status;
@@ -140,52 +146,94 @@ bnnep_status bnnep_container_write(const bnnep_context *context, const bnnep_sin
 
 /* --- reading ----------------------------------------------------------------------------------------------------- */
 
+/* The digest in the header: eight characters. NULL if there is none. */
+static const char *find_digest(const struct bnnep_container *file) {
+    const size_t key = sizeof digest_key - 1;
+    for (size_t i = 0; i + key + 9 <= file->header_size; i++)
+        if (memcmp(file->header_text + i, digest_key, key) == 0)
+            return file->header_text + i + key;
+    return NULL;
+}
+
 /* Checks the digest, with its own eight characters as zeros. */
-static bnnep_status check_digest(const struct bnnep_container *file, size_t length) {
-    const char *header = (const char *)file->bytes + 8, *at = NULL;
+static bnnep_status check_digest(const struct bnnep_container *file, const char *at) {
+    const char *header = file->header_text;
     char found[9];
-    for (size_t i = 0; i + sizeof digest_key + 8 < length && !at; i++)
-        if (memcmp(header + i, digest_key, sizeof digest_key - 1) == 0)
-            at = header + i + sizeof digest_key - 1;
-    if (!at)
-        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no digest", file->path);
     uint32_t digest = add_to_digest(0, header, (uint64_t)(at - header));
     digest = add_to_digest(digest, "00000000", 8);
-    digest = add_to_digest(digest, at + 8, file->size - 8 - (uint64_t)(at + 8 - header));
+    digest = add_to_digest(digest, at + 8, file->header_size - (uint64_t)(at + 8 - header));
+    digest = add_to_digest(digest, file->data, file->data_size);
     snprintf(found, sizeof found, "%08x", digest);
     if (memcmp(at, found, 8) != 0)
         return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: is damaged: its digest is %s, expected %.8s", file->path, found, at);
     return BNNEP_OK;
 }
 
-static bnnep_status read_header(struct bnnep_container *file) {
-    uint64_t length = 0;
-    json_error_t error;
-    if (file->size < 8)
-        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: ends at offset %zu, expected the length of a header", file->path,
-                          file->size);
-    for (int i = 0; i < 8; i++)
-        length |= (uint64_t)file->bytes[i] << (8 * i);
-    if (length > MOST_HEADER || length > file->size - 8 || length % 8 != 0)
-        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: a header of %llu bytes, in a file of %zu", file->path,
-                          (unsigned long long)length, file->size);
-    const bnnep_status status = check_digest(file, (size_t)length);
+/* The header's text. Its length is believed only as far as the file goes on. */
+static bnnep_status read_text(struct bnnep_stream *stream, struct bnnep_container *file) {
+    const uint64_t most = file->context->file_header;
+    uint8_t prefix[8], *text;
+    uint64_t length = 0, count;
+    size_t got;
+    bnnep_status status = bnnep_stream_read(stream, prefix, sizeof prefix, &got);
+    if (status == BNNEP_OK && got < sizeof prefix)
+        status =
+            bnnep_fail(BNNEP_ERROR_FORMAT, "%s: ends at offset %zu, expected the length of a header", file->path, got);
     if (status != BNNEP_OK)
         return status;
-    file->header = json_loadb((const char *)file->bytes + 8, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    if (!json_is_object(file->header))
-        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its header is no JSON object: %s", file->path, error.text);
-    file->data = file->bytes + 8 + length;
-    file->data_size = file->size - 8 - (size_t)length;
-    return BNNEP_OK;
+    for (int i = 0; i < 8; i++)
+        length |= (uint64_t)prefix[i] << (8 * i);
+    if (length % 8 != 0 || length > bnnep_stream_size(stream) - sizeof prefix)
+        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: a header of %llu bytes, in a file of %llu", file->path,
+                          (unsigned long long)length, (unsigned long long)bnnep_stream_size(stream));
+    if (length > most)
+        return bnnep_fail(BNNEP_ERROR_MEMORY, "%s: a header of %llu bytes; the context's file_header allows %llu",
+                          file->path, (unsigned long long)length, (unsigned long long)most);
+    status = bnnep_stream_read_all(stream, length, &text, &count);
+    file->header_text = (char *)text;
+    file->header_size = (size_t)count;
+    if (status == BNNEP_OK && count < length)
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: ends at offset %llu, expected a header up to offset %llu",
+                            file->path, (unsigned long long)(8 + count), (unsigned long long)(8 + length));
+    return status;
+}
+
+static bnnep_status read_data(struct bnnep_stream *stream, struct bnnep_container *file) {
+    const uint64_t most = file->context->file_network;
+    uint64_t count;
+    const bnnep_status status = bnnep_stream_read_all(stream, most < UINT64_MAX ? most + 1 : most, &file->data, &count);
+    file->data_size = (size_t)count;
+    if (status == BNNEP_OK && count > most)
+        return bnnep_fail(BNNEP_ERROR_MEMORY, "%s: holds more than the context's file_network, %llu", file->path,
+                          (unsigned long long)most);
+    return status;
+}
+
+static bnnep_status read_parts(struct bnnep_stream *stream, struct bnnep_container *file) {
+    bnnep_status status = read_text(stream, file);
+    if (status != BNNEP_OK)
+        return status;
+    const char *digest = find_digest(file);
+    if (!digest)
+        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no digest", file->path);
+    status = read_data(stream, file);
+    if (status == BNNEP_OK)
+        status = check_digest(file, digest);
+    if (status == BNNEP_OK)
+        status = bnnep_json_read(file->context, file->path, file->header_text, file->header_size, &file->header);
+    if (status == BNNEP_OK && !json_is_object(file->header))
+        status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its header is no JSON object", file->path);
+    return status;
 }
 
 bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_source *source,
                                   struct bnnep_container *file) {
+    struct bnnep_stream *stream;
     *file = (struct bnnep_container){.context = context, .path = bnnep_source_name(source)};
-    bnnep_status status = bnnep_container_map(source, file);
+    bnnep_status status = bnnep_stream_open(context, source, false, &stream);
     if (status == BNNEP_OK)
-        status = read_header(file);
+        status = read_parts(stream, file);
+    bnnep_stream_close(stream);
     if (status != BNNEP_OK)
         bnnep_container_close(file);
     return status;
@@ -193,22 +241,28 @@ bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_sour
 
 void bnnep_container_close(struct bnnep_container *file) {
     json_decref(file->header);
-    file->header = NULL;
-    bnnep_container_unmap(file);
+    bnnep_give_back(file->context, file->header_text);
+    bnnep_give_back(file->context, file->data);
+    *file = (struct bnnep_container){0};
 }
 
 const char *bnnep_container_text(const struct bnnep_container *file, const char *key) {
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
-json_t *bnnep_container_json(const struct bnnep_container *file, const char *key) {
+bnnep_status bnnep_container_json(const struct bnnep_container *file, const char *key, json_t **out) {
     const char *text = bnnep_container_text(file, key);
-    json_t *value = text ? json_loads(text, 0, NULL) : NULL;
-    if (json_is_object(value))
-        return value;
-    bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no %s", file->path, key);
-    json_decref(value);
-    return NULL;
+    char what[BNNEP_PATH];
+    *out = NULL;
+    snprintf(what, sizeof what, "%s: its metadata's %s", file->path, key);
+    if (!text)
+        return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its metadata hold no %s", file->path, key);
+    const bnnep_status status = bnnep_json_read(file->context, what, text, strlen(text), out);
+    if (status != BNNEP_OK || json_is_object(*out))
+        return status;
+    json_decref(*out);
+    *out = NULL;
+    return bnnep_fail(BNNEP_ERROR_FORMAT, "%s is no JSON object", what);
 }
 
 bnnep_status bnnep_container_tensor(const struct bnnep_container *file, const struct bnnep_tensor *wanted,

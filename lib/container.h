@@ -24,20 +24,19 @@ struct bnnep_tensor {
 uint64_t bnnep_tensor_count(const struct bnnep_tensor *tensor);
 uint64_t bnnep_tensor_bytes(const struct bnnep_tensor *tensor);
 
+struct bnnep_output;
 /* Writes a file. Refuses values that are not finite. Metadata: a JSON object of strings, without "digest". */
-bnnep_status bnnep_container_write(const bnnep_context *context, const bnnep_sink *sink, const json_t *metadata,
+bnnep_status bnnep_container_write(const bnnep_context *context, struct bnnep_output *output, const json_t *metadata,
                                    const struct bnnep_tensor *tensors, size_t count);
 
 /* A file open for reading, its digest checked. */
 struct bnnep_container {
     const bnnep_context *context;
     const char *path; /* what messages call it */
-    const uint8_t *bytes;
-    size_t size;
-    bool mapped; /* the bytes are a mapping */
-    void *owned; /* or a copy; NULL: the caller's */
+    char *header_text;
+    size_t header_size;
     json_t *header;
-    const uint8_t *data;
+    uint8_t *data;
     size_t data_size;
 };
 
@@ -46,8 +45,8 @@ bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_sour
 void bnnep_container_close(struct bnnep_container *file);
 /* A text of the metadata, or NULL. */
 const char *bnnep_container_text(const struct bnnep_container *file, const char *key);
-/* The same as JSON, an object that is new; NULL and a message if it holds none. */
-json_t *bnnep_container_json(const struct bnnep_container *file, const char *key);
+/* The same read as a JSON object, which is new; NULL on failure. */
+bnnep_status bnnep_container_json(const struct bnnep_container *file, const char *key, json_t **out);
 /* The bytes of a tensor, whose name, type and shape must be those of `wanted`; in place, aligned for its type. */
 bnnep_status bnnep_container_tensor(const struct bnnep_container *file, const struct bnnep_tensor *wanted,
                                     const void **bytes);

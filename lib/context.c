@@ -33,14 +33,14 @@ static int32_t processors(void) {
 }
 
 static bnnep_status check_options(const bnnep_context_options *o) {
-    const bnnep_status status = bnnep_check_reserved(o->reserved, "bnnep_context_options");
-    if (status != BNNEP_OK)
-        return status;
     if (!o->allocate != !o->release)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "allocate and release go together");
     if (o->threads < 0 || o->threads > MOST_THREADS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threads is %d; it must be from 1 to %d, or 0 for all processors",
                           o->threads, MOST_THREADS);
+    if (o->file_steps < 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "file_steps is %d; it must be at least 1, or 0 for the default",
+                          o->file_steps);
     return BNNEP_OK;
 }
 
@@ -82,7 +82,12 @@ bnnep_status bnnep_context_create(const bnnep_context_options *theirs, bnnep_con
     bnnep_context *context = host.allocate(host.memory_user, sizeof *context);
     if (!context)
         return bnnep_fail_memory("a context", sizeof *context);
-    *context = (bnnep_context){.host = host, .max_bytes = o.max_bytes ? o.max_bytes : UINT64_MAX};
+    *context = (bnnep_context){.host = host,
+                               .max_bytes = o.max_bytes ? o.max_bytes : UINT64_MAX,
+                               .file_network = o.file_network,
+                               .file_unpacked = o.file_unpacked,
+                               .file_header = o.file_header,
+                               .file_steps = o.file_steps};
     atomic_init(&context->references, 1);
     status = furnish(context, &o);
     if (status != BNNEP_OK) {

@@ -62,7 +62,9 @@ static bnnep_status read_values(struct bnnep_stream *file, struct idx *idx) {
                               idx->path);
         total *= idx->size[d];
     }
-    bnnep_status status = bnnep_stream_read_all(file, total, &idx->values, &have);
+    bnnep_status status = bnnep_stream_check(file, total);
+    if (status == BNNEP_OK)
+        status = bnnep_stream_read_all(file, total, &idx->values, &have);
     if (status == BNNEP_OK && have < total)
         return bnnep_fail(BNNEP_ERROR_FORMAT, "%s: ends at offset %llu, expected %llu values up to offset %llu",
                           idx->path, (unsigned long long)(idx->header + have), (unsigned long long)total,

@@ -53,7 +53,9 @@ struct bnnep_entry; /* a backend, registry.c */
 struct bnnep_context {
     atomic_uint references; /* the caller's handle, and those made with it */
     struct bnnep_host host;
-    uint64_t max_bytes; /* UINT64_MAX: no limit */
+    uint64_t max_bytes; /* UINT64_MAX: no limit; here and below */
+    uint64_t file_network, file_unpacked, file_header;
+    int32_t file_steps;
     char *module_path;
     struct bnnep_registry *registry;
 };

@@ -8,7 +8,7 @@
  * machine: words come first, then what has 64 bits, then an even number of what has 32. */
 #define ENDS_WITH(type, field)                                                                                         \
     _Static_assert(offsetof(type, field) + sizeof(((type *)0)->field) == sizeof(type), #type " ends in padding")
-ENDS_WITH(bnnep_context_options, reserved);
+ENDS_WITH(bnnep_context_options, file_steps);
 ENDS_WITH(bnnep_backend_info, device_count);
 ENDS_WITH(bnnep_device_info, memory_bytes);
 ENDS_WITH(bnnep_source, name); /* NOLINT(bugprone-sizeof-expression): they are pointers, here and below */
@@ -99,6 +99,11 @@ static void fill_double(double *field, double meant) {
         *field = meant;
 }
 
+static void fill_bytes(uint64_t *field, uint64_t meant) {
+    if (*field == 0)
+        *field = meant;
+}
+
 static void fill_shape(int32_t *channels, int32_t *height, int32_t *width) {
     fill(channels, 1);
     fill(height, 1);
@@ -108,6 +113,10 @@ static void fill_shape(int32_t *channels, int32_t *height, int32_t *width) {
 static void fill_context(bnnep_context_options *o) {
     if (!o->backend)
         o->backend = "auto";
+    fill_bytes(&o->file_network, UINT64_C(4) << 30);
+    fill_bytes(&o->file_unpacked, UINT64_C(1) << 30);
+    fill_bytes(&o->file_header, UINT64_C(4) << 20);
+    fill(&o->file_steps, 10000);
 }
 
 static void fill_dataset(bnnep_dataset_options *o) {

@@ -2,34 +2,44 @@
 /* Where a run stands: counters, sums of the epoch under way, and what may change on the way: rates and relaxation. */
 #include <string.h>
 
+#include "lib/json.h"
 #include "lib/record.h"
 
 /* --- writing ------------------------------------------------------------------------------------------------- */
 
 static json_t *record_rates(const bnnep_optimizer *opt) {
     json_t *rates = json_object();
-    for (int32_t which = 0; which < BNNEP_RATES; which++) {
-        json_t *list = json_array();
-        for (size_t i = 0; i < bnnep_rate_count(opt, which); i++)
-            json_array_append_new(list, json_real(opt->rates.of[which][i]));
-        json_object_set_new(rates, bnnep_rate_names[which], list);
+    for (int32_t which = 0; rates && which < BNNEP_RATES; which++) {
+        json_t *list = bnnep_json_list(opt->rates.of[which], bnnep_rate_count(opt, which));
+        if (json_object_set_new(rates, bnnep_rate_names[which], list) != 0) {
+            json_decref(rates);
+            rates = NULL;
+        }
     }
     return rates;
 }
 
+static json_t *record_flips(const bnnep_optimizer *opt) {
+    json_t *flips = json_array();
+    for (size_t k = 0; flips && k < opt->network->model.connections; k++)
+        if (json_array_append_new(flips, json_integer((json_int_t)opt->epoch_flips[k])) != 0) {
+            json_decref(flips);
+            flips = NULL;
+        }
+    return flips;
+}
+
 json_t *bnnep_record_position(const bnnep_optimizer *opt) {
     const struct bnnep_sums *r = &opt->epoch;
-    json_t *flips = json_array();
-    for (size_t k = 0; k < opt->network->model.connections; k++)
-        json_array_append_new(flips, json_integer((json_int_t)opt->epoch_flips[k]));
-    return json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o, s:i, s:f}", "batches",
-        (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count", (json_int_t)opt->epoch_count,
-        "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples", (json_int_t)r->samples, "epoch_batches",
-        (json_int_t)r->batches, "errors", (json_int_t)r->errors, "errors_single", (json_int_t)r->errors_single, "loss",
-        r->loss, "steps_free", r->steps_free, "steps_nudged", r->steps_nudged, "steps_free_max", r->steps_free_max,
-        "steps_nudged_max", r->steps_nudged_max, "seconds", r->seconds, "flips", flips, "rates", record_rates(opt),
-        "free_steps", opt->network->free_steps, "settle_tolerance", (double)opt->network->settle_tolerance);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o, s:i, s:f}",
+                     "batches", (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count",
+                     (json_int_t)opt->epoch_count, "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples",
+                     (json_int_t)r->samples, "epoch_batches", (json_int_t)r->batches, "errors", (json_int_t)r->errors,
+                     "errors_single", (json_int_t)r->errors_single, "loss", r->loss, "steps_free", r->steps_free,
+                     "steps_nudged", r->steps_nudged, "steps_free_max", r->steps_free_max, "steps_nudged_max",
+                     r->steps_nudged_max, "seconds", r->seconds, "flips", record_flips(opt), "rates", record_rates(opt),
+                     "free_steps", opt->network->free_steps, "settle_tolerance",
+                     (double)opt->network->settle_tolerance);
 }
 
 /* --- reading ------------------------------------------------------------------------------------------------- */
@@ -129,7 +139,8 @@ static bnnep_status read_relaxation(const struct bnnep_container *file, json_t *
     to->free_steps = (int32_t)steps;
     if (bnnep_check_relaxation(to->free_steps, to->settle_tolerance) != BNNEP_OK)
         return bad_position(file, "relaxation");
-    return BNNEP_OK;
+    return steps > net->options.free_steps && steps > net->free_steps ? bnnep_check_file_steps(file, to->free_steps)
+                                                                      : BNNEP_OK;
 }
 
 bnnep_status bnnep_record_read_position(const struct bnnep_container *file, const bnnep_optimizer *opt,
@@ -145,10 +156,11 @@ bnnep_status bnnep_record_read_position(const struct bnnep_container *file, cons
             to->rates.of[which] = to->values + (opt->made.of[which] - opt->values);
             memcpy(to->rates.of[which], opt->made.of[which], bnnep_rate_count(opt, which) * sizeof *to->values);
         }
-    json_t *p = bnnep_container_json(file, "position");
-    if (!p)
-        return BNNEP_ERROR_FORMAT;
-    bnnep_status status = read_counters(file, p, to);
+    json_t *p;
+    bnnep_status status = bnnep_container_json(file, "position", &p);
+    if (status != BNNEP_OK)
+        return status;
+    status = read_counters(file, p, to);
     if (status == BNNEP_OK)
         status = read_flips(file, p, L, to->flips);
     if (status == BNNEP_OK)

@@ -3,20 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/json.h"
 #include "lib/record.h"
 
 /* --- networks ------------------------------------------------------------------------------------------------ */
 
+static json_t *record_connections(const struct bnnep_model *model) {
+    json_t *connections = json_array();
+    for (size_t k = 0; connections && k < model->connections; k++) {
+        const struct bnnep_link *link = model->links[k];
+        json_t *one =
+            json_pack("{s:i, s:I, s:I, s:I, s:I}", "kind", link->kind, "outputs", (json_int_t)link->rows, "kernel",
+                      (json_int_t)link->kernel, "padding", (json_int_t)link->padding, "pool", (json_int_t)link->pool);
+        if (json_array_append_new(connections, one) != 0) {
+            json_decref(connections);
+            connections = NULL;
+        }
+    }
+    return connections;
+}
+
 json_t *bnnep_record_network(const bnnep_network *net, bool now) {
     const bnnep_network_options *o = &net->options;
-    json_t *connections = json_array();
-    for (size_t k = 0; k < net->model.connections; k++) {
-        const struct bnnep_link *link = net->model.links[k];
-        json_array_append_new(connections,
-                              json_pack("{s:i, s:I, s:I, s:I, s:I}", "kind", link->kind, "outputs",
-                                        (json_int_t)link->rows, "kernel", (json_int_t)link->kernel, "padding",
-                                        (json_int_t)link->padding, "pool", (json_int_t)link->pool));
-    }
+    json_t *connections = record_connections(&net->model);
+    if (!connections)
+        return NULL;
     return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:o}", "dynamics", o->dynamics, "input",
                      o->input_channels, o->input_height, o->input_width, "classes", o->classes, "expand_output",
                      o->expand_output, "theta", (double)net->model.theta, "gamma_neur", (double)net->model.gamma_neur,
@@ -47,13 +58,21 @@ static bool read_double(const json_t *object, const char *key, bool optional, do
 static bnnep_status read_relaxation(const struct bnnep_container *file, bnnep_network_options *o) {
     if (!bnnep_container_text(file, "position"))
         return BNNEP_OK;
-    json_t *position = bnnep_container_json(file, "position");
-    if (!position)
-        return BNNEP_ERROR_FORMAT;
+    json_t *position;
+    const bnnep_status status = bnnep_container_json(file, "position", &position);
+    if (status != BNNEP_OK)
+        return status;
     const bool read = read_int(position, "free_steps", true, &o->free_steps) &&
                       read_double(position, "settle_tolerance", true, &o->settle_tolerance);
     json_decref(position);
     return read ? BNNEP_OK : bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's relaxation cannot be read", file->path);
+}
+
+bnnep_status bnnep_check_file_steps(const struct bnnep_container *file, int32_t steps) {
+    return steps <= file->context->file_steps
+               ? BNNEP_OK
+               : bnnep_fail(BNNEP_ERROR_MEMORY, "%s: asks for %d free steps; the context's file_steps allow %d",
+                            file->path, steps, file->context->file_steps);
 }
 
 static bool read_shape(const json_t *n, bnnep_network_options *o) {
@@ -81,11 +100,11 @@ static bool read_connection(const json_t *object, bnnep_connection *c) {
 
 bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep_network_options *o,
                                        bnnep_connection *connections, size_t room) {
-    json_t *n = bnnep_container_json(file, "network");
-    if (!n)
-        return BNNEP_ERROR_FORMAT;
+    json_t *n;
+    bnnep_status status = bnnep_container_json(file, "network", &n);
+    if (status != BNNEP_OK)
+        return status;
     const json_t *all = json_object_get(n, "connections");
-    bnnep_status status = BNNEP_OK;
     if (!read_shape(n, o) || !json_is_array(all) || json_array_size(all) > room)
         status = bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its description of the network cannot be read", file->path);
     for (size_t k = 0; status == BNNEP_OK && k < json_array_size(all); k++)
@@ -97,26 +116,22 @@ bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep
         o->connection_count = json_array_size(all);
         status = read_relaxation(file, o);
     }
+    if (status == BNNEP_OK)
+        status = bnnep_check_file_steps(file, o->free_steps);
     json_decref(n);
     return status;
 }
 
 /* --- optimizers ---------------------------------------------------------------------------------------------- */
 
-static json_t *list(const double *values, size_t count) {
-    json_t *array = json_array();
-    for (size_t k = 0; values && k < count; k++)
-        json_array_append_new(array, json_real(values[k]));
-    return array;
-}
-
 json_t *bnnep_record_optimizer(const bnnep_optimizer *opt) {
     const bnnep_optimizer_options *o = &opt->options;
     const size_t count = opt->network->model.connections;
     return json_pack("{s:i, s:i, s:f, s:i, s:b, s:I, s:o, s:o, s:o, s:o}", "method", o->method, "nudged_steps",
                      o->nudged_steps, "beta", o->beta, "nudge", o->nudge, "keep_order", o->keep_order != 0, "seed",
-                     (json_int_t)o->seed, "gamma", list(o->gamma, count), "threshold", list(o->threshold, count),
-                     "lr_bias", list(o->lr_bias, count), "lr_alpha", list(o->lr_alpha, count));
+                     (json_int_t)o->seed, "gamma", bnnep_json_list(o->gamma, count), "threshold",
+                     bnnep_json_list(o->threshold, count), "lr_bias", bnnep_json_list(o->lr_bias, count), "lr_alpha",
+                     bnnep_json_list(o->lr_alpha, count));
 }
 
 /* --- comparing ----------------------------------------------------------------------------------------------- */
@@ -127,29 +142,45 @@ static bool is_zero(const json_t *value) {
            (json_is_array(value) && json_array_size(value) == 0);
 }
 
-bnnep_status bnnep_record_compare(const struct bnnep_container *file, const char *what, json_t *ours) {
-    json_t *theirs = bnnep_container_json(file, what), *value;
-    const char *key;
-    bnnep_status status = theirs && ours ? BNNEP_OK : BNNEP_ERROR_FORMAT;
-    /* through text and back, like the file's values */
+/* Fields of ours as they are written and read again, like those of the file. */
+static bnnep_status reread(const struct bnnep_container *file, const char *what, json_t *ours, json_t **read) {
     char *text = ours ? json_dumps(ours, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
-    json_t *read = text ? json_loads(text, 0, NULL) : NULL;
-    if (theirs && !read)
-        status = bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for %s", file->path);
+    *read = NULL;
+    const bnnep_status status =
+        text ? bnnep_json_read(file->context, what, text, strlen(text), read) : bnnep_fail_memory(file->path, 0);
+    free(text);
+    return status;
+}
+
+static bnnep_status differs(const struct bnnep_container *file, const char *what, const char *key, const json_t *found,
+                            const json_t *wanted) {
+    char *has = found ? json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *wants = json_dumps(wanted, JSON_COMPACT | JSON_ENCODE_ANY);
+    const bnnep_status status = bnnep_fail(
+        BNNEP_ERROR_ARGUMENT, "%s: is of another run: its %s's %s is %s, here it is %s", file->path, what, key,
+        has     ? has
+        : found ? "another"
+                : "missing",
+        wants ? wants : "another");
+    free(has);
+    free(wants);
+    return status;
+}
+
+bnnep_status bnnep_record_compare(const struct bnnep_container *file, const char *what, json_t *ours) {
+    json_t *theirs, *read = NULL, *value;
+    const char *key;
+    bnnep_status status = bnnep_container_json(file, what, &theirs);
+    if (status == BNNEP_OK)
+        status = reread(file, what, ours, &read);
     if (status == BNNEP_OK)
         json_object_foreach(read, key, value) {
             const json_t *found = json_object_get(theirs, key);
             if (found ? json_equal(value, found) : is_zero(value))
                 continue;
-            char *has = found ? json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-            char *wants = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-            status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: is of another run: its %s's %s is %s, here it is %s",
-                                file->path, what, key, has ? has : "missing", wants ? wants : "another");
-            free(has);
-            free(wants);
+            status = differs(file, what, key, found, value);
             break;
         }
-    free(text);
     json_decref(read);
     json_decref(theirs);
     json_decref(ours);

@@ -13,6 +13,8 @@ json_t *bnnep_record_position(const bnnep_optimizer *opt);
 /* Is what the file says of `what` the same as `ours`, which is freed? What a file lacks counts as 0. */
 bnnep_status bnnep_record_compare(const struct bnnep_container *file, const char *what, json_t *ours);
 
+/* Refuses more free steps than the context allows to what a file describes. */
+bnnep_status bnnep_check_file_steps(const struct bnnep_container *file, int32_t steps);
 /* Options of the network in the file, its relaxation as the file's position has it; connections has room for `room`. */
 bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep_network_options *o,
                                        bnnep_connection *connections, size_t room);

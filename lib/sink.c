@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,48 +43,76 @@ static bool write_all(int file, const void *bytes, uint64_t count) {
     return true;
 }
 
-/* So that the rename survives a crash of the machine. */
-static void sync_folder(const char *path) {
-    char folder[4096];
+/* Opens a new file beside the path, under a name that nobody can foresee: nobody else writes it, and it is no link. */
+static bnnep_status open_temporary(char *temporary, size_t room, const char *path, int *out) {
+    enum { TRIES = 100 };
+    *out = -1;
+    for (int tries = 0; tries < TRIES && *out < 0; tries++) {
+        uint32_t word;
+        if (getrandom(&word, sizeof word, GRND_NONBLOCK) != (ssize_t)sizeof word)
+            word = (uint32_t)(bnnep_now() * 1e6) ^ (uint32_t)getpid() << 16;
+        const int length = snprintf(temporary, room, "%s.%08x.part", path, word);
+        if (length < 0 || (size_t)length >= room)
+            return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the path is longer than %zu bytes",
+                              room - sizeof ".12345678.part");
+        *out = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (*out < 0 && errno != EEXIST && errno != EINTR)
+            break;
+    }
+    return *out < 0 ? cannot_write(path) : BNNEP_OK;
+}
+
+/* A file, a link to one or nothing may be replaced; a device or a FIFO was not meant. */
+static bnnep_status check_place(const char *path) {
+    struct stat about;
+    if (lstat(path, &about) == 0 && !S_ISREG(about.st_mode) && !S_ISLNK(about.st_mode))
+        return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: is not a regular file", path);
+    return BNNEP_OK;
+}
+
+static int sync_file(int file) {
+    int failed;
+    do
+        failed = fsync(file);
+    while (failed && errno == EINTR);
+    return failed;
+}
+
+/* The folder of a path, open, so that it can be synced; -1 if it cannot be. */
+static int open_folder(const char *path) {
+    char folder[BNNEP_PATH];
     snprintf(folder, sizeof folder, "%s", path);
     char *slash = strrchr(folder, '/');
     if (slash)
         slash[slash == folder] = '\0';
-    const int file = open(slash ? folder : ".", O_RDONLY | O_CLOEXEC);
-    if (file >= 0) {
-        (void)fsync(file);
-        close(file);
-    }
+    return open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Opens the temporary file. Its name is fixed, so that the next write reuses what a killed one left behind; a lock
- * keeps two writers apart. */
-static bnnep_status open_temporary(const char *temporary, const char *path, int *out) {
-    struct stat opened, named;
-    const int file = open(temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (file < 0)
-        return cannot_write(path);
+/* The file takes its place, for good: the name is on the disk too once its folder is synced. Some file systems cannot
+ * do that, and say EINVAL. */
+static bnnep_status rename_synced(const char *temporary, const char *path) {
+    const int folder = open_folder(path);
     bnnep_status status = BNNEP_OK;
-    /* whoever held the lock may have renamed the file since it was opened here */
-    if (flock(file, LOCK_EX | LOCK_NB) != 0 || fstat(file, &opened) != 0 || stat(temporary, &named) != 0 ||
-        opened.st_ino != named.st_ino)
-        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be written: somebody else is writing it", path);
-    else if (ftruncate(file, 0) != 0)
-        status = cannot_write(path);
-    if (status != BNNEP_OK)
-        close(file);
-    *out = file;
+    if (rename(temporary, path) != 0)
+        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be renamed into place: %s", path, strerror(errno));
+    else if (folder >= 0 && sync_file(folder) != 0 && errno != EINVAL)
+        status =
+            bnnep_fail(BNNEP_ERROR_FILE, "%s: is in place, but its folder cannot be synced: %s", path, strerror(errno));
+    if (folder >= 0)
+        close(folder);
     return status;
 }
 
-/* The file takes its place. */
 static bnnep_status commit(struct bnnep_output *output) {
-    if (fsync(output->file) != 0)
-        return cannot_write(output->sink.path);
-    if (rename(output->temporary, output->sink.path) != 0)
-        return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be renamed into place: %s", output->sink.path, strerror(errno));
-    sync_folder(output->sink.path);
-    return BNNEP_OK;
+    const char *path = output->sink.path;
+    const int file = output->file;
+    output->file = -1;
+    const bool synced = sync_file(file) == 0;
+    const int error = errno;
+    if (close(file) != 0 && errno != EINTR && synced) /* Linux has closed it then */
+        return cannot_write(path);
+    errno = error;
+    return synced ? rename_synced(output->temporary, path) : cannot_write(path);
 }
 
 /* --- any ----------------------------------------------------------------------------------------------------- */
@@ -96,10 +124,21 @@ bnnep_status bnnep_output_open(struct bnnep_output *output, const bnnep_sink *si
     output->written = 0;
     if (!sink->path)
         return BNNEP_OK;
-    const int length = snprintf(output->temporary, sizeof output->temporary, "%s.part", sink->path);
-    if (length < 0 || (size_t)length >= sizeof output->temporary)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the path is longer than %zu bytes", sizeof output->temporary - 6);
-    return open_temporary(output->temporary, sink->path, &output->file);
+    const bnnep_status status = check_place(sink->path);
+    return status == BNNEP_OK ? open_temporary(output->temporary, sizeof output->temporary, sink->path, &output->file)
+                              : status;
+}
+
+bool bnnep_output_source(const struct bnnep_output *output, bnnep_source *source) {
+    const bnnep_sink *sink = &output->sink;
+    *source = (bnnep_source){.size = sizeof *source, .name = output->name};
+    if (sink->path)
+        source->path = output->temporary;
+    else if (sink->bytes && output->written <= sink->room) {
+        source->bytes = sink->bytes;
+        source->count = (size_t)output->written;
+    }
+    return source->path || source->bytes;
 }
 
 bnnep_status bnnep_output_write(struct bnnep_output *output, const void *bytes, uint64_t count) {
@@ -123,13 +162,14 @@ bnnep_status bnnep_output_close(struct bnnep_output *output, bnnep_status status
     if (status == BNNEP_OK && output->sink.bytes && output->written > output->sink.room)
         status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: has room for %zu bytes, needs %llu", output->name,
                             output->sink.room, (unsigned long long)output->written);
-    if (output->file < 0)
+    if (!output->sink.path || output->file < 0)
         return status;
     if (status == BNNEP_OK)
         status = commit(output);
-    if (status != BNNEP_OK)
-        unlink(output->temporary);
-    close(output->file); /* also releases the lock; the data are synced */
+    else
+        close(output->file);
     output->file = -1;
+    if (status != BNNEP_OK)
+        unlink(output->temporary); /* or it has its place already */
     return status;
 }

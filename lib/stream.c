@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Sources: files, memory and callbacks as one stream of bytes, compressed with gzip or not. */
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "lib/stream.h"
@@ -12,7 +14,8 @@ enum { PIECE = 1 << 16 };
 struct bnnep_stream {
     const bnnep_context *context;
     bnnep_source source;
-    FILE *file;    /* of a path */
+    int file;      /* of a path; else -1 */
+    uint64_t size; /* of the source; UINT64_MAX: not known */
     uint64_t read; /* bytes that were handed out */
     /* what was read from the source and not handed out yet */
     const uint8_t *next;
@@ -41,27 +44,53 @@ const char *bnnep_source_name(const bnnep_source *source) {
     return source->name ? source->name : source->path ? source->path : "source";
 }
 
-/* Reads the next piece of the source, if there is more; a callback may deliver it in smaller ones. */
-static bnnep_status fetch(struct bnnep_stream *s) {
+/* What is no regular file might never end, or never begin: opening a FIFO would wait for its writer. */
+static bnnep_status open_file(const char *path, int *file, uint64_t *size) {
+    struct stat about;
+    do
+        *file = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    while (*file < 0 && errno == EINTR);
+    if (*file < 0)
+        return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be opened: %s", path, strerror(errno));
+    if (fstat(*file, &about) != 0 || !S_ISREG(about.st_mode))
+        return bnnep_fail(BNNEP_ERROR_FILE, "%s: is not a regular file", path);
+    *size = (uint64_t)about.st_size;
+    return BNNEP_OK;
+}
+
+/* Some bytes of the file or from the callback; 0 at the end. */
+static bnnep_status read_some(struct bnnep_stream *s, uint8_t *to, size_t room, size_t *got) {
     const char *name = bnnep_source_name(&s->source);
+    *got = 0;
+    if (s->file < 0) {
+        const int32_t failed = s->source.read(s->source.user, to, room, got);
+        if (!failed && *got <= room)
+            return BNNEP_OK;
+        return bnnep_fail(BNNEP_ERROR_CALLBACK, "%s: its callback returned %d, and %zu bytes of %zu", name, failed,
+                          *got, room);
+    }
+    ssize_t count;
+    do
+        count = read(s->file, to, room);
+    while (count < 0 && errno == EINTR);
+    if (count < 0)
+        return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be read: %s", name, strerror(errno));
+    *got = (size_t)count;
+    return BNNEP_OK;
+}
+
+/* Reads the next piece of the source, if there is more; it may come in smaller ones. */
+static bnnep_status fetch(struct bnnep_stream *s) {
+    size_t got = 0;
     if (s->source.bytes || s->ended) {
         s->ended = true;
         return BNNEP_OK;
     }
-    size_t got = 0;
-    if (s->file) {
-        errno = 0;
-        got = fread(s->piece, 1, PIECE, s->file);
-        if (got == 0 && ferror(s->file))
-            return bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be read: %s", name, strerror(errno));
-    } else
-        for (size_t some = 1; some > 0 && got < PIECE; got += some) {
-            some = 0;
-            const int32_t failed = s->source.read(s->source.user, s->piece + got, PIECE - got, &some);
-            if (failed || some > PIECE - got)
-                return bnnep_fail(BNNEP_ERROR_CALLBACK, "%s: its callback returned %d, and %zu bytes of %zu", name,
-                                  failed, some, PIECE - got);
-        }
+    for (size_t some = 1; some > 0 && got < PIECE; got += some) {
+        const bnnep_status status = read_some(s, s->piece + got, PIECE - got, &some);
+        if (status != BNNEP_OK)
+            return status;
+    }
     s->next = s->piece;
     s->left = got;
     s->ended = got < PIECE; /* nobody is asked again who said so */
@@ -153,13 +182,15 @@ bnnep_status bnnep_stream_open(const bnnep_context *context, const bnnep_source 
         return bnnep_fail_memory(bnnep_source_name(&source), sizeof *s);
     s->context = context;
     s->source = source;
+    s->file = -1;
+    s->size = source.bytes ? source.count : UINT64_MAX;
     if (source.bytes) {
         s->next = source.bytes;
         s->left = source.count;
     } else if (!(s->piece = bnnep_take(context, PIECE, 1)))
         status = bnnep_fail_memory(bnnep_source_name(&source), PIECE);
-    if (status == BNNEP_OK && source.path && !(s->file = fopen(source.path, "rb")))
-        status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be opened: %s", source.path, strerror(errno));
+    if (status == BNNEP_OK && source.path)
+        status = open_file(source.path, &s->file, &s->size);
     if (status == BNNEP_OK && inflated)
         status = detect(s);
     if (status != BNNEP_OK) {
@@ -170,16 +201,34 @@ bnnep_status bnnep_stream_open(const bnnep_context *context, const bnnep_source 
     return BNNEP_OK;
 }
 
+uint64_t bnnep_stream_size(const struct bnnep_stream *s) {
+    return s->size;
+}
+
+/* The most bytes that may come out. */
+static uint64_t limit_of(const struct bnnep_stream *s) {
+    const bnnep_context *context = s->context;
+    return s->compressed && context->file_unpacked < context->max_bytes ? context->file_unpacked : context->max_bytes;
+}
+
+bnnep_status bnnep_stream_check(const struct bnnep_stream *s, uint64_t bytes) {
+    const char *name = bnnep_source_name(&s->source);
+    if (s->compressed && bytes > s->context->file_unpacked)
+        return bnnep_fail(BNNEP_ERROR_MEMORY,
+                          "%s: unpacks to %llu bytes or more; the context's file_unpacked allows %llu", name,
+                          (unsigned long long)bytes, (unsigned long long)s->context->file_unpacked);
+    return bnnep_check_bytes(s->context, name, bytes);
+}
+
 bnnep_status bnnep_stream_read(struct bnnep_stream *s, void *to, size_t wanted, size_t *got) {
     uint8_t *bytes = to;
     for (*got = 0; *got < wanted;) {
         size_t some = 0;
-        bnnep_status status = BNNEP_OK;
+        bnnep_status status;
         if (s->compressed)
             status = inflate_some(s, bytes + *got, wanted - *got, &some);
         else {
-            if (s->left == 0)
-                status = fetch(s);
+            status = s->left == 0 ? fetch(s) : BNNEP_OK;
             some = s->left < wanted - *got ? s->left : wanted - *got;
             if (status == BNNEP_OK && some > 0)
                 memcpy(bytes + *got, s->next, some);
@@ -192,19 +241,27 @@ bnnep_status bnnep_stream_read(struct bnnep_stream *s, void *to, size_t wanted, 
             break;
         *got += some;
         s->read += some;
+        if (s->read > limit_of(s))
+            return bnnep_stream_check(s, s->read);
     }
     return BNNEP_OK;
 }
 
+/* Room to begin with: what a small source has left and one more, so that its end shows; else some. */
+static uint64_t first_room(const struct bnnep_stream *s) {
+    const uint64_t some = UINT64_C(1) << 20;
+    return !s->compressed && s->size - s->read < some ? s->size - s->read + 1 : some;
+}
+
 bnnep_status bnnep_stream_read_all(struct bnnep_stream *s, uint64_t most, uint8_t **bytes, uint64_t *count) {
-    const uint64_t allowed = s->context->max_bytes; /* one more tells that there are too many */
+    const uint64_t allowed = limit_of(s) - s->read; /* one more tells that there are too many */
     const uint64_t limit = allowed < most ? allowed + 1 : most;
     uint64_t room = 0;
     *bytes = NULL;
     *count = 0;
     for (bool ended = false; !ended && *count < limit;) {
         if (*count == room) {
-            const uint64_t larger = room == 0 ? UINT64_C(1) << 20 : 2 * room, wanted = larger < limit ? larger : limit;
+            const uint64_t larger = room == 0 ? first_room(s) : 2 * room, wanted = larger < limit ? larger : limit;
             uint8_t *more = bnnep_take_more(s->context, *bytes, room, wanted);
             if (!more)
                 return bnnep_fail_memory(bnnep_source_name(&s->source), wanted);
@@ -218,7 +275,7 @@ bnnep_status bnnep_stream_read_all(struct bnnep_stream *s, uint64_t most, uint8_
         ended = got < room - *count;
         *count += got;
     }
-    return bnnep_check_bytes(s->context, bnnep_source_name(&s->source), *count);
+    return BNNEP_OK;
 }
 
 const char *bnnep_stream_name(const struct bnnep_stream *s) {
@@ -230,8 +287,8 @@ void bnnep_stream_close(struct bnnep_stream *s) {
         return;
     if (s->compressed)
         inflateEnd(&s->inflate);
-    if (s->file)
-        fclose(s->file);
+    if (s->file >= 0)
+        close(s->file);
     bnnep_give_back(s->context, s->piece);
     bnnep_give_back(s->context, s);
 }

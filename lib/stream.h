@@ -10,6 +10,10 @@ struct bnnep_stream;
 /* Opens a source of the caller's; with `inflated`, bytes that are compressed with gzip come out as they were before. */
 bnnep_status bnnep_stream_open(const bnnep_context *context, const bnnep_source *theirs, bool inflated,
                                struct bnnep_stream **out);
+/* Bytes that the source has, as they are; UINT64_MAX if that cannot be known. */
+uint64_t bnnep_stream_size(const struct bnnep_stream *stream);
+/* Refuses more bytes out of the stream than the context allows. */
+bnnep_status bnnep_stream_check(const struct bnnep_stream *stream, uint64_t bytes);
 /* Reads up to `wanted` bytes; sets *got to how many there were. */
 bnnep_status bnnep_stream_read(struct bnnep_stream *stream, void *to, size_t wanted, size_t *got);
 /* What messages call it. */

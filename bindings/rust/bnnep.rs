@@ -44,7 +44,8 @@ pub mod ffi {
 
     structure!(ContextOptions {
         backend: *const c_char, module_path: *const c_char, log: LogFn, log_user: *mut c_void, allocate: MemoryFn,
-        release: MemoryFn, memory_user: *mut c_void, max_bytes: u64, threads: i32, reserved: i32,
+        release: MemoryFn, memory_user: *mut c_void, max_bytes: u64, file_network: u64, file_unpacked: u64,
+        file_header: u64, threads: i32, file_steps: i32,
     });
     structure!(DatasetOptions { kind: i32, channels: i32, height: i32, width: i32, classes: i32, borrow: i32 });
     structure!(OpenOptions { labels: *const c_void, format: i32, part: i32, classes: i32, reserved: i32 });

@@ -113,14 +113,17 @@ typedef struct bnnep_context_options {
                                      themselves (jansson, zlib, OpenBLAS, CUDA) does not come from it */
     bnnep_release_fn release;   /**< gives it back; goes with allocate */
     void *memory_user;          /**< passed to both */
-    uint64_t max_bytes;         /**< most bytes that one handle may take, or a file hold: BNNEP_ERROR_MEMORY instead.
-                                     For input that nobody vouches for; 0: no limit */
+    uint64_t max_bytes;         /**< most bytes that one handle may take, or a file hold; 0: no limit. Beyond it, and
+                                     beyond what files, as nobody vouches for them, may ask for: BNNEP_ERROR_MEMORY */
+    uint64_t file_network;      /**< bytes of a network that a file describes; 0: 4 GiB */
+    uint64_t file_unpacked;     /**< bytes that a compressed file unpacks to; 0: 1 GiB */
+    uint64_t file_header;       /**< bytes of the header of a network's file; 0: 4 MiB */
     int32_t threads;            /**< threads that the context's handles share, the calling one included, 1 to 64; 0: as
                                      many as there are processors, at most 64. Results do not depend on it */
-    int32_t reserved;           /**< 0 */
+    int32_t file_steps;         /**< free steps of a network that a file describes; 0: 10000 */
 } bnnep_context_options;
 #define BNNEP_CONTEXT_OPTIONS_INIT                                                                                     \
-    BNNEP_INIT_(sizeof(bnnep_context_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_context_options), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0)
 BNNEP_API bnnep_status bnnep_context_options_init(bnnep_context_options *options, size_t size);
 
 /** Makes a context. @p options may be NULL. A backend that is asked for by name must be there. */
@@ -167,7 +170,7 @@ typedef int32_t (*bnnep_write_bytes_fn)(void *user, const void *bytes, size_t co
 /** One of: a file, bytes in memory, a callback. */
 typedef struct bnnep_source {
     size_t size;
-    const char *path;         /**< a file; NULL: one of the following */
+    const char *path;         /**< a regular file (others: by read); NULL: one of the following */
     const void *bytes;        /**< [count]; need not outlive the call. NULL: read */
     size_t count;             /**< length of bytes */
     bnnep_read_bytes_fn read; /**< called until the end */
@@ -176,8 +179,8 @@ typedef struct bnnep_source {
 } bnnep_source;
 #define BNNEP_SOURCE_INIT BNNEP_INIT_(sizeof(bnnep_source), NULL, NULL, 0, NULL, NULL, NULL)
 
-/** One of: a file, memory, a callback. A file is written as PATH.part, synced and renamed: whatever goes wrong, the
- * one that was there before stays whole. Of two writers of one path at a time one gets an error. */
+/** One of: a file, memory, a callback. A file is written beside it as PATH.RANDOM.part, read back, synced and renamed:
+ * whatever goes wrong, the one that was there before stays whole. A link is replaced, not followed. */
 typedef struct bnnep_sink {
     size_t size;
     const char *path;           /**< a file; NULL: one of the following */
@@ -259,12 +262,10 @@ typedef struct bnnep_open_options {
 #define BNNEP_OPEN_OPTIONS_INIT BNNEP_INIT_(sizeof(bnnep_open_options), NULL, 0, 0, 0, 0)
 BNNEP_API bnnep_status bnnep_open_options_init(bnnep_open_options *options, size_t size);
 
-/** A data set from a file or folder, read whole. @p options may be NULL: the training set of a folder. Errors name the
- * file, the offset (in the uncompressed data) and what was expected. */
+/** A data set from a file or folder, or from any source, read whole. @p options may be NULL: the training set of a
+ * folder. Errors name the file, the offset (in the uncompressed data) and what was expected. */
 BNNEP_API bnnep_status bnnep_dataset_open(bnnep_context *context, const char *path, const bnnep_open_options *options,
                                           bnnep_dataset **out);
-
-/** The same from any source. */
 BNNEP_API bnnep_status bnnep_dataset_from_source(bnnep_context *context, const bnnep_source *source,
                                                  const bnnep_open_options *options, bnnep_dataset **out);
 
@@ -295,9 +296,8 @@ typedef struct bnnep_transform {
  * flips and crops of 4. */
 BNNEP_API bnnep_status bnnep_transform_init_cifar10(bnnep_transform *transform, size_t size, int32_t part);
 
-/** The same inputs, transformed by this alone as they are read, sharing the memory. Only training flips and crops; it
- * draws from the optimizer's seed, its epoch and the input's index. Not for data sets with a callback, which can do as
- * much itself, nor for those of bnnep_dataset_concat(), whose parts can be transformed. */
+/** The same inputs, transformed by this alone as they are read, sharing the memory. Only training flips and crops, as
+ * the optimizer's seed, its epoch and the input's index say. Not for data sets with a callback or concatenated. */
 BNNEP_API bnnep_status bnnep_dataset_transformed(const bnnep_dataset *dataset, const bnnep_transform *transform,
                                                  bnnep_dataset **out);
 

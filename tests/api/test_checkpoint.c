@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -282,25 +281,13 @@ static mode_t mode_under(mode_t mask, const struct net *net) {
     return about.st_mode & 0777;
 }
 
-/* Files are made as others are, by the umask; what a killed write left is used up; two writers are kept apart. */
+/* Files are made as others are, by the umask. */
 static void writing(void **state) {
     (void)state;
     const struct shape shape = shape_of(BNNEP_DYNAMICS_REAL);
     struct net net = net_make(&shape, "cpu");
-    char part[sizeof path + 8];
-    snprintf(part, sizeof part, "%s.part", path);
     assert_int_equal(mode_under(077, &net), 0600);
     assert_int_equal(mode_under(022, &net), 0644);
-    FILE *left = fopen(part, "w");
-    assert_non_null(left);
-    assert_int_equal(flock(fileno(left), LOCK_EX), 0);
-    for (int i = 0; i < 30000; i++)
-        fputc('x', left);
-    fflush(left);
-    assert_refused(bnnep_checkpoint_save(net.optimizer, path, NULL), BNNEP_ERROR_FILE, "somebody else is writing it");
-    fclose(left);
-    assert_ok(bnnep_checkpoint_save(net.optimizer, path, NULL));
-    assert_int_equal(access(part, F_OK), -1);
     assert_ok(bnnep_checkpoint_load(net.optimizer, path));
     assert_refused(bnnep_checkpoint_save(net.optimizer, path, "\xff"), BNNEP_ERROR_ARGUMENT, "the note is not UTF-8");
     net_free(&net);

@@ -123,7 +123,7 @@ static void foreign(void **state) {
         {"\"dtype\":\"F32\"", "\"dtype\":\"F64\"", "connection.0.momentum is F64 [29, 35], expected F32 [29, 35]"},
         {"\"data_offsets\":[0,", "\"data_offsets\":[4,", "connection.0.momentum lies at 4 to"},
         {"\\\"batches\\\"", "\\\"bAtches\\\"", "its position's counters cannot be read"},
-        {"\\\"epochs\\\":0", "\\\"epochs\\\":-", "hold no position"},
+        {"\\\"epochs\\\":0", "\\\"epochs\\\":-", "its metadata's position: is no JSON"},
         {"\\\"errors\\\":0", "\\\"errors\\\":9", "its position's counters cannot be read"},
     };
     struct net saved = net_make(&shape, "cpu"), net = net_make(&shape, "cpu"), untouched = net_make(&shape, "cpu");

@@ -136,7 +136,7 @@ static void bad_files(void **state) {
     assert_refused(open_idx(path_of("absent"), path_of("labels"), 10, &dataset), BNNEP_ERROR_FILE,
                    "absent: cannot be opened: No such file");
     assert_refused(open_idx(folder, path_of("labels"), 10, &dataset), BNNEP_ERROR_ARGUMENT, "is a folder");
-    assert_refused(open_idx(path_of("images"), folder, 10, &dataset), BNNEP_ERROR_FILE, "cannot be read");
+    assert_refused(open_idx(path_of("images"), folder, 10, &dataset), BNNEP_ERROR_FILE, "is not a regular file");
     refuse(images, 0, BNNEP_ERROR_FORMAT, "ends at offset 0, expected an IDX magic number");
     refuse(images, 10, BNNEP_ERROR_FORMAT, "ends at offset 10, expected 3 dimensions up to offset 16");
     refuse(images, sizeof images - 5, BNNEP_ERROR_FORMAT, "ends at offset 53, expected 42 values up to offset 58");

@@ -287,7 +287,6 @@ static void reserved_fields(void **state) {
         const char *taker;
         size_t at;
     } fields[] = {
-        {"context_options", offsetof(bnnep_context_options, reserved)},
         {"open_options", offsetof(bnnep_open_options, reserved)},
         {"network_options", offsetof(bnnep_network_options, reserved)},
         {"connection", offsetof(bnnep_connection, reserved)},

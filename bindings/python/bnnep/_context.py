@@ -54,7 +54,8 @@ class Context(Handle):
     >>> Context("cpu", threads=4, log=lambda level, line: print(line))
 
     `backend` is a name that `backends` has, or "auto", the best that is here. What the options mean, and their ranges:
-    bnnep_context_options in bnnep.h; 0 and None are its defaults.
+    bnnep_context_options in bnnep.h; 0 and None are its defaults. `limits` are those of files: file_network,
+    file_unpacked, file_header, file_steps.
     """
 
     _free = "bnnep_context_free"
@@ -66,9 +67,10 @@ class Context(Handle):
         log: Optional[LogFn] = None,
         max_bytes: int = 0,
         module_path: Optional[str] = None,
+        **limits: int,
     ) -> None:
         options = _structs.ContextOptions(
-            backend=text(backend), threads=threads, max_bytes=max_bytes, module_path=text(module_path)
+            backend=text(backend), threads=threads, max_bytes=max_bytes, module_path=text(module_path), **limits
         )
         if log is not None:
             options.log = _said_by(log)

@@ -63,8 +63,11 @@ class ContextOptions(Struct):
         release=ReleaseFn,
         memory_user=c_void_p,
         max_bytes=c_uint64,
+        file_network=c_uint64,
+        file_unpacked=c_uint64,
+        file_header=c_uint64,
         threads=c_int32,
-        reserved=c_int32,
+        file_steps=c_int32,
     )
 
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Checkpoints and network files: a network, and what an optimizer must remember, in a safetensors container. */
+#ifndef BNNEP_FILE_H
+#define BNNEP_FILE_H
+
+#include "lib/record.h"
+
+/* --- tensors.c: lists of tensors are the caller's to give back, on failure too -------------------------------- */
+
+/* All tensors to write of a network, and of an optimizer if it is not NULL. */
+bnnep_status bnnep_tensors_of(const bnnep_network *net, const bnnep_optimizer *opt, struct bnnep_tensor **tensors,
+                              size_t *count);
+/* All tensors that a network of these connections reads from a file, checked. */
+bnnep_status bnnep_tensors_find(const struct bnnep_container *file, const struct bnnep_link *links, size_t connections,
+                                bool momenta, struct bnnep_tensor **tensors, size_t *count);
+/* Sets the parameters from the tensors found. */
+bnnep_status bnnep_tensors_take(const struct bnnep_container *file, const struct bnnep_tensor *tensors, size_t count,
+                                bnnep_network *net, bnnep_optimizer *opt);
+
+/* --- checkpoint.c --------------------------------------------------------------------------------------------- */
+
+/* Opens a file of ours. */
+bnnep_status bnnep_file_open(const bnnep_context *context, const bnnep_source *theirs, struct bnnep_container *file);
+
+#endif
