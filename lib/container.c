@@ -95,35 +95,44 @@ static bnnep_status check_header(const bnnep_context *context, const struct writ
                       w->name, strlen(w->header), (unsigned long long)context->file_header);
 }
 
-/* The digest of all that will be written, into the header. */
-static bnnep_status add_digest(const struct writing *w) {
-    uint32_t digest = add_to_digest(0, w->header, strlen(w->header));
-    char text[9];
-    for (size_t i = 0; i < w->count; i++) {
-        const bnnep_status status = fill(w->name, &w->tensors[i], w->buffer);
-        if (status != BNNEP_OK)
-            return status;
-        digest = add_to_digest(digest, w->buffer, bnnep_tensor_bytes(&w->tensors[i]));
-    }
-    snprintf(text, sizeof text, "%08x", digest);
-    memcpy(strstr(w->header, digest_key) + sizeof digest_key - 1, text, 8);
-    return BNNEP_OK;
-}
-
-static bnnep_status write_parts(const struct writing *w, struct bnnep_output *output) {
+/* Goes through all that is written: into the output, if it is not NULL, and into the digest. */
+static bnnep_status go_through(const struct writing *w, struct bnnep_output *output, uint32_t *digest) {
     const uint64_t length = strlen(w->header);
     uint8_t prefix[8];
+    bnnep_status status = BNNEP_OK;
     for (int i = 0; i < 8; i++)
         prefix[i] = (uint8_t)(length >> (8 * i));
-    bnnep_status status = bnnep_output_write(output, prefix, 8);
-    if (status == BNNEP_OK)
+    if (output)
+        status = bnnep_output_write(output, prefix, sizeof prefix);
+    if (output && status == BNNEP_OK)
         status = bnnep_output_write(output, w->header, length);
+    *digest = add_to_digest(0, w->header, length);
     for (size_t i = 0; status == BNNEP_OK && i < w->count; i++) {
+        const uint64_t bytes = bnnep_tensor_bytes(&w->tensors[i]);
         status = fill(w->name, &w->tensors[i], w->buffer);
+        if (status == BNNEP_OK && output)
+            status = bnnep_output_write(output, w->buffer, bytes);
         if (status == BNNEP_OK)
-            status = bnnep_output_write(output, w->buffer, bnnep_tensor_bytes(&w->tensors[i]));
+            *digest = add_to_digest(*digest, w->buffer, bytes);
     }
     return status;
+}
+
+/* The digest stands before what it is of: it is written over afterwards, or where that cannot be, all is gone through
+ * twice. */
+static bnnep_status write_all(const struct writing *w, struct bnnep_output *output) {
+    char *const place = strstr(w->header, digest_key) + sizeof digest_key - 1, text[9];
+    const uint64_t offset = 8 + (uint64_t)(place - w->header);
+    uint32_t digest;
+    const bool later = bnnep_output_can_go_back(output);
+    bnnep_status status = go_through(w, later ? output : NULL, &digest);
+    if (status != BNNEP_OK)
+        return status;
+    snprintf(text, sizeof text, "%08x", digest);
+    if (later)
+        return bnnep_output_write_over(output, offset, text, 8);
+    memcpy(place, text, 8);
+    return go_through(w, output, &digest);
 }
 
 bnnep_status bnnep_container_write(const bnnep_context *context, struct bnnep_output *output, const json_t *metadata,
@@ -136,9 +145,7 @@ bnnep_status bnnep_container_write(const bnnep_context *context, struct bnnep_ou
     w.buffer = bnnep_take(context, largest, 1);
     bnnep_status status = w.header && w.buffer ? check_header(context, &w) : bnnep_fail_memory(w.name, largest);
     if (status == BNNEP_OK)
-        status = add_digest(&w);
-    if (status == BNNEP_OK)
-        status = write_parts(&w, output);
+        status = write_all(&w, output);
     free(w.header);
     bnnep_give_back(context, w.buffer);
     return status;

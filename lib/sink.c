@@ -93,6 +93,8 @@ static int open_folder(const char *path) {
 static bnnep_status rename_synced(const char *temporary, const char *path) {
     const int folder = open_folder(path);
     bnnep_status status = BNNEP_OK;
+    if (folder < 0 && errno != EACCES) /* who may not list a folder may still write there */
+        return cannot_write(path);
     if (rename(temporary, path) != 0)
         status = bnnep_fail(BNNEP_ERROR_FILE, "%s: cannot be renamed into place: %s", path, strerror(errno));
     else if (folder >= 0 && sync_file(folder) != 0 && errno != EINVAL)
@@ -153,6 +155,19 @@ bnnep_status bnnep_output_write(struct bnnep_output *output, const void *bytes, 
             return bnnep_fail(BNNEP_ERROR_CALLBACK, "%s: its callback returned %d", output->name, failed);
     }
     output->written += count;
+    return BNNEP_OK;
+}
+
+bool bnnep_output_can_go_back(const struct bnnep_output *output) {
+    return !output->sink.write;
+}
+
+bnnep_status bnnep_output_write_over(struct bnnep_output *output, uint64_t offset, const void *bytes, size_t count) {
+    const bnnep_sink *sink = &output->sink;
+    if (sink->path && (lseek(output->file, (off_t)offset, SEEK_SET) < 0 || !write_all(output->file, bytes, count)))
+        return cannot_write(sink->path);
+    if (sink->bytes && offset + count <= sink->room)
+        memcpy((char *)sink->bytes + offset, bytes, count);
     return BNNEP_OK;
 }
 

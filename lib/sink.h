@@ -20,6 +20,9 @@ const char *bnnep_sink_name(const bnnep_sink *sink);
 
 bnnep_status bnnep_output_open(struct bnnep_output *output, const bnnep_sink *sink);
 bnnep_status bnnep_output_write(struct bnnep_output *output, const void *bytes, uint64_t count);
+/* Can what was written be written over? Not what a callback has. */
+bool bnnep_output_can_go_back(const struct bnnep_output *output);
+bnnep_status bnnep_output_write_over(struct bnnep_output *output, uint64_t offset, const void *bytes, size_t count);
 /* What was written so far, to be read back; false if that cannot be. */
 bool bnnep_output_source(const struct bnnep_output *output, bnnep_source *source);
 /* Ends the output: what was written takes its place, or, after a failure `status`, is discarded. */

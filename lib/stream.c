@@ -220,6 +220,26 @@ bnnep_status bnnep_stream_check(const struct bnnep_stream *s, uint64_t bytes) {
     return bnnep_check_bytes(s->context, name, bytes);
 }
 
+/* Hands out bytes as they are; large pieces go where they are wanted at once. */
+static bnnep_status copy_some(struct bnnep_stream *s, uint8_t *to, size_t wanted, size_t *got) {
+    bnnep_status status = BNNEP_OK;
+    if (s->left == 0 && wanted >= PIECE && !s->source.bytes && !s->ended) {
+        status = read_some(s, to, wanted, got);
+        s->ended = *got == 0;
+        return status;
+    }
+    if (s->left == 0)
+        status = fetch(s);
+    if (status != BNNEP_OK)
+        return status;
+    *got = s->left < wanted ? s->left : wanted;
+    if (*got > 0)
+        memcpy(to, s->next, *got);
+    s->next += *got;
+    s->left -= *got;
+    return BNNEP_OK;
+}
+
 bnnep_status bnnep_stream_read(struct bnnep_stream *s, void *to, size_t wanted, size_t *got) {
     uint8_t *bytes = to;
     for (*got = 0; *got < wanted;) {
@@ -227,14 +247,8 @@ bnnep_status bnnep_stream_read(struct bnnep_stream *s, void *to, size_t wanted, 
         bnnep_status status;
         if (s->compressed)
             status = inflate_some(s, bytes + *got, wanted - *got, &some);
-        else {
-            status = s->left == 0 ? fetch(s) : BNNEP_OK;
-            some = s->left < wanted - *got ? s->left : wanted - *got;
-            if (status == BNNEP_OK && some > 0)
-                memcpy(bytes + *got, s->next, some);
-            s->next += status == BNNEP_OK ? some : 0;
-            s->left -= status == BNNEP_OK ? some : 0;
-        }
+        else
+            status = copy_some(s, bytes + *got, wanted - *got, &some);
         if (status != BNNEP_OK)
             return status;
         if (some == 0)
@@ -247,10 +261,9 @@ bnnep_status bnnep_stream_read(struct bnnep_stream *s, void *to, size_t wanted, 
     return BNNEP_OK;
 }
 
-/* Room to begin with: what a small source has left and one more, so that its end shows; else some. */
+/* Room to begin with: what the source can have left and one more, so that its end shows; if that is not known, some. */
 static uint64_t first_room(const struct bnnep_stream *s) {
-    const uint64_t some = UINT64_C(1) << 20;
-    return !s->compressed && s->size - s->read < some ? s->size - s->read + 1 : some;
+    return s->compressed || s->size == UINT64_MAX ? UINT64_C(1) << 20 : s->size - s->read + 1;
 }
 
 bnnep_status bnnep_stream_read_all(struct bnnep_stream *s, uint64_t most, uint8_t **bytes, uint64_t *count) {
