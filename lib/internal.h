@@ -46,6 +46,32 @@ bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_opt
 bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnnep_optimizer_options *theirs);
 bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_contrast_options *theirs);
 
+/* --- claim.c: which calls are at work with a handle ----------------------------------------------------------- */
+
+/* In each handle. */
+struct bnnep_claim {
+    atomic_int users;               /* calls that read it; -1: one that changes it */
+    _Atomic(const char *) call;     /* the name of the last one */
+    _Atomic(const void *) shown_to; /* the thread that may read it all the same, or NULL */
+};
+
+enum { BNNEP_MOST_CLAIMS = 3 };
+
+/* A call at work: its name, and what it has claimed so far. */
+struct bnnep_call {
+    const char *name;
+    struct bnnep_claim *held[BNNEP_MOST_CLAIMS];
+    int count;
+};
+
+/* Claims a handle ("network") together with others that read it, or alone; refused while another call prevents it. */
+bnnep_status bnnep_call_reads(struct bnnep_call *call, const struct bnnep_claim *claim, const char *handle);
+bnnep_status bnnep_call_changes(struct bnnep_call *call, struct bnnep_claim *claim, const char *handle);
+/* Lets this thread, which is about to call back, read what the call has claimed alone; ends that. */
+void bnnep_call_show(struct bnnep_call *call, bool shown);
+/* Lets go of all that was claimed. Returns `status`. */
+bnnep_status bnnep_call_end(struct bnnep_call *call, bnnep_status status);
+
 /* --- context.c, memory.c -------------------------------------------------------------------------------------- */
 
 struct bnnep_entry; /* a backend, registry.c */
@@ -117,6 +143,7 @@ struct bnnep_network {
     size_t inputs, outputs;
     uint64_t revision;          /* counts the changes of parameters */
     bnnep_workspace *workspace; /* the network's own; not counted in references */
+    struct bnnep_claim claim;
 };
 
 struct bnnep_workspace {
@@ -135,6 +162,7 @@ struct bnnep_workspace {
     float *outputs;             /* [max_batch][outputs]: states of the output layer */
     int32_t *labels;            /* [max_batch] */
     uint64_t *indices;          /* [max_batch] */
+    struct bnnep_claim claim;
 };
 
 /* What a batch, or those of an epoch so far, add up to; bnnep_report has the means. */
@@ -177,6 +205,7 @@ struct bnnep_optimizer {
     struct bnnep_sums epoch;
     uint64_t *epoch_flips;    /* [connections] */
     uint64_t batches, epochs; /* done */
+    struct bnnep_claim claim;
 };
 
 /* --- description.c: what a network is ------------------------------------------------------------------------- */
@@ -253,17 +282,21 @@ struct bnnep_run {
     bnnep_report report;  /* of the sums, for the callback and at the end */
     struct bnnep_sums sums;
     double started;
+    struct bnnep_call call;
 };
 
-/* Takes the caller's options (or NULL) and report (or NULL). */
-bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, const bnnep_run_options *theirs,
-                            const bnnep_report *report);
+/* Takes the caller's options (or NULL) and report (or NULL), and claims the handles for the call of this name: the
+ * workspace and the network or, to train, `opt` (else NULL) and all that it changes. */
+bnnep_status bnnep_run_open(struct bnnep_run *run, const char *call, const bnnep_network *net, bnnep_optimizer *opt,
+                            const bnnep_run_options *theirs, const bnnep_report *report);
+/* Lets go of the handles. Returns `status`. */
+bnnep_status bnnep_run_end(struct bnnep_run *run, bnnep_status status);
 /* Does the caller want to stop, within a phase or after a batch? A failure then, with its message. */
 int32_t bnnep_run_stopped(void *run);
 bnnep_status bnnep_run_cancelled(const struct bnnep_run *run);
 bnnep_status bnnep_run_batch_done(struct bnnep_run *run, const uint64_t *flips);
 /* Fills in the caller's report, if there is one. */
-void bnnep_run_close(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs);
+void bnnep_run_report(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs);
 double bnnep_now(void);
 
 /* --- readout.c: scores, classes, loss -------------------------------------------------------------------------- */
