@@ -223,6 +223,9 @@ bnnep_status bnnep_registry_create(bnnep_context *context, const char *wanted) {
     } own[] = {{"cuda", NULL, "NVIDIA GPUs", true},
                {"cpu", &bnnep_backend_cpu, "", true},
                {"ref", &bnnep_backend_ref, "", false}};
+    const bnnep_status status = bnnep_module_check(context->module_path);
+    if (status != BNNEP_OK)
+        return status;
     context->host.ref = &bnnep_backend_ref;
     context->registry = bnnep_take(context, 1, sizeof *context->registry);
     if (!context->registry)

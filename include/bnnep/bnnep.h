@@ -105,8 +105,9 @@ typedef struct bnnep_context_options {
     const char *backend;        /**< "auto" (default): the best that is here and does what is asked; or "cpu", "ref",
                                      "cuda", "cuda:1", any name of bnnep_backend_get(), of a module or given to
                                    bnnep_backend_register() */
-    const char *module_path;    /**< folders with modules, libbnnep-NAME.so, separated by colons. NULL: those of the
-                                     environment's BNNEP_BACKEND_PATH, else the library's own */
+    const char *module_path;    /**< folders with modules, libbnnep-NAME.so, from / on, separated by colons. NULL: those
+                                     of the environment's BNNEP_BACKEND_PATH, of which others are left out (a set-uid
+                                     program has none), else a shared library's own */
     bnnep_log_fn log;           /**< receives warnings and notices; NULL: none */
     void *log_user;             /**< passed to log */
     bnnep_allocate_fn allocate; /**< takes the memory of handles, NULL: malloc(). What other libraries take for
@@ -278,8 +279,7 @@ BNNEP_API bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64
 BNNEP_API bnnep_status bnnep_dataset_select(const bnnep_dataset *dataset, const uint64_t *indices, uint64_t count,
                                             bnnep_dataset **out);
 
-/** The inputs of @p count data sets of one shape, all with labels or all without, one set after the other; shares their
- * memory. */
+/** The inputs of @p count data sets of one shape, all with labels or all without, in a row; shares their memory. */
 BNNEP_API bnnep_status bnnep_dataset_concat(const bnnep_dataset *const *datasets, size_t count, bnnep_dataset **out);
 
 /** How inputs are transformed as they are read. */
