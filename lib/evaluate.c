@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Evaluation and prediction: free phases alone. */
+#include <math.h>
 #include <string.h>
 
 #include "lib/phases.h"
@@ -39,6 +40,18 @@ bnnep_status bnnep_free_steps(bnnep_workspace *ws, int32_t steps, struct bnnep_r
 bnnep_status bnnep_free_phase(bnnep_workspace *ws, struct bnnep_run *run, struct bnnep_sums *sums) {
     const bnnep_status status = bnnep_free_steps(ws, ws->network->free_steps, run, sums);
     return status == BNNEP_OK ? bnnep_read_outputs(ws) : status;
+}
+
+/* Are the outputs of a batch that begins with sample `first` numbers? A class read from others means nothing. */
+static bnnep_status check_outputs(const bnnep_workspace *ws, uint64_t first) {
+    const size_t outputs = ws->network->outputs;
+    for (size_t v = 0; v < ws->count * outputs; v++)
+        if (!isfinite(ws->outputs[v]))
+            return bnnep_fail(
+                BNNEP_ERROR_DATA,
+                "input %llu: output unit %zu is %g; it or the network's parameters are too large for float",
+                (unsigned long long)(first + v / outputs), v % outputs, (double)ws->outputs[v]);
+    return BNNEP_OK;
 }
 
 /* --- evaluation ---------------------------------------------------------------------------------------------- */
@@ -84,6 +97,8 @@ static bnnep_status evaluate_batch(struct bnnep_run *run, const bnnep_dataset *d
         status = bnnep_stage_checked(ws, ws->inputs, NULL, count);
     if (status == BNNEP_OK)
         status = bnnep_free_phase(ws, run, &gathered);
+    if (status == BNNEP_OK)
+        status = check_outputs(ws, first);
     if (status != BNNEP_OK)
         return status;
     const int32_t *labels = dataset->store->labelled ? ws->labels : NULL;
@@ -135,6 +150,8 @@ static bnnep_status predict_batch(struct bnnep_run *run, const float *inputs, ui
         status = bnnep_stage_checked(ws, inputs, NULL, count);
     if (status == BNNEP_OK)
         status = bnnep_free_phase(ws, run, &run->sums);
+    if (status == BNNEP_OK)
+        status = check_outputs(ws, first);
     if (status != BNNEP_OK)
         return status;
     for (size_t n = 0; n < count; n++) {

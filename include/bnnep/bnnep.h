@@ -65,7 +65,7 @@ enum {
     BNNEP_ERROR_MEMORY = -2,      /**< out of memory, or of what the context allows */
     BNNEP_ERROR_FILE = -3,        /**< a file cannot be opened, read or written */
     BNNEP_ERROR_FORMAT = -4,      /**< a file does not hold what it should */
-    BNNEP_ERROR_DATA = -5,        /**< NaN or infinity in the inputs, a label outside the classes, or no label */
+    BNNEP_ERROR_DATA = -5,        /**< NaN or infinity in inputs or outputs, a label outside the classes, or none */
     BNNEP_ERROR_UNSUPPORTED = -6, /**< this library or backend does not do it (yet) */
     BNNEP_ERROR_BACKEND = -7,     /**< no such backend or device here */
     BNNEP_ERROR_CALLBACK = -8,    /**< a callback of the caller's reported a failure */
