@@ -3,10 +3,21 @@
 #ifndef BNNEP_INTERNAL_H
 #define BNNEP_INTERNAL_H
 
+#include <float.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include <bnnep/backend.h>
+
+/* A float must be a float on the way, too: an x87 unit keeps more digits, and results are others. (16 widens what is
+ * shorter than float alone.) */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "libbnnep needs sums of floats that are rounded to float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+/* Files and packed bits are read as they lie in memory. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "libbnnep runs on little-endian machines alone"
+#endif
 
 #if defined(__GNUC__)
 #define BNNEP_PRINTF(string, first) __attribute__((format(printf, string, first)))
