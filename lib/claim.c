@@ -45,6 +45,14 @@ bnnep_status bnnep_call_changes(struct bnnep_call *call, struct bnnep_claim *cla
     return BNNEP_OK;
 }
 
+bnnep_status bnnep_check_idle(const char *name, bnnep_optimizer *opt) {
+    struct bnnep_call call = {.name = name};
+    bnnep_status status = bnnep_call_changes(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = bnnep_call_changes(&call, &opt->network->claim, "network");
+    return bnnep_call_end(&call, status);
+}
+
 void bnnep_call_show(struct bnnep_call *call, bool shown) {
     for (int i = 0; i < call->count; i++)
         if (atomic_load(&call->held[i]->users) == CHANGED)

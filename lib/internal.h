@@ -78,6 +78,8 @@ struct bnnep_call {
 /* Claims a handle ("network") together with others that read it, or alone; refused while another call prevents it. */
 bnnep_status bnnep_call_reads(struct bnnep_call *call, const struct bnnep_claim *claim, const char *handle);
 bnnep_status bnnep_call_changes(struct bnnep_call *call, struct bnnep_claim *claim, const char *handle);
+/* Could a call of this name change the optimizer and its network? For one that is made of calls that claim them. */
+bnnep_status bnnep_check_idle(const char *name, bnnep_optimizer *opt);
 /* Lets this thread, which is about to call back, read what the call has claimed alone; ends that. */
 void bnnep_call_show(struct bnnep_call *call, bool shown);
 /* Lets go of all that was claimed. Returns `status`. */

@@ -53,7 +53,9 @@ static int free_data(void **state) {
 struct scene {
     struct net net;
     bnnep_workspace *other; /* of the same network */
-    const char *at_work;    /* the call */
+    void *checkpoint;
+    size_t checkpoint_bytes;
+    const char *at_work; /* the call */
     bool trains;
     int tries;
     char wrong[512]; /* the first try that was not refused, or not for that reason */
@@ -148,6 +150,16 @@ static bnnep_status set_rate(struct scene *s) {
 static bnnep_status set_position(struct scene *s) {
     return bnnep_optimizer_set_position(s->net.optimizer, 9, 9);
 }
+static bnnep_status save(struct scene *s) {
+    uint64_t bytes;
+    return bnnep_checkpoint_write(s->net.optimizer, &(const bnnep_sink){.size = sizeof(bnnep_sink), .count = &bytes},
+                                  NULL);
+}
+static bnnep_status load(struct scene *s) {
+    return bnnep_checkpoint_read(
+        s->net.optimizer,
+        &(const bnnep_source){.size = sizeof(bnnep_source), .bytes = s->checkpoint, .count = s->checkpoint_bytes});
+}
 static bnnep_status clone_optimizer(struct scene *s) {
     bnnep_optimizer *clone;
     const bnnep_status status = bnnep_optimizer_clone(s->net.optimizer, s->net.network, &clone);
@@ -159,9 +171,9 @@ static bnnep_status clone_optimizer(struct scene *s) {
  * between batches. */
 static const try_fn never[] = {train_batch, train_elsewhere, train_epoch, evaluate,  predict,  stage,
                                relax,       set_state,       update,      set_alpha, set_bias, set_relaxation},
-                    learning[] = {contrast, backpropagate, set_contrast, set_momentum, set_rate, set_position},
+                    learning[] = {contrast, backpropagate, set_contrast, set_momentum, set_rate, set_position, load},
                     reading[] = {predict_elsewhere, get_bias, get_signs, clone_network},
-                    reading_learnt[] = {get_momentum, get_rate, clone_optimizer};
+                    reading_learnt[] = {get_momentum, get_rate, clone_optimizer, save};
 
 static void try(struct scene *scene, const try_fn *tries, size_t count, bool allowed) {
     for (size_t i = 0; i < count && !scene->wrong[0]; i++) {
@@ -205,11 +217,19 @@ static int32_t on_progress(void *user, const bnnep_progress *progress) {
 static struct scene scene_make(const char *where) {
     struct scene scene = {.net = net_make(&shape, where)};
     const bnnep_workspace_options o = {.size = sizeof o, .max_batch = BATCH};
+    uint64_t bytes = 0;
+    bnnep_sink sink = {.size = sizeof sink, .count = &bytes};
     assert_ok(bnnep_workspace_create(scene.net.network, &o, &scene.other));
+    assert_ok(bnnep_checkpoint_write(scene.net.optimizer, &sink, NULL));
+    sink.room = scene.checkpoint_bytes = (size_t)bytes;
+    sink.bytes = scene.checkpoint = malloc(sink.room);
+    assert_non_null(sink.bytes);
+    assert_ok(bnnep_checkpoint_write(scene.net.optimizer, &sink, NULL));
     return scene;
 }
 
 static void scene_free(struct scene *scene) {
+    free(scene->checkpoint);
     bnnep_workspace_free(scene->other);
     net_free(&scene->net);
 }
