@@ -265,6 +265,7 @@ static void in_progress(void **state) {
         assert_refused_all(&scene);
         assert_ok(bnnep_network_predict(alone.network, x, COUNT, NULL, scores[1], NULL));
         assert_memory_equal(scores[0], scores[1], sizeof scores[0]);
+        assert_same_network(&scene.net, &alone);
         net_free(&alone);
         scene_free(&scene);
     }
