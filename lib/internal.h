@@ -3,10 +3,21 @@
 #ifndef BNNEP_INTERNAL_H
 #define BNNEP_INTERNAL_H
 
+#include <float.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include <bnnep/backend.h>
+
+/* A float must be a float on the way, too: an x87 unit keeps more digits, and results are others. (16 widens what is
+ * shorter than float alone.) */
+#if FLT_EVAL_METHOD != 0 && FLT_EVAL_METHOD != 16
+#error "libbnnep needs sums of floats that are rounded to float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
+#endif
+/* Files and packed bits are read as they lie in memory. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "libbnnep runs on little-endian machines alone"
+#endif
 
 #if defined(__GNUC__)
 #define BNNEP_PRINTF(string, first) __attribute__((format(printf, string, first)))
@@ -45,6 +56,34 @@ bnnep_status bnnep_take_network_options(bnnep_network_options *o, const bnnep_ne
 bnnep_status bnnep_take_load_options(bnnep_load_options *o, const bnnep_load_options *theirs);
 bnnep_status bnnep_take_optimizer_options(bnnep_optimizer_options *o, const bnnep_optimizer_options *theirs);
 bnnep_status bnnep_take_contrast_options(bnnep_contrast_options *o, const bnnep_contrast_options *theirs);
+
+/* --- claim.c: which calls are at work with a handle ----------------------------------------------------------- */
+
+/* In each handle. */
+struct bnnep_claim {
+    atomic_int users;               /* calls that read it; -1: one that changes it */
+    _Atomic(const char *) call;     /* the name of the last one */
+    _Atomic(const void *) shown_to; /* the thread that may read it all the same, or NULL */
+};
+
+enum { BNNEP_MOST_CLAIMS = 3 };
+
+/* A call at work: its name, and what it has claimed so far. */
+struct bnnep_call {
+    const char *name;
+    struct bnnep_claim *held[BNNEP_MOST_CLAIMS];
+    int count;
+};
+
+/* Claims a handle ("network") together with others that read it, or alone; refused while another call prevents it. */
+bnnep_status bnnep_call_reads(struct bnnep_call *call, const struct bnnep_claim *claim, const char *handle);
+bnnep_status bnnep_call_changes(struct bnnep_call *call, struct bnnep_claim *claim, const char *handle);
+/* Could a call of this name change the optimizer and its network? For one that is made of calls that claim them. */
+bnnep_status bnnep_check_idle(const char *name, bnnep_optimizer *opt);
+/* Lets this thread, which is about to call back, read what the call has claimed alone; ends that. */
+void bnnep_call_show(struct bnnep_call *call, bool shown);
+/* Lets go of all that was claimed. Returns `status`. */
+bnnep_status bnnep_call_end(struct bnnep_call *call, bnnep_status status);
 
 /* --- context.c, memory.c -------------------------------------------------------------------------------------- */
 
@@ -117,6 +156,7 @@ struct bnnep_network {
     size_t inputs, outputs;
     uint64_t revision;          /* counts the changes of parameters */
     bnnep_workspace *workspace; /* the network's own; not counted in references */
+    struct bnnep_claim claim;
 };
 
 struct bnnep_workspace {
@@ -135,6 +175,7 @@ struct bnnep_workspace {
     float *outputs;             /* [max_batch][outputs]: states of the output layer */
     int32_t *labels;            /* [max_batch] */
     uint64_t *indices;          /* [max_batch] */
+    struct bnnep_claim claim;
 };
 
 /* What a batch, or those of an epoch so far, add up to; bnnep_report has the means. */
@@ -177,6 +218,7 @@ struct bnnep_optimizer {
     struct bnnep_sums epoch;
     uint64_t *epoch_flips;    /* [connections] */
     uint64_t batches, epochs; /* done */
+    struct bnnep_claim claim;
 };
 
 /* --- description.c: what a network is ------------------------------------------------------------------------- */
@@ -253,17 +295,21 @@ struct bnnep_run {
     bnnep_report report;  /* of the sums, for the callback and at the end */
     struct bnnep_sums sums;
     double started;
+    struct bnnep_call call;
 };
 
-/* Takes the caller's options (or NULL) and report (or NULL). */
-bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, const bnnep_run_options *theirs,
-                            const bnnep_report *report);
+/* Takes the caller's options (or NULL) and report (or NULL), and claims the handles for the call of this name: the
+ * workspace and the network or, to train, `opt` (else NULL) and all that it changes. */
+bnnep_status bnnep_run_open(struct bnnep_run *run, const char *call, const bnnep_network *net, bnnep_optimizer *opt,
+                            const bnnep_run_options *theirs, const bnnep_report *report);
+/* Lets go of the handles. Returns `status`. */
+bnnep_status bnnep_run_end(struct bnnep_run *run, bnnep_status status);
 /* Does the caller want to stop, within a phase or after a batch? A failure then, with its message. */
 int32_t bnnep_run_stopped(void *run);
 bnnep_status bnnep_run_cancelled(const struct bnnep_run *run);
 bnnep_status bnnep_run_batch_done(struct bnnep_run *run, const uint64_t *flips);
 /* Fills in the caller's report, if there is one. */
-void bnnep_run_close(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs);
+void bnnep_run_report(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs);
 double bnnep_now(void);
 
 /* --- readout.c: scores, classes, loss -------------------------------------------------------------------------- */

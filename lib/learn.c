@@ -80,10 +80,18 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws) {
 
 /* --- one after the other ------------------------------------------------------------------------------------- */
 
-/* Does the workspace hold a batch that the optimizer can learn from? */
-static bnnep_status check_handles(const char *function, const bnnep_optimizer *opt, const bnnep_workspace *ws) {
+/* What a contrast is taken with. */
+static bnnep_status claim(struct bnnep_call *call, bnnep_optimizer *opt, bnnep_workspace *ws) {
     if (!opt || !ws)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", function, opt ? "workspace" : "optimizer");
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: %s is NULL", call->name, opt ? "workspace" : "optimizer");
+    bnnep_status status = bnnep_call_changes(call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = bnnep_call_changes(call, &ws->claim, "workspace");
+    return status == BNNEP_OK ? bnnep_call_reads(call, &opt->network->claim, "network") : status;
+}
+
+/* Does the workspace hold a batch that the optimizer can learn from? */
+static bnnep_status check_batch(const bnnep_optimizer *opt, const bnnep_workspace *ws) {
     if (ws->network != opt->network)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the workspace was made for another network");
     if (ws->count > 0 && ws->revision != opt->network->revision)
@@ -126,38 +134,61 @@ static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, int
     return BNNEP_OK;
 }
 
-bnnep_status bnnep_optimizer_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, const bnnep_contrast_options *theirs) {
-    bnnep_contrast_options o;
-    bnnep_status status = check_handles("bnnep_optimizer_contrast", opt, ws);
-    if (status == BNNEP_OK)
-        status = bnnep_take_contrast_options(&o, theirs);
+/* The contrast of two phases, by options that have their defaults. */
+static bnnep_status contrast_phases(bnnep_optimizer *opt, bnnep_workspace *ws, const bnnep_contrast_options *o) {
+    bnnep_status status = check_batch(opt, ws);
     if (status != BNNEP_OK)
         return status;
     if (opt->tape > 0)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "the optimizer was made for BPTT: bnnep_optimizer_backpropagate() leaves "
                           "its contrast");
-    status = bnnep_check_reached(ws, o.first);
+    status = bnnep_check_reached(ws, o->first);
     if (status == BNNEP_OK)
-        status = bnnep_check_reached(ws, o.second);
+        status = bnnep_check_reached(ws, o->second);
     if (status != BNNEP_OK)
         return status;
-    if (o.first == o.second)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "first and second are both phase %d; a contrast is of two", o.first);
-    const double betas = (double)ws->beta[o.second] - (double)ws->beta[o.first];
-    const double divisor = o.divisor != 0.0 ? o.divisor : betas;
+    if (o->first == o->second)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "first and second are both phase %d; a contrast is of two", o->first);
+    const double betas = (double)ws->beta[o->second] - (double)ws->beta[o->first];
+    const double divisor = o->divisor != 0.0 ? o->divisor : betas;
     const double gain = 1.0 / (divisor * (double)ws->count);
     if (!isfinite(divisor) || !isfinite(gain))
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the divisor is %g; it must be a finite number other than 0", divisor);
-    return take_contrast(opt, ws, o.first, o.second, gain);
+    return take_contrast(opt, ws, o->first, o->second, gain);
+}
+
+bnnep_status bnnep_optimizer_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, const bnnep_contrast_options *theirs) {
+    struct bnnep_call call = {.name = "bnnep_optimizer_contrast"};
+    bnnep_contrast_options o;
+    bnnep_status status = claim(&call, opt, ws);
+    if (status == BNNEP_OK)
+        status = bnnep_take_contrast_options(&o, theirs);
+    if (status == BNNEP_OK)
+        status = contrast_phases(opt, ws, &o);
+    return bnnep_call_end(&call, status);
+}
+
+/* Updates by the contrast that is kept. */
+static bnnep_status update(bnnep_optimizer *opt) {
+    bnnep_network *net = opt->network;
+    char why[BNNEP_WHY] = "";
+    if (!opt->contrasted)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no contrast to update by");
+    bnnep_status status = set_rules(opt, opt->contrast_gain, false);
+    if (status != BNNEP_OK)
+        return status;
+    const struct bnnep_learning how = learning_of(opt, 0, 0);
+    status = net->backend->update(opt->device, &how, why);
+    net->revision++;
+    return bnnep_backend_failed(net, status, why);
 }
 
 bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) {
     if (!opt)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_update: optimizer is NULL");
-    bnnep_network *net = opt->network;
-    const size_t L = net->model.connections;
-    char why[BNNEP_WHY] = "";
+    struct bnnep_call call = {.name = "bnnep_optimizer_update"};
+    const size_t L = opt->network->model.connections;
     bnnep_report report;
     bnnep_status status = bnnep_take_options(&report, sizeof report, theirs, "bnnep_report");
     if (status != BNNEP_OK)
@@ -165,25 +196,20 @@ bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) 
     if (report.flips && report.flips_count < L)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
                           report.flips_count, L);
-    if (!opt->contrasted)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no contrast to update by");
-    status = set_rules(opt, opt->contrast_gain, false);
-    if (status != BNNEP_OK)
-        return status;
-    const struct bnnep_learning how = learning_of(opt, 0, 0);
-    status = net->backend->update(opt->device, &how, why);
-    net->revision++;
-    if (status != BNNEP_OK)
-        return bnnep_backend_failed(net, status, why);
-    for (size_t k = 0; report.flips && k < L; k++)
+    status = bnnep_call_changes(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = bnnep_call_changes(&call, &opt->network->claim, "network");
+    if (status == BNNEP_OK)
+        status = update(opt);
+    for (size_t k = 0; status == BNNEP_OK && report.flips && k < L; k++)
         report.flips[k] = opt->flips[k];
-    return BNNEP_OK;
+    return bnnep_call_end(&call, status);
 }
 
 /* --- back-propagation through time --------------------------------------------------------------------------- */
 
 static bnnep_status check_backpropagate(const bnnep_optimizer *opt, const bnnep_workspace *ws, int32_t steps) {
-    const bnnep_status status = check_handles("bnnep_optimizer_backpropagate", opt, ws);
+    const bnnep_status status = check_batch(opt, ws);
     if (status != BNNEP_OK)
         return status;
     if (opt->tape == 0)
@@ -206,10 +232,13 @@ bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t 
 }
 
 bnnep_status bnnep_optimizer_backpropagate(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps) {
-    const bnnep_status status = bnnep_walk_back(opt, ws, steps);
-    if (status != BNNEP_OK)
-        return status;
-    return take_contrast(opt, ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, -1.0 / (double)ws->count);
+    struct bnnep_call call = {.name = "bnnep_optimizer_backpropagate"};
+    bnnep_status status = claim(&call, opt, ws);
+    if (status == BNNEP_OK)
+        status = bnnep_walk_back(opt, ws, steps);
+    if (status == BNNEP_OK)
+        status = take_contrast(opt, ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, -1.0 / (double)ws->count);
+    return bnnep_call_end(&call, status);
 }
 
 /* --- reading and setting a contrast -------------------------------------------------------------------------- */
@@ -232,11 +261,8 @@ static bnnep_status check_part(const bnnep_optimizer *opt, size_t k, int32_t par
     return BNNEP_OK;
 }
 
-bnnep_status bnnep_optimizer_get_contrast(const bnnep_optimizer *opt, size_t k, int32_t part, float *values,
-                                          size_t count) {
-    const bnnep_status status = check_part(opt, k, part, values, count);
-    if (status != BNNEP_OK)
-        return status;
+/* A part of the contrast that is kept. */
+static bnnep_status get_part(const bnnep_optimizer *opt, size_t k, int32_t part, float *values, size_t count) {
     if (!opt->contrasted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "there is no contrast");
     char why[BNNEP_WHY] = "";
@@ -250,6 +276,17 @@ bnnep_status bnnep_optimizer_get_contrast(const bnnep_optimizer *opt, size_t k, 
     for (size_t i = 0; got == BNNEP_OK && i < count; i++)
         values[i] = (float)(opt->contrast_gain[k].of[part] * (double)values[i]);
     return bnnep_backend_failed(opt->network, got, why);
+}
+
+bnnep_status bnnep_optimizer_get_contrast(const bnnep_optimizer *opt, size_t k, int32_t part, float *values,
+                                          size_t count) {
+    struct bnnep_call call = {.name = "bnnep_optimizer_get_contrast"};
+    bnnep_status status = check_part(opt, k, part, values, count);
+    if (status == BNNEP_OK)
+        status = bnnep_call_reads(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = get_part(opt, k, part, values, count);
+    return bnnep_call_end(&call, status);
 }
 
 static bnnep_status put_part(bnnep_optimizer *opt, size_t k, int32_t part, const float *values) {
@@ -284,9 +321,12 @@ static bnnep_status clear(bnnep_optimizer *opt) {
 
 bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *opt, size_t k, int32_t part, const float *values,
                                           size_t count) {
+    struct bnnep_call call = {.name = "bnnep_optimizer_set_contrast"};
     bnnep_status status = check_part(opt, k, part, values, count);
     if (status == BNNEP_OK)
         status = bnnep_check_finite("contrast", values, count);
+    if (status == BNNEP_OK)
+        status = bnnep_call_changes(&call, &opt->claim, "optimizer");
     if (status == BNNEP_OK)
         status = check_room(opt);
     if (status == BNNEP_OK && !opt->contrasted)
@@ -295,5 +335,5 @@ bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *opt, size_t k, int32_
         status = put_part(opt, k, part, values);
     if (status == BNNEP_OK)
         opt->contrasted = true;
-    return status;
+    return bnnep_call_end(&call, status);
 }

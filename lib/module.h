@@ -6,8 +6,11 @@
 #include "lib/internal.h"
 
 /* The folders to search for modules, separated by colons: the context's, those of BNNEP_BACKEND_PATH or, if that is not
- * set, this library's own, which is written to `room`. */
+ * set, this library's own, which is written to `room`. Only those that begin with / are searched. */
 const char *bnnep_module_folders(const bnnep_context *context, char *room, size_t size);
+
+/* Refuses folders, if there are any (or NULL), that would not be searched. */
+bnnep_status bnnep_module_check(const char *folders);
 
 /* Loads libbnnep-NAME.so from the folders, and finds its table bnnep_backend_NAME. NULL, and why, if there is none. The
  * module stays loaded: threads and contexts of a driver outlive its users. */

@@ -214,11 +214,8 @@ static bnnep_status copy_parameters(const bnnep_network *from, size_t k, bnnep_n
     return status;
 }
 
-bnnep_status bnnep_network_clone(const bnnep_network *net, bnnep_context *context, bnnep_network **out) {
-    if (out)
-        *out = NULL;
-    if (!net || !out)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_clone: %s is NULL", net ? "out" : "network");
+/* A network like another one, which nobody changes. */
+static bnnep_status copy(const bnnep_network *net, bnnep_context *context, bnnep_network **out) {
     const size_t L = net->model.connections;
     bnnep_connection *connections = bnnep_take(net->context, L, sizeof *connections);
     if (!connections)
@@ -227,7 +224,7 @@ bnnep_status bnnep_network_clone(const bnnep_network *net, bnnep_context *contex
     describe_links(net, connections);
     options.connections = connections;
     bnnep_network *clone = NULL;
-    bnnep_status status = bnnep_network_make(context ? context : net->context, &options, false, &clone);
+    bnnep_status status = bnnep_network_make(context, &options, false, &clone);
     bnnep_give_back(net->context, connections);
     for (size_t k = 0; status == BNNEP_OK && k < L; k++)
         status = copy_parameters(net, k, clone);
@@ -241,17 +238,32 @@ bnnep_status bnnep_network_clone(const bnnep_network *net, bnnep_context *contex
     return BNNEP_OK;
 }
 
+bnnep_status bnnep_network_clone(const bnnep_network *net, bnnep_context *context, bnnep_network **out) {
+    if (out)
+        *out = NULL;
+    if (!net || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_clone: %s is NULL", net ? "out" : "network");
+    struct bnnep_call call = {.name = "bnnep_network_clone"};
+    bnnep_status status = bnnep_call_reads(&call, &net->claim, "network");
+    if (status == BNNEP_OK)
+        status = copy(net, context ? context : net->context, out);
+    return bnnep_call_end(&call, status);
+}
+
 /* --- what a network is --------------------------------------------------------------------------------------- */
 
 bnnep_status bnnep_network_set_relaxation(bnnep_network *net, int32_t free_steps, double settle_tolerance) {
     if (!net)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_network_set_relaxation: network is NULL");
-    const bnnep_status status = bnnep_check_relaxation(free_steps, settle_tolerance);
+    struct bnnep_call call = {.name = "bnnep_network_set_relaxation"};
+    bnnep_status status = bnnep_check_relaxation(free_steps, settle_tolerance);
+    if (status == BNNEP_OK)
+        status = bnnep_call_changes(&call, &net->claim, "network");
     if (status == BNNEP_OK) {
         net->free_steps = free_steps;
         net->settle_tolerance = (float)settle_tolerance;
     }
-    return status;
+    return bnnep_call_end(&call, status);
 }
 
 bnnep_workspace *bnnep_network_workspace(bnnep_network *net) {

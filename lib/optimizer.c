@@ -55,19 +55,25 @@ static bnnep_status check_access(const char *function, const bnnep_optimizer *op
 }
 
 bnnep_status bnnep_optimizer_get_rates(const bnnep_optimizer *opt, int32_t which, double *values, size_t count) {
-    const bnnep_status status = check_access("bnnep_optimizer_get_rates", opt, which, values, count);
+    struct bnnep_call call = {.name = "bnnep_optimizer_get_rates"};
+    bnnep_status status = check_access(call.name, opt, which, values, count);
+    if (status == BNNEP_OK)
+        status = bnnep_call_reads(&call, &opt->claim, "optimizer");
     if (status == BNNEP_OK)
         memcpy(values, opt->rates.of[which], count * sizeof *values);
-    return status;
+    return bnnep_call_end(&call, status);
 }
 
 bnnep_status bnnep_optimizer_set_rates(bnnep_optimizer *opt, int32_t which, const double *values, size_t count) {
-    bnnep_status status = check_access("bnnep_optimizer_set_rates", opt, which, values, count);
+    struct bnnep_call call = {.name = "bnnep_optimizer_set_rates"};
+    bnnep_status status = check_access(call.name, opt, which, values, count);
     if (status == BNNEP_OK)
         status = bnnep_check_rates(which, values, count);
     if (status == BNNEP_OK)
+        status = bnnep_call_changes(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
         memcpy(opt->rates.of[which], values, count * sizeof *values);
-    return status;
+    return bnnep_call_end(&call, status);
 }
 
 /* --- options ------------------------------------------------------------------------------------------------- */
@@ -247,16 +253,8 @@ static bnnep_status copy_momenta(const bnnep_optimizer *from, bnnep_optimizer *t
     return status;
 }
 
-bnnep_status bnnep_optimizer_clone(const bnnep_optimizer *opt, bnnep_network *net, bnnep_optimizer **out) {
-    if (out)
-        *out = NULL;
-    if (!opt || !net || !out)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_clone: %s is NULL",
-                          !opt   ? "optimizer"
-                          : !net ? "network"
-                                 : "out");
-    if (!same_shape(opt->network, net))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the network has another shape than the optimizer's");
+/* An optimizer like another one, which nobody changes. */
+static bnnep_status copy(const bnnep_optimizer *opt, bnnep_network *net, bnnep_optimizer **out) {
     bnnep_optimizer *clone;
     bnnep_status status = bnnep_optimizer_create(net, &opt->options, &clone);
     if (status != BNNEP_OK)
@@ -276,6 +274,23 @@ bnnep_status bnnep_optimizer_clone(const bnnep_optimizer *opt, bnnep_network *ne
     clone->epochs = opt->epochs;
     *out = clone;
     return BNNEP_OK;
+}
+
+bnnep_status bnnep_optimizer_clone(const bnnep_optimizer *opt, bnnep_network *net, bnnep_optimizer **out) {
+    if (out)
+        *out = NULL;
+    if (!opt || !net || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_clone: %s is NULL",
+                          !opt   ? "optimizer"
+                          : !net ? "network"
+                                 : "out");
+    if (!same_shape(opt->network, net))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the network has another shape than the optimizer's");
+    struct bnnep_call call = {.name = "bnnep_optimizer_clone"};
+    bnnep_status status = bnnep_call_reads(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = copy(opt, net, out);
+    return bnnep_call_end(&call, status);
 }
 
 /* --- what an optimizer is ------------------------------------------------------------------------------------ */
@@ -302,8 +317,12 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     if (batches > INT64_MAX || epochs > INT64_MAX)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "%llu batches and %llu epochs; neither may exceed 2^63 - 1",
                           (unsigned long long)batches, (unsigned long long)epochs);
-    opt->batches = batches;
-    opt->epochs = epochs;
-    opt->epoch = (struct bnnep_sums){0};
-    return BNNEP_OK;
+    struct bnnep_call call = {.name = "bnnep_optimizer_set_position"};
+    const bnnep_status status = bnnep_call_changes(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK) {
+        opt->batches = batches;
+        opt->epochs = epochs;
+        opt->epoch = (struct bnnep_sums){0};
+    }
+    return bnnep_call_end(&call, status);
 }

@@ -53,30 +53,42 @@ bnnep_status bnnep_check_bits(const char *what, const uint8_t *bits, const struc
     return BNNEP_OK;
 }
 
-static bnnep_status get(const bnnep_network *net, size_t k, struct bnnep_parameters_out to) {
+static bnnep_status get(const char *function, const bnnep_network *net, size_t k, struct bnnep_parameters_out to) {
+    struct bnnep_call call = {.name = function};
     char why[BNNEP_WHY] = "";
     to.size = sizeof to;
-    return bnnep_backend_failed(net, net->backend->get(net->device, k, &to, why), why);
+    bnnep_status status = bnnep_call_reads(&call, &net->claim, "network");
+    if (status == BNNEP_OK)
+        status = bnnep_backend_failed(net, net->backend->get(net->device, k, &to, why), why);
+    return bnnep_call_end(&call, status);
 }
 
-static bnnep_status put(bnnep_network *net, size_t k, struct bnnep_parameters from) {
+static bnnep_status put(const char *function, bnnep_network *net, size_t k, struct bnnep_parameters from) {
+    struct bnnep_call call = {.name = function};
     char why[BNNEP_WHY] = "";
     from.size = sizeof from;
-    const bnnep_status status = net->backend->put(net->device, k, &from, why);
-    net->revision++;
-    return bnnep_backend_failed(net, status, why);
+    bnnep_status status = bnnep_call_changes(&call, &net->claim, "network");
+    if (status == BNNEP_OK) {
+        status = bnnep_backend_failed(net, net->backend->put(net->device, k, &from, why), why);
+        net->revision++;
+    }
+    return bnnep_call_end(&call, status);
 }
 
 bnnep_status bnnep_network_get_sign_bits(const bnnep_network *net, size_t connection, uint8_t *bits, size_t count) {
     const bnnep_status status = check("sign bits", net, connection, bits, count, bytes_of);
-    return status == BNNEP_OK ? get(net, connection, (struct bnnep_parameters_out){.bits = bits}) : status;
+    return status == BNNEP_OK
+               ? get("bnnep_network_get_sign_bits", net, connection, (struct bnnep_parameters_out){.bits = bits})
+               : status;
 }
 
 bnnep_status bnnep_network_set_sign_bits(bnnep_network *net, size_t connection, const uint8_t *bits, size_t count) {
     bnnep_status status = check("sign bits", net, connection, bits, count, bytes_of);
     if (status == BNNEP_OK)
         status = bnnep_check_bits("sign bits", bits, net->model.links[connection]);
-    return status == BNNEP_OK ? put(net, connection, (struct bnnep_parameters){.bits = bits}) : status;
+    return status == BNNEP_OK
+               ? put("bnnep_network_set_sign_bits", net, connection, (struct bnnep_parameters){.bits = bits})
+               : status;
 }
 
 bnnep_status bnnep_network_get_signs(const bnnep_network *net, size_t connection, int8_t *signs, size_t count) {
@@ -88,7 +100,7 @@ bnnep_status bnnep_network_get_signs(const bnnep_network *net, size_t connection
     uint8_t *bits = bnnep_take(net->context, bytes_of(link), 1);
     if (!bits)
         return bnnep_fail_memory("sign bits", bytes_of(link));
-    status = get(net, connection, (struct bnnep_parameters_out){.bits = bits});
+    status = get("bnnep_network_get_signs", net, connection, (struct bnnep_parameters_out){.bits = bits});
     for (size_t j = 0; status == BNNEP_OK && j < link->rows; j++)
         for (size_t i = 0; i < link->columns; i++)
             signs[j * link->columns + i] = bits[j * stride + i / 8] >> (i % 8) & 1 ? 1 : -1;
@@ -112,33 +124,40 @@ bnnep_status bnnep_network_set_signs(bnnep_network *net, size_t connection, cons
         for (size_t i = 0; i < link->columns; i++)
             if (signs[j * link->columns + i] > 0)
                 bits[j * stride + i / 8] |= (uint8_t)(1u << (i % 8));
-    status = put(net, connection, (struct bnnep_parameters){.bits = bits});
+    status = put("bnnep_network_set_signs", net, connection, (struct bnnep_parameters){.bits = bits});
     bnnep_give_back(net->context, bits);
     return status;
 }
 
 bnnep_status bnnep_network_get_alpha(const bnnep_network *net, size_t connection, float *alpha, size_t count) {
     const bnnep_status status = check("alpha", net, connection, alpha, count, scales_of);
-    return status == BNNEP_OK ? get(net, connection, (struct bnnep_parameters_out){.scale = alpha}) : status;
+    return status == BNNEP_OK
+               ? get("bnnep_network_get_alpha", net, connection, (struct bnnep_parameters_out){.scale = alpha})
+               : status;
 }
 
 bnnep_status bnnep_network_get_bias(const bnnep_network *net, size_t connection, float *bias, size_t count) {
     const bnnep_status status = check("bias", net, connection, bias, count, rows_of);
-    return status == BNNEP_OK ? get(net, connection, (struct bnnep_parameters_out){.bias = bias}) : status;
+    return status == BNNEP_OK
+               ? get("bnnep_network_get_bias", net, connection, (struct bnnep_parameters_out){.bias = bias})
+               : status;
 }
 
 bnnep_status bnnep_network_set_alpha(bnnep_network *net, size_t connection, const float *alpha, size_t count) {
     bnnep_status status = check("alpha", net, connection, alpha, count, scales_of);
     if (status == BNNEP_OK)
         status = bnnep_check_finite("alpha", alpha, count);
-    return status == BNNEP_OK ? put(net, connection, (struct bnnep_parameters){.scale = alpha}) : status;
+    return status == BNNEP_OK
+               ? put("bnnep_network_set_alpha", net, connection, (struct bnnep_parameters){.scale = alpha})
+               : status;
 }
 
 bnnep_status bnnep_network_set_bias(bnnep_network *net, size_t connection, const float *bias, size_t count) {
     bnnep_status status = check("bias", net, connection, bias, count, rows_of);
     if (status == BNNEP_OK)
         status = bnnep_check_finite("bias", bias, count);
-    return status == BNNEP_OK ? put(net, connection, (struct bnnep_parameters){.bias = bias}) : status;
+    return status == BNNEP_OK ? put("bnnep_network_set_bias", net, connection, (struct bnnep_parameters){.bias = bias})
+                              : status;
 }
 
 bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optimizer, size_t connection, float *momentum,
@@ -147,9 +166,13 @@ bnnep_status bnnep_optimizer_get_momentum(const bnnep_optimizer *optimizer, size
     bnnep_status status = check("momentum", net, connection, momentum, count, weights_of);
     if (status != BNNEP_OK)
         return status;
+    struct bnnep_call call = {.name = "bnnep_optimizer_get_momentum"};
     char why[BNNEP_WHY] = "";
-    status = net->backend->get_momentum(optimizer->device, connection, momentum, why);
-    return bnnep_backend_failed(net, status, why);
+    status = bnnep_call_reads(&call, &optimizer->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status =
+            bnnep_backend_failed(net, net->backend->get_momentum(optimizer->device, connection, momentum, why), why);
+    return bnnep_call_end(&call, status);
 }
 
 bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t connection, const float *momentum,
@@ -160,7 +183,11 @@ bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, size_t con
         status = bnnep_check_finite("momentum", momentum, count);
     if (status != BNNEP_OK)
         return status;
+    struct bnnep_call call = {.name = "bnnep_optimizer_set_momentum"};
     char why[BNNEP_WHY] = "";
-    status = net->backend->put_momentum(optimizer->device, connection, momentum, why);
-    return bnnep_backend_failed(net, status, why);
+    status = bnnep_call_changes(&call, &optimizer->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status =
+            bnnep_backend_failed(net, net->backend->put_momentum(optimizer->device, connection, momentum, why), why);
+    return bnnep_call_end(&call, status);
 }

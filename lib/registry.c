@@ -60,13 +60,15 @@ static bnnep_status list_module(void *user, const char *name) {
                : bnnep_fail_memory("a list of modules", sizeof(struct bnnep_entry));
 }
 
-/* Lists what modules there are, once. If memory runs out the list is shorter. */
-static void list_modules(bnnep_context *context) {
+/* Lists what modules there are, once. If memory runs out the list is shorter, until it is asked for again. */
+static bnnep_status list_modules(bnnep_context *context) {
     char room[4096];
     if (context->registry->listed)
-        return;
-    context->registry->listed = true;
-    bnnep_module_list(bnnep_module_folders(context, room, sizeof room), list_module, context);
+        return BNNEP_OK;
+    const bnnep_status status =
+        bnnep_module_list(bnnep_module_folders(context, room, sizeof room), list_module, context);
+    context->registry->listed = status == BNNEP_OK;
+    return status;
 }
 
 /* --- devices ------------------------------------------------------------------------------------------------------ */
@@ -180,17 +182,21 @@ struct notices {
 static bnnep_status choose_auto(bnnep_context *context, const struct bnnep_model *model, struct bnnep_choice *choice,
                                 struct notices *notices) {
     char why[BNNEP_WHY];
+    bool short_of_memory = false;
     for (struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next) {
         if (!entry->automatic)
             continue;
         why[0] = '\0';
-        if (try_entry(context, entry, "", choice, why) == BNNEP_OK && can_do(&entry->can, model, why))
+        const bnnep_status status = try_entry(context, entry, "", choice, why);
+        if (status == BNNEP_OK && can_do(&entry->can, model, why))
             return BNNEP_OK;
+        short_of_memory |= status == BNNEP_ERROR_MEMORY;
         if (notices->count < sizeof notices->line / sizeof notices->line[0])
             snprintf(notices->line[notices->count++], sizeof notices->line[0], "backend %s is not available: %s",
                      entry->name, why);
     }
-    return bnnep_fail(BNNEP_ERROR_BACKEND, "no backend is available");
+    return short_of_memory ? bnnep_fail(BNNEP_ERROR_MEMORY, "out of memory for a backend")
+                           : bnnep_fail(BNNEP_ERROR_BACKEND, "no backend is available");
 }
 
 bnnep_status bnnep_choose_backend(bnnep_context *context, const struct bnnep_model *model,
@@ -223,6 +229,9 @@ bnnep_status bnnep_registry_create(bnnep_context *context, const char *wanted) {
     } own[] = {{"cuda", NULL, "NVIDIA GPUs", true},
                {"cpu", &bnnep_backend_cpu, "", true},
                {"ref", &bnnep_backend_ref, "", false}};
+    const bnnep_status status = bnnep_module_check(context->module_path);
+    if (status != BNNEP_OK)
+        return status;
     context->host.ref = &bnnep_backend_ref;
     context->registry = bnnep_take(context, 1, sizeof *context->registry);
     if (!context->registry)
@@ -273,15 +282,16 @@ size_t bnnep_backend_count(bnnep_context *context) {
     return count;
 }
 
-/* Entry `index`, or NULL and a message; the registry is locked. */
-static struct bnnep_entry *entry_at(bnnep_context *context, size_t index) {
-    list_modules(context);
+/* Entry `index`; the registry is locked. */
+static bnnep_status entry_at(bnnep_context *context, size_t index, struct bnnep_entry **found) {
+    const bnnep_status status = list_modules(context);
     size_t count = 0;
-    for (struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next)
+    for (*found = context->registry->first; *found; *found = (*found)->next)
         if (count++ == index)
-            return entry;
-    bnnep_fail(BNNEP_ERROR_ARGUMENT, "there are %zu backends; number %zu does not exist", count, index);
-    return NULL;
+            return BNNEP_OK;
+    return status != BNNEP_OK
+               ? status
+               : bnnep_fail(BNNEP_ERROR_ARGUMENT, "there are %zu backends; number %zu does not exist", count, index);
 }
 
 bnnep_status bnnep_backend_get(bnnep_context *context, size_t index, bnnep_backend_info *info) {
@@ -289,8 +299,9 @@ bnnep_status bnnep_backend_get(bnnep_context *context, size_t index, bnnep_backe
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_backend_get: %s is NULL", context ? "info" : "context");
     bnnep_backend_info found = {0};
     pthread_mutex_lock(&context->registry->lock);
-    struct bnnep_entry *entry = entry_at(context, index);
-    if (entry) {
+    struct bnnep_entry *entry;
+    const bnnep_status status = entry_at(context, index, &entry);
+    if (status == BNNEP_OK) {
         look(context, entry);
         found.name = entry->name;
         found.summary = entry->summary ? entry->summary : "";
@@ -299,7 +310,7 @@ bnnep_status bnnep_backend_get(bnnep_context *context, size_t index, bnnep_backe
         found.device_count = (int32_t)entry->devices;
     }
     pthread_mutex_unlock(&context->registry->lock);
-    return entry ? bnnep_give_struct(info, &found, sizeof found, "bnnep_backend_info") : BNNEP_ERROR_ARGUMENT;
+    return status == BNNEP_OK ? bnnep_give_struct(info, &found, sizeof found, "bnnep_backend_info") : status;
 }
 
 bnnep_status bnnep_device_get(bnnep_context *context, size_t backend, size_t device, bnnep_device_info *info) {
@@ -307,8 +318,10 @@ bnnep_status bnnep_device_get(bnnep_context *context, size_t backend, size_t dev
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_device_get: %s is NULL", context ? "info" : "context");
     bnnep_device_info found = {0};
     pthread_mutex_lock(&context->registry->lock);
-    struct bnnep_entry *entry = entry_at(context, backend);
-    bnnep_status status = entry ? describe_devices(context, entry) : BNNEP_ERROR_ARGUMENT;
+    struct bnnep_entry *entry;
+    bnnep_status status = entry_at(context, backend, &entry);
+    if (status == BNNEP_OK)
+        status = describe_devices(context, entry);
     if (status == BNNEP_OK && device >= entry->devices)
         status = bnnep_fail(BNNEP_ERROR_ARGUMENT, "backend %s has %zu devices; number %zu does not exist", entry->name,
                             entry->devices, device);

@@ -19,7 +19,8 @@ static bool is_interrupted(const struct bnnep_run *run) {
     return run->options.interrupt && __atomic_load_n(run->options.interrupt, __ATOMIC_RELAXED) != 0;
 }
 
-/* --- opening ------------------------------------------------------------------------------------------------- */
+/* --- opening and ending
+ * ------------------------------------------------------------------------------------------------- */
 
 static bnnep_status check_options(struct bnnep_run *run, const bnnep_network *net) {
     const bnnep_run_options *o = &run->options;
@@ -35,9 +36,19 @@ static bnnep_status check_options(struct bnnep_run *run, const bnnep_network *ne
     return BNNEP_OK;
 }
 
-bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, const bnnep_run_options *theirs,
-                            const bnnep_report *report) {
-    *run = (struct bnnep_run){.started = bnnep_now()};
+static bnnep_status claim(struct bnnep_run *run, const bnnep_network *net, bnnep_optimizer *opt) {
+    bnnep_status status = bnnep_call_changes(&run->call, &run->ws->claim, "workspace");
+    if (status == BNNEP_OK)
+        status = opt ? bnnep_call_changes(&run->call, &opt->network->claim, "network")
+                     : bnnep_call_reads(&run->call, &net->claim, "network");
+    if (status == BNNEP_OK && opt)
+        status = bnnep_call_changes(&run->call, &opt->claim, "optimizer");
+    return status;
+}
+
+bnnep_status bnnep_run_open(struct bnnep_run *run, const char *call, const bnnep_network *net, bnnep_optimizer *opt,
+                            const bnnep_run_options *theirs, const bnnep_report *report) {
+    *run = (struct bnnep_run){.started = bnnep_now(), .call.name = call};
     run->event.size = sizeof run->event;
     bnnep_report given;
     bnnep_status status = bnnep_take_options(&run->options, sizeof run->options, theirs, "bnnep_run_options");
@@ -47,8 +58,10 @@ bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, con
         status = check_options(run, net);
     if (status == BNNEP_OK)
         status = bnnep_take_options(&given, sizeof given, report, "bnnep_report");
+    if (status == BNNEP_OK)
+        status = claim(run, net, opt);
     if (status != BNNEP_OK)
-        return status;
+        return bnnep_run_end(run, status);
     run->report = (bnnep_report){
         .size = sizeof given,
         .flips = given.flips,
@@ -59,6 +72,10 @@ bnnep_status bnnep_run_open(struct bnnep_run *run, const bnnep_network *net, con
         .predictions_count = given.predictions_count,
     };
     return BNNEP_OK;
+}
+
+bnnep_status bnnep_run_end(struct bnnep_run *run, bnnep_status status) {
+    return bnnep_call_end(&run->call, status);
 }
 
 /* --- on the way ---------------------------------------------------------------------------------------------- */
@@ -109,11 +126,13 @@ bnnep_status bnnep_run_cancelled(const struct bnnep_run *run) {
 
 bnnep_status bnnep_run_batch_done(struct bnnep_run *run, const uint64_t *flips) {
     fill_report(run, flips);
+    bnnep_call_show(&run->call, true);
     const bool stop = tell(run, BNNEP_EVENT_BATCH) || is_interrupted(run);
+    bnnep_call_show(&run->call, false);
     return stop && run->sums.batches < run->event.batches_total ? bnnep_run_cancelled(run) : BNNEP_OK;
 }
 
-void bnnep_run_close(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs) {
+void bnnep_run_report(struct bnnep_run *run, const uint64_t *flips, bnnep_report *theirs) {
     fill_report(run, flips);
     if (theirs)
         bnnep_give_struct(theirs, &run->report, sizeof run->report, "bnnep_report");

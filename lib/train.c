@@ -90,14 +90,31 @@ static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const
 }
 
 /* A run of an optimizer; its report must have room for all flips. */
-static bnnep_status open_run(bnnep_optimizer *opt, const bnnep_run_options *theirs, const bnnep_report *report,
-                             struct bnnep_run *run) {
-    const bnnep_status status = bnnep_run_open(run, opt->network, theirs, report);
+static bnnep_status open_run(const char *call, bnnep_optimizer *opt, const bnnep_run_options *theirs,
+                             const bnnep_report *report, struct bnnep_run *run) {
+    const bnnep_status status = bnnep_run_open(run, call, opt->network, opt, theirs, report);
     const size_t connections = opt->network->model.connections;
     if (status == BNNEP_OK && run->report.flips && run->report.flips_count < connections)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
-                          run->report.flips_count, connections);
+        return bnnep_run_end(run, bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                                             "the report's flips has room for %zu connections, the network has %zu",
+                                             run->report.flips_count, connections));
     return status;
+}
+
+/* One batch of the caller's, of a run that is open. */
+static bnnep_status train_given(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
+                                struct bnnep_run *run) {
+    const bnnep_network *net = opt->network;
+    if (count < 1 || count > run->ws->max_batch)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this network takes 1 to %zu (max_batch)",
+                          count, run->ws->max_batch);
+    bnnep_status status = bnnep_check_trainable(opt, count);
+    if (status == BNNEP_OK)
+        status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
+    if (status == BNNEP_OK)
+        status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
+    run->event.batches_total = 1;
+    return status == BNNEP_OK ? train_batch(opt, inputs, labels, count, run) : status;
 }
 
 bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *opt, const float *inputs, const int32_t *labels, size_t count,
@@ -107,25 +124,14 @@ bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *opt, const float *inpu
                           !opt      ? "optimizer"
                           : !inputs ? "inputs"
                                     : "labels");
-    const bnnep_network *net = opt->network;
     struct bnnep_run run;
-    bnnep_status status = open_run(opt, theirs, report, &run);
+    bnnep_status status = open_run("bnnep_optimizer_train_batch", opt, theirs, report, &run);
     if (status != BNNEP_OK)
         return status;
-    if (count < 1 || count > run.ws->max_batch)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this network takes 1 to %zu (max_batch)",
-                          count, run.ws->max_batch);
-    status = bnnep_check_trainable(opt, count);
+    status = train_given(opt, inputs, labels, count, &run);
     if (status == BNNEP_OK)
-        status = bnnep_check_labels(labels, count, net->options.classes, 0, NULL);
-    if (status == BNNEP_OK)
-        status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
-    run.event.batches_total = 1;
-    if (status == BNNEP_OK)
-        status = train_batch(opt, inputs, labels, count, &run);
-    if (status == BNNEP_OK)
-        bnnep_run_close(&run, opt->flips, report);
-    return status;
+        bnnep_run_report(&run, opt->flips, report);
+    return bnnep_run_end(&run, status);
 }
 
 /* --- epochs ------------------------------------------------------------------------------------------------------- */
@@ -181,38 +187,48 @@ static bnnep_status train_batches(bnnep_optimizer *opt, const bnnep_dataset *dat
     return status;
 }
 
+/* Can the optimizer train on all of the data set, from where it stands? */
+static bnnep_status check_epoch(bnnep_optimizer *opt, const bnnep_dataset *dataset, struct bnnep_run *run) {
+    bnnep_status status = bnnep_check_trainable(opt, run->batch_size);
+    if (status == BNNEP_OK)
+        status = bnnep_dataset_matches(dataset, opt->network);
+    if (status == BNNEP_OK && !dataset->store->labelled)
+        status = bnnep_fail(BNNEP_ERROR_DATA, "the data set has no labels to train with");
+    return status == BNNEP_OK ? resume(opt, run, dataset->count) : status;
+}
+
+/* All batches, in the order that is drawn for the epoch, or their own. */
+static bnnep_status train_in_order(bnnep_optimizer *opt, const bnnep_dataset *dataset, struct bnnep_run *run) {
+    const bnnep_context *context = opt->network->context;
+    if (opt->options.keep_order)
+        return train_batches(opt, dataset, NULL, run);
+    uint64_t *order = bnnep_take(context, dataset->count, sizeof *order);
+    if (!order)
+        return bnnep_fail_memory("the order of an epoch", dataset->count * sizeof *order);
+    bnnep_draw_order(opt->options.seed, BNNEP_DRAW_ORDER, opt->epochs, order, dataset->count);
+    const bnnep_status status = train_batches(opt, dataset, order, run);
+    bnnep_give_back(context, order);
+    return status;
+}
+
 bnnep_status bnnep_optimizer_train_epoch(bnnep_optimizer *opt, const bnnep_dataset *dataset,
                                          const bnnep_run_options *theirs, bnnep_report *report) {
     if (!opt || !dataset)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_train_epoch: %s is NULL",
                           opt ? "dataset" : "optimizer");
     struct bnnep_run run;
-    const bnnep_context *context = opt->network->context;
-    bnnep_status status = open_run(opt, theirs, report, &run);
-    if (status == BNNEP_OK)
-        status = bnnep_check_trainable(opt, run.batch_size);
-    if (status == BNNEP_OK)
-        status = bnnep_dataset_matches(dataset, opt->network);
-    if (status == BNNEP_OK && !dataset->store->labelled)
-        status = bnnep_fail(BNNEP_ERROR_DATA, "the data set has no labels to train with");
-    if (status == BNNEP_OK)
-        status = resume(opt, &run, dataset->count);
+    bnnep_status status = open_run("bnnep_optimizer_train_epoch", opt, theirs, report, &run);
     if (status != BNNEP_OK)
         return status;
-    uint64_t *order = NULL;
-    if (!opt->options.keep_order) {
-        order = bnnep_take(context, dataset->count, sizeof *order);
-        if (!order)
-            return bnnep_fail_memory("the order of an epoch", dataset->count * sizeof *order);
-        bnnep_draw_order(opt->options.seed, BNNEP_DRAW_ORDER, opt->epochs, order, dataset->count);
-    }
-    status = train_batches(opt, dataset, order, &run);
-    bnnep_give_back(context, order);
+    status = check_epoch(opt, dataset, &run);
+    if (status != BNNEP_OK)
+        return bnnep_run_end(&run, status);
+    status = train_in_order(opt, dataset, &run);
     if (status == BNNEP_OK || status == BNNEP_CANCELLED)
-        bnnep_run_close(&run, opt->epoch_flips, report);
+        bnnep_run_report(&run, opt->epoch_flips, report);
     if (status == BNNEP_OK) {
         opt->epochs++;
         opt->epoch = (struct bnnep_sums){0};
     }
-    return status;
+    return bnnep_run_end(&run, status);
 }

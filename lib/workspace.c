@@ -78,6 +78,12 @@ bnnep_status bnnep_workspace_create(const bnnep_network *network, const bnnep_wo
 
 /* --- the phases, one by one --------------------------------------------------------------------------------------- */
 
+/* What a phase works with. */
+static bnnep_status claim(struct bnnep_call *call, bnnep_workspace *ws) {
+    const bnnep_status status = bnnep_call_changes(call, &ws->claim, "workspace");
+    return status == BNNEP_OK ? bnnep_call_reads(call, &ws->network->claim, "network") : status;
+}
+
 bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const float *targets, size_t count) {
     const bnnep_network *net = ws->network;
     char why[BNNEP_WHY] = "";
@@ -102,12 +108,17 @@ bnnep_status bnnep_workspace_stage(bnnep_workspace *ws, const float *inputs, con
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "a batch of %zu samples; this workspace takes 1 to %zu (max_batch)",
                           count, ws->max_batch);
     const bnnep_network *net = ws->network;
+    struct bnnep_call call = {.name = "bnnep_workspace_stage"};
     bnnep_status status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
     for (size_t v = 0; status == BNNEP_OK && targets && v < count * net->outputs; v++)
         if (!isfinite(targets[v]))
             status = bnnep_fail(BNNEP_ERROR_DATA, "target of sample %zu, unit %zu is %g", v / net->outputs,
                                 v % net->outputs, (double)targets[v]);
-    return status == BNNEP_OK ? bnnep_stage_checked(ws, inputs, targets, count) : status;
+    if (status == BNNEP_OK)
+        status = claim(&call, ws);
+    if (status == BNNEP_OK)
+        status = bnnep_stage_checked(ws, inputs, targets, count);
+    return bnnep_call_end(&call, status);
 }
 
 bnnep_status bnnep_relax_watched(bnnep_workspace *ws, const bnnep_relaxation *how, struct bnnep_run *run,
@@ -178,7 +189,10 @@ bnnep_status bnnep_workspace_relax(bnnep_workspace *ws, const bnnep_relaxation *
     if (!ws || !theirs)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_workspace_relax: %s is NULL", ws ? "relaxation" : "workspace");
     bnnep_relaxation how;
+    struct bnnep_call call = {.name = "bnnep_workspace_relax"};
     bnnep_status status = bnnep_take_options(&how, sizeof how, theirs, "bnnep_relaxation");
+    if (status == BNNEP_OK)
+        status = claim(&call, ws);
     if (status == BNNEP_OK)
         status = check_relaxation(ws, &how);
     bnnep_relaxed done = BNNEP_RELAXED_INIT, room;
@@ -188,14 +202,12 @@ bnnep_status bnnep_workspace_relax(bnnep_workspace *ws, const bnnep_relaxation *
         status = bnnep_relax_watched(ws, &how, NULL, &done);
     if (status == BNNEP_OK && relaxed)
         status = bnnep_give_struct(relaxed, &done, sizeof done, "bnnep_relaxed");
-    return status;
+    return bnnep_call_end(&call, status);
 }
 
 /* --- states ------------------------------------------------------------------------------------------------------- */
 
-static bnnep_status check_state(const bnnep_workspace *ws, size_t layer, const float *state, size_t count) {
-    if (!ws || !state)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "state: the %s is NULL", ws ? "array" : "workspace");
+static bnnep_status check_state(const bnnep_workspace *ws, int32_t phase, size_t layer, size_t count) {
     const size_t layers = ws->network->model.connections;
     if (layer < 1 || layer > layers)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "layer %zu has no state; layers 1 to %zu have", layer, layers);
@@ -203,19 +215,22 @@ static bnnep_status check_state(const bnnep_workspace *ws, size_t layer, const f
     if (ws->count > 0 && count != wanted)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "state of layer %zu: the array has %zu elements, expected %zu", layer,
                           count, wanted);
-    return BNNEP_OK;
+    return bnnep_check_reached(ws, phase);
 }
 
 bnnep_status bnnep_workspace_get_state(const bnnep_workspace *ws, int32_t phase, size_t layer, float *state,
                                        size_t count) {
-    bnnep_status status = check_state(ws, layer, state, count);
-    if (status == BNNEP_OK)
-        status = bnnep_check_reached(ws, phase);
-    if (status != BNNEP_OK)
-        return status;
+    if (!ws || !state)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "state: the %s is NULL", ws ? "array" : "workspace");
+    struct bnnep_call call = {.name = "bnnep_workspace_get_state"};
     char why[BNNEP_WHY] = "";
-    const struct bnnep_backend *backend = ws->network->backend;
-    return bnnep_backend_failed(ws->network, backend->get_state(ws->device, phase, layer, state, why), why);
+    bnnep_status status = bnnep_call_reads(&call, &ws->claim, "workspace");
+    if (status == BNNEP_OK)
+        status = check_state(ws, phase, layer, count);
+    if (status == BNNEP_OK)
+        status = bnnep_backend_failed(ws->network,
+                                      ws->network->backend->get_state(ws->device, phase, layer, state, why), why);
+    return bnnep_call_end(&call, status);
 }
 
 /* Can a unit of the layer be in this state? On a grid, sums rely on it. */
@@ -233,14 +248,17 @@ static bnnep_status check_value(const bnnep_network *net, size_t layer, size_t e
 
 bnnep_status bnnep_workspace_set_state(bnnep_workspace *ws, int32_t phase, size_t layer, const float *state,
                                        size_t count) {
-    bnnep_status status = check_state(ws, layer, state, count);
+    if (!ws || !state)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "state: the %s is NULL", ws ? "array" : "workspace");
+    struct bnnep_call call = {.name = "bnnep_workspace_set_state"};
+    char why[BNNEP_WHY] = "";
+    bnnep_status status = bnnep_call_changes(&call, &ws->claim, "workspace");
     if (status == BNNEP_OK)
-        status = bnnep_check_reached(ws, phase);
+        status = check_state(ws, phase, layer, count);
     for (size_t v = 0; status == BNNEP_OK && v < count; v++)
         status = check_value(ws->network, layer, v, state[v]);
-    if (status != BNNEP_OK)
-        return status;
-    char why[BNNEP_WHY] = "";
-    const struct bnnep_backend *backend = ws->network->backend;
-    return bnnep_backend_failed(ws->network, backend->put_state(ws->device, phase, layer, state, why), why);
+    if (status == BNNEP_OK)
+        status = bnnep_backend_failed(ws->network,
+                                      ws->network->backend->put_state(ws->device, phase, layer, state, why), why);
+    return bnnep_call_end(&call, status);
 }

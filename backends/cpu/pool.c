@@ -2,15 +2,16 @@
 /*
  * A small pool of POSIX threads that belongs to one context. One caller has it at a time; one that finds it taken does
  * its work alone, so that there are never more threads than callers and the pool's own together. It survives fork():
- * the child finds by its process number that it is another, forgets the threads it does not have and starts its own at
- * the next run.
+ * the child finds that it is another process, forgets the threads it does not have and starts its own at the next run.
  * (pthreadpool and OpenMP hang there.)
  */
+#define _GNU_SOURCE /* MADV_WIPEONFORK */
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "backends/arena.h"
@@ -23,10 +24,16 @@ struct worker {
     uint64_t seen; /* the generation of jobs it was started after */
 };
 
+/* Numbers of processes, in a page that the kernel fills with zeros in a child of fork(): in another namespace of
+ * processes a child can have its parent's number. Where a kernel does not, the numbers alone tell them apart. */
+struct process {
+    atomic_int preparing, owner; /* the one that makes the locks, and that has made them */
+};
+
 struct pool {
-    unsigned threads;            /* the caller included */
-    unsigned started;            /* worker threads that exist */
-    atomic_int preparing, owner; /* the process that makes the locks, and that has made them */
+    unsigned threads; /* the caller included */
+    unsigned started; /* worker threads that exist */
+    struct process *process;
     struct worker *worker;
     pthread_mutex_t taken; /* by the caller that has the threads */
     pthread_mutex_t lock;  /* of all below */
@@ -51,10 +58,26 @@ static struct pool *divide(struct bnnep_arena *arena, unsigned threads) {
     return pool;
 }
 
+static struct process *map_process(void) {
+    void *page = mmap(NULL, sizeof(struct process), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return NULL;
+#ifdef MADV_WIPEONFORK
+    madvise(page, sizeof(struct process), MADV_WIPEONFORK);
+#endif
+    return page;
+}
+
 struct pool *bnnep_pool_create(const struct bnnep_host *host) {
     struct bnnep_arena arena = {0};
+    struct process *process = map_process();
     divide(&arena, (unsigned)host->threads);
-    return bnnep_arena_open(&arena, host) ? divide(&arena, (unsigned)host->threads) : NULL;
+    struct pool *pool = process && bnnep_arena_open(&arena, host) ? divide(&arena, (unsigned)host->threads) : NULL;
+    if (pool)
+        pool->process = process;
+    else if (process)
+        munmap(process, sizeof *process);
+    return pool;
 }
 
 unsigned bnnep_pool_threads(const struct pool *pool) {
@@ -91,10 +114,11 @@ static void *work(void *arg) {
 /* Makes the locks of this process. False if another of its threads is at it. */
 static bool prepare(struct pool *pool) {
     const int self = (int)getpid();
-    if (atomic_load(&pool->owner) == self)
+    struct process *process = pool->process;
+    if (atomic_load(&process->owner) == self)
         return true;
-    int before = atomic_load(&pool->preparing);
-    if (before == self || !atomic_compare_exchange_strong(&pool->preparing, &before, self))
+    int before = atomic_load(&process->preparing);
+    if (before == self || !atomic_compare_exchange_strong(&process->preparing, &before, self))
         return false;
     pool->started = 0;
     pool->generation = 0;
@@ -102,7 +126,7 @@ static bool prepare(struct pool *pool) {
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->work, NULL);
     pthread_cond_init(&pool->done, NULL);
-    atomic_store(&pool->owner, self);
+    atomic_store(&process->owner, self);
     return true;
 }
 
@@ -156,7 +180,7 @@ void bnnep_pool_run(struct pool *pool, unsigned most, size_t tasks, pool_task ta
 void bnnep_pool_destroy(struct pool *pool) {
     if (!pool)
         return;
-    if (atomic_load(&pool->owner) == (int)getpid()) {
+    if (atomic_load(&pool->process->owner) == (int)getpid()) {
         pthread_mutex_lock(&pool->lock);
         pool->stop = true;
         pthread_cond_broadcast(&pool->work);
@@ -168,5 +192,6 @@ void bnnep_pool_destroy(struct pool *pool) {
         pthread_cond_destroy(&pool->work);
         pthread_cond_destroy(&pool->done);
     }
+    munmap(pool->process, sizeof *pool->process);
     bnnep_arena_free(pool);
 }

@@ -4,29 +4,29 @@
  * libbnnep: dynamical binary neural networks trained by equilibrium propagation.
  *
  * This file reads as a manual: errors, contexts, data sets, networks, training, evaluation and prediction, files.
- * bnnep/inside.h, which it includes, is for those who want to look inside: parameters, and the phases one by one.
- * bnnep/backend.h is for those who write a backend.
+ * bnnep/inside.h, which it includes, is for a look inside: parameters, and the phases one by one. bnnep/backend.h is
+ * for those who write a backend.
  *
  * The algorithm is that of J. Laydevant, M. Ernoult, D. Querlioz, J. Grollier, "Training Dynamical Binary
  * Neural Networks with Equilibrium Propagation", CVPR Workshops 2021 (arXiv 2103.08953), "the paper" below.
  *
- * Words. A network has layers 0 (input) to L (output); connection k joins layer k to layer k+1. A connection
- * has binary weights (a sign matrix B), a scaling factor alpha (the effective weight is alpha*B) and a float
- * bias for each output unit. The free phase relaxes the states with the input clamped; the nudged phase
- * continues from there while a force of strength beta draws the output towards the target; the contrast of the
- * two is the learning signal.
+ * Words. A network has layers 0 (input) to L (output); connection k joins layer k to layer k+1. A connection has binary
+ * weights (a sign matrix B), a scaling factor alpha (the effective weight is alpha*B) and a float bias for each output
+ * unit. The free phase relaxes the states with the input clamped; the nudged phase continues from there while a force
+ * of strength beta draws the output towards the target; the contrast of the two is the learning signal.
  *
  * Rules that hold everywhere:
  *  - Arrays with one element per connection are ordered input first.
  *  - Matrices are row-major; a batch of inputs is [sample][input], an image [channel][row][column].
- *  - A function that can fail returns a bnnep_status: BNNEP_OK (0) or a negative code. Then
- *    bnnep_last_error() says what was wrong, and every handle is as it was before the call, except for the
- *    states in a workspace.
+ *  - A function that can fail returns a bnnep_status: BNNEP_OK (0) or a negative code. Then bnnep_last_error() says
+ *    what was wrong, and every handle is as it was before the call, except for the states in a workspace.
  *  - Handles are made through a `T **out` argument, which is set to NULL on failure. The `_free` functions
  *    accept NULL. Handles keep alive what they were made from, so you can free them in any order.
- *  - Different threads may use different handles at the same time. One handle belongs to one thread at a time,
- *    with two exceptions: any number of threads may share a context, and any number may predict and evaluate with a
- *    network that nobody is changing, each with a bnnep_workspace of its own.
+ *  - Different threads may use different handles at the same time. A handle is for one call at a time: another one, in
+ *    a thread or a callback, is BNNEP_ERROR_ARGUMENT, but for bnnep_..._get_info(). Any number may share a context, and
+ *    predict, evaluate and save with a network that nobody is changing, each with a bnnep_workspace of its own.
+ *  - Callbacks must return: no longjmp(), no exception and no cancelled thread may leave them, or the call they are in.
+ *    They free no handle at work; those for memory call nothing of the library.
  *  - Nothing is global, no process-wide setting is changed, nothing is printed, and no call aborts or exits.
  *  - A structure that starts with `size` may grow at its end. Initialise it with its `_INIT` macro, or zero it and set
  *    `size`: 0 is the default of every field, and where another value is meant by it, the field says which. The
@@ -65,7 +65,7 @@ enum {
     BNNEP_ERROR_MEMORY = -2,      /**< out of memory, or of what the context allows */
     BNNEP_ERROR_FILE = -3,        /**< a file cannot be opened, read or written */
     BNNEP_ERROR_FORMAT = -4,      /**< a file does not hold what it should */
-    BNNEP_ERROR_DATA = -5,        /**< NaN or infinity in the inputs, a label outside the classes, or no label */
+    BNNEP_ERROR_DATA = -5,        /**< NaN or infinity in inputs or outputs, a label outside the classes, or none */
     BNNEP_ERROR_UNSUPPORTED = -6, /**< this library or backend does not do it (yet) */
     BNNEP_ERROR_BACKEND = -7,     /**< no such backend or device here */
     BNNEP_ERROR_CALLBACK = -8,    /**< a callback of the caller's reported a failure */
@@ -105,8 +105,9 @@ typedef struct bnnep_context_options {
     const char *backend;        /**< "auto" (default): the best that is here and does what is asked; or "cpu", "ref",
                                      "cuda", "cuda:1", any name of bnnep_backend_get(), of a module or given to
                                    bnnep_backend_register() */
-    const char *module_path;    /**< folders with modules, libbnnep-NAME.so, separated by colons. NULL: those of the
-                                     environment's BNNEP_BACKEND_PATH, else the library's own */
+    const char *module_path;    /**< folders with modules, libbnnep-NAME.so, from / on, separated by colons. NULL: those
+                                     of the environment's BNNEP_BACKEND_PATH, of which others are left out (a set-uid
+                                     program has none), else a shared library's own */
     bnnep_log_fn log;           /**< receives warnings and notices; NULL: none */
     void *log_user;             /**< passed to log */
     bnnep_allocate_fn allocate; /**< takes the memory of handles, NULL: malloc(). What other libraries take for
@@ -278,8 +279,7 @@ BNNEP_API bnnep_status bnnep_dataset_subset(const bnnep_dataset *dataset, uint64
 BNNEP_API bnnep_status bnnep_dataset_select(const bnnep_dataset *dataset, const uint64_t *indices, uint64_t count,
                                             bnnep_dataset **out);
 
-/** The inputs of @p count data sets of one shape, all with labels or all without, one set after the other; shares their
- * memory. */
+/** The inputs of @p count data sets of one shape, all with labels or all without, in a row; shares their memory. */
 BNNEP_API bnnep_status bnnep_dataset_concat(const bnnep_dataset *const *datasets, size_t count, bnnep_dataset **out);
 
 /** How inputs are transformed as they are read. */
@@ -393,10 +393,9 @@ BNNEP_API bnnep_status bnnep_network_create(bnnep_context *context, const bnnep_
 /** A network with the same parameters, in @p context; NULL: in the context of @p network. */
 BNNEP_API bnnep_status bnnep_network_clone(const bnnep_network *network, bnnep_context *context, bnnep_network **out);
 
-/** How many bytes a network of this description will take, device and host memory together, with its workspace and,
- * if @p trained is not 0, an optimizer for equilibrium propagation. Keeps nothing. Does not count data sets, nor
- * the steps that an optimizer with BNNEP_METHOD_BPTT remembers: some values per unit, sample of max_batch and step,
- * which can be many times the rest. */
+/** How many bytes a network of this description will take, device and host memory together, with its workspace and, if
+ * @p trained is not 0, an optimizer for equilibrium propagation. Does not count data sets, nor the steps that one with
+ * BNNEP_METHOD_BPTT remembers: some values per unit, sample of max_batch and step, which can be many times the rest. */
 BNNEP_API bnnep_status bnnep_network_memory(bnnep_context *context, const bnnep_network_options *options,
                                             int32_t trained, uint64_t *bytes);
 BNNEP_API void bnnep_network_free(bnnep_network *network);
@@ -513,7 +512,8 @@ typedef struct bnnep_report {
     BNNEP_INIT_(sizeof(bnnep_report), NULL, 0, NULL, 0, NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,   \
                 0, 0)
 
-/** When a progress callback is called: within a phase, only for cancelling; when a batch is done. */
+/** When a progress callback is called: within a phase, only for cancelling; when a batch is done. Then it may also read
+ * the handles at work (states, parameters, rates), save or clone them, and predict with another workspace. */
 enum { BNNEP_EVENT_STEP = 0, BNNEP_EVENT_BATCH = 1 };
 
 /** What a progress callback receives. */
@@ -527,7 +527,7 @@ typedef struct bnnep_progress {
 
 /** Called in the calling thread as work proceeds. Return 0 to continue, anything else to stop: the running call then
  * returns BNNEP_CANCELLED, the batch under way has changed nothing, those before it stay done. (After the last batch
- * there is nothing left to stop, and the call succeeds.) Must not use the handles at work. */
+ * there is nothing left to stop, and the call succeeds.) */
 typedef int32_t (*bnnep_progress_fn)(void *user, const bnnep_progress *progress);
 
 /** States of a network's layers: what a thread needs to relax it. */
@@ -558,8 +558,8 @@ BNNEP_API bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *optimizer, c
 
 /** Trains on all of @p dataset once, in batches; the last may be smaller. A cancelled call fills in @p report with what
  * was done. The optimizer's count of epochs determines the order of the data. If data turn out to be bad on the way,
- * the batches before stay done. The next call resumes an epoch that was cancelled, or whose
- * checkpoint was loaded; it needs the same number of samples and batch size, and reports on the whole epoch. */
+ * the batches before stay done. The next call resumes an epoch that was cancelled, or whose checkpoint was loaded; it
+ * needs the same number of samples and batch size, and reports on the whole epoch. */
 BNNEP_API bnnep_status bnnep_optimizer_train_epoch(bnnep_optimizer *optimizer, const bnnep_dataset *dataset,
                                                    const bnnep_run_options *run, bnnep_report *report);
 

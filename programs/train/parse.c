@@ -80,8 +80,8 @@ static int add_value(const struct known *option, struct list *list, const char *
 /* Stores the (first) value of an option. Returns 0 or complains. */
 static int store(struct options *options, const struct known *option, const char *text) {
     void *field = (char *)options + option->at;
-    double number = 0.0;
-    int status = 0;
+    double number;
+    int status;
     switch (option->kind) {
     case TEXT:
         return read_text(option, text, field);
@@ -92,20 +92,18 @@ static int store(struct options *options, const struct known *option, const char
     case FLAG:
         *(bool *)field = true;
         return 0;
-    case NUMBER:
-        status = read_number(option, text, &number);
-        *(double *)field = number;
-        break;
-    case LONG:
-        status = read_number(option, text, &number);
-        *(int64_t *)field = (int64_t)number;
-        break;
     default:
         status = read_number(option, text, &number);
-        *(int *)field = (int)number;
-        break;
+        if (status)
+            return status; /* and no cast of what may fit nowhere */
     }
-    return status;
+    if (option->kind == NUMBER)
+        *(double *)field = number;
+    else if (option->kind == LONG)
+        *(int64_t *)field = (int64_t)number;
+    else
+        *(int *)field = (int)number;
+    return 0;
 }
 
 static int parse(struct options *options, int argc, char **argv);
@@ -222,17 +220,21 @@ int options_read(struct options *options, int argc, char **argv) {
 int options_split(const char *text, char ***argv) {
     /* one block: the words' addresses, then the words */
     static const char program[] = "bnnep-train";
-    const size_t most = strlen(text) / 2 + 3, length = strlen(text) + 1;
+    const size_t length = strlen(text) + 1, most = length + 2;
     char **words = malloc(most * sizeof *words + sizeof program + length);
     if (!words)
         return -1;
-    char *copy = (char *)(words + most), *rest = NULL;
+    char *copy = (char *)(words + most);
     int count = 0;
     words[count++] = memcpy(copy, program, sizeof program);
     copy = memcpy(copy + sizeof program, text, length);
-    for (char *word = strtok_r(copy, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
+    for (size_t at = 0, end; at + 1 < length; at = end + 1) {
+        char *word = copy + at, *to = word;
+        end = at + strcspn(word, " \n");
+        copy[end] = '\0';
+        if (end == at && (at == 0 || strncmp(text + at - 1, " \n", 2) != 0)) /* no word, nor an empty value */
+            continue;
         words[count++] = word;
-        char *to = word;
         for (const char *from = word; *from; from++) {
             const char code[] = {from[0] == '%' ? from[1] : '\0', from[0] == '%' && from[1] ? from[2] : '\0', '\0'};
             *to++ = code[1] ? (char)strtol(code, NULL, 16) : *from;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory of a context: it comes from the caller's functions and all goes back to them; each call works, or is
  * refused and leaves no trace, whichever piece of memory cannot be had. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "counted.h"
 #include "support.h"
@@ -269,9 +271,62 @@ static void every_piece(void **state) {
     }
 }
 
+/* A context that chooses a backend by itself: what it has opened it keeps, but what it could not open for want of
+ * memory is not a backend that is not there. */
+static void chosen_backend(void **state) {
+    (void)state;
+    struct things t = things_on("auto", false);
+    bnnep_status status;
+    assert_ok(do_context(&t));
+    for (long n = 0;; n++) {
+        assert_true(n < 1000);
+        atomic_store(&counted.left, n);
+        status = do_network(&t);
+        if (atomic_load(&counted.left) >= 0)
+            break;
+        if (status != BNNEP_ERROR_MEMORY)
+            fail_msg("piece %ld: %s (%s)", n, bnnep_status_name(status), bnnep_last_error());
+    }
+    atomic_store(&counted.left, -1);
+    assert_ok(status);
+    free_things(&t);
+    assert_int_equal(atomic_load(&counted.pieces), 0);
+}
+
+/* A module that could not be listed for want of memory is not one that does not exist. */
+static void listed_module(void **state) {
+    (void)state;
+    char folder[] = "/tmp/bnnep-listed-XXXXXX", module[64];
+    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
+    bnnep_context *context;
+    size_t before;
+    assert_non_null(mkdtemp(folder));
+    snprintf(module, sizeof module, "%s/libbnnep-empty.so", folder);
+    FILE *file = fopen(module, "w");
+    assert_non_null(file);
+    fclose(file);
+    assert_ok(counted_context("cpu", 0, &context));
+    before = bnnep_backend_count(context);
+    bnnep_context_free(context);
+    setenv("BNNEP_BACKEND_PATH", folder, 1);
+    assert_ok(counted_context("cpu", 0, &context));
+    atomic_store(&counted.left, 0);
+    assert_refused(bnnep_backend_get(context, before, &info), BNNEP_ERROR_MEMORY, "out of memory");
+    atomic_store(&counted.left, -1);
+    assert_ok(bnnep_backend_get(context, before, &info));
+    assert_string_equal(info.name, "empty");
+    assert_int_equal(bnnep_backend_count(context), before + 1);
+    assert_refused(bnnep_backend_get(context, before + 1, &info), BNNEP_ERROR_ARGUMENT, "does not exist");
+    bnnep_context_free(context);
+    unsetenv("BNNEP_BACKEND_PATH");
+    unlink(module);
+    rmdir(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup(all_comes_back, no_failures),
-                                       cmocka_unit_test_setup(as_forecast, no_failures),
-                                       cmocka_unit_test_setup(every_piece, no_failures)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(all_comes_back, no_failures), cmocka_unit_test_setup(as_forecast, no_failures),
+        cmocka_unit_test_setup(every_piece, no_failures), cmocka_unit_test_setup(chosen_backend, no_failures),
+        cmocka_unit_test_setup(listed_module, no_failures)};
     return cmocka_run_group_tests_name("allocator", tests, NULL, NULL);
 }

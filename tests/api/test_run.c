@@ -298,6 +298,32 @@ static void workspaces(void **state) {
     }
 }
 
+/* --- beyond the range of float ------------------------------------------------------------------------------------ */
+
+/* Scores that are no numbers are none: neither classes nor errors are read from them. */
+static void outputs_without_sense(void **state) {
+    (void)state;
+    static float scores[COUNT * CLASSES];
+    static const float huge = 3.4e38f, usual = 0.1f;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++) {
+        struct net net = net_make(&shape, backends[b]);
+        bnnep_report report = BNNEP_REPORT_INIT;
+        for (size_t k = 0; k < 2; k++) /* what comes from below and from above is infinite, and its sum anything */
+            assert_ok(bnnep_network_set_alpha(net.network, k, &huge, 1));
+        assert_refused(bnnep_network_predict(net.network, x, COUNT, NULL, scores, NULL), BNNEP_ERROR_DATA,
+                       "input 0: output unit ");
+        assert_refused(bnnep_network_evaluate(net.network, data, NULL, &report), BNNEP_ERROR_DATA, "output unit");
+        for (size_t k = 0; k < 2; k++)
+            assert_ok(bnnep_network_set_alpha(net.network, k, &usual, 1));
+        assert_ok(bnnep_network_predict(net.network, x, COUNT, NULL, scores, NULL));
+        for (size_t v = 0; v < COUNT * CLASSES; v++)
+            assert_true(isfinite(scores[v]));
+        net_free(&net);
+    }
+}
+
 /* --- data --------------------------------------------------------------------------------------------------------- */
 
 static void without_labels(void **state) {
@@ -349,10 +375,15 @@ static void selected(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(interrupted_before),     cmocka_unit_test(interrupted_in_a_phase),
-        cmocka_unit_test(interrupted_on_the_way), cmocka_unit_test(confusion),
-        cmocka_unit_test(batches_of_any_size),    cmocka_unit_test(workspaces),
-        cmocka_unit_test(without_labels),         cmocka_unit_test(selected),
+        cmocka_unit_test(interrupted_before),
+        cmocka_unit_test(interrupted_in_a_phase),
+        cmocka_unit_test(interrupted_on_the_way),
+        cmocka_unit_test(confusion),
+        cmocka_unit_test(batches_of_any_size),
+        cmocka_unit_test(workspaces),
+        cmocka_unit_test(outputs_without_sense),
+        cmocka_unit_test(without_labels),
+        cmocka_unit_test(selected),
     };
     return cmocka_run_group_tests_name("run", tests, draw_data, free_data);
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Concurrent use: several threads predict with one network, each with a workspace of its own, while others train
  * networks of theirs; and a forked child goes on with handles made before the fork. Run under ThreadSanitizer too. */
+#define _GNU_SOURCE /* unshare() */
+#include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -187,8 +191,69 @@ static void forked(void **state) {
     net_free(&net);
 }
 
+/* The first process of a namespace ignores signals without a handler. */
+static void give_up(int signal) {
+    (void)signal;
+    _exit(3);
+}
+
+/* The first process of a namespace: trains, and again in a child that is the first process of another namespace, and
+ * so has the same number. Both must come to the same. Returns an exit status. */
+static int train_as_first(struct net *net, const float *x, const int32_t *labels) {
+    int channel[2], status = 0;
+    signal(SIGALRM, give_up);
+    alarm(60);
+    assert_int_equal(getpid(), 1);
+    assert_ok(bnnep_optimizer_train_batch(net->optimizer, x, labels, 40, NULL, NULL)); /* the threads exist now */
+    assert_int_equal(pipe(channel), 0);
+    assert_int_equal(unshare(CLONE_NEWPID), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        assert_int_equal(getpid(), 1);
+        train_and_send(net, x, labels, channel[1]);
+    }
+    close(channel[1]);
+    assert_ok(bnnep_optimizer_train_batch(net->optimizer, x, labels, 40, NULL, NULL));
+    receive_and_compare(net, channel[0]);
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 4;
+}
+
+/* Where a child has its parent's number, as in containers. */
+static void forked_with_the_same_number(void **state) {
+    (void)state;
+#ifdef WITH_TSAN
+    skip(); /* as above */
+#endif
+    enum { NO_NAMESPACES = 77 };
+    struct stream stream = {1};
+    float *x = random_pixels(&stream, 40, VALUES);
+    int32_t *labels = random_labels(&stream, 40, 10);
+    struct net net = net_make(&shapes[0], "cpu/3");
+    int status = 0;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (unshare(CLONE_NEWPID) != 0)
+            _exit(errno == EPERM || errno == EINVAL || errno == ENOSYS ? NO_NAMESPACES : 2);
+        const pid_t first = fork();
+        if (first == 0)
+            _exit(train_as_first(&net, x, labels));
+        waitpid(first, &status, 0);
+        _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 5);
+    }
+    waitpid(child, &status, 0);
+    free(x);
+    free(labels);
+    net_free(&net);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == NO_NAMESPACES)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(together), cmocka_unit_test(messages),
-                                       cmocka_unit_test(forked)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(together), cmocka_unit_test(messages), cmocka_unit_test(forked),
+                                       cmocka_unit_test(forked_with_the_same_number)};
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

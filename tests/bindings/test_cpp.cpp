@@ -71,6 +71,9 @@ static void training(const std::string &folder) {
         came_out = std::string(error.what()) == "mine";
     }
     expect(came_out, "an exception of a callback comes out of the call");
+    const auto again = [&](const bnnep_progress &) { return other.set_rate(BNNEP_RATE_BETA, {0.5}), false; };
+    expect(status_of([&] { other.train_epoch(data, again); }) == BNNEP_ERROR_ARGUMENT, "a handle at work is refused");
+    expect(other.train_epoch(data).samples == 200, "and is free after both");
     expect(status_of([&] { learns.train_epoch(data, {}, batches_of(100)); }) == BNNEP_ERROR_ARGUMENT,
            "a batch that is too large");
 }

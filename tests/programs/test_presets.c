@@ -137,6 +137,40 @@ static void written(void **state) {
     free(words);
 }
 
+/* A value of no letters is one all the same. */
+static void empty_values(void **state) {
+    (void)state;
+    static const char given[] = "--data \n--layersList 784 10\n--backend \n";
+    char **words = NULL;
+    struct options read;
+    const int count = options_split(given, &words);
+    assert_int_equal(options_read(&read, count, words), -1);
+    assert_non_null(read.data);
+    assert_string_equal(read.data, "");
+    assert_string_equal(read.backend, "");
+    assert_int_equal(read.layers.count, 2);
+    char *text = options_write(&read);
+    assert_non_null(strstr(text, "--data \n"));
+    free(text);
+    free(words);
+}
+
+/* A number that is refused is nowhere converted: what the option was it stays. */
+static void refused_numbers(void **state) {
+    (void)state;
+    static const char *const names[] = {"--T", "--seed", "--beta", "--train-limit"};
+    static const char *const values[] = {"1e300", "-1e300", "nan", "1e999"};
+    for (size_t i = 0; i < 4; i++)
+        for (size_t v = 0; v < 4; v++) {
+            char program[] = "bnnep-train", name[32], value[32], *words[] = {program, name, value, NULL};
+            struct options o;
+            snprintf(name, sizeof name, "%s", names[i]);
+            snprintf(value, sizeof value, "%s", values[v]);
+            assert_int_equal(options_read(&o, 3, words), 2);
+            assert_true(o.T == 50 && o.seed == 0 && o.beta == 0.3 && o.train_limit == 0);
+        }
+}
+
 /* What the table says that options are if nobody says: numbers and choices are set, words are for people. */
 static void standards(void **state) {
     (void)state;
@@ -163,8 +197,12 @@ static void nearest_name(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(presets_are_commands), cmocka_unit_test(overriding),
-                                       cmocka_unit_test(nearest_name), cmocka_unit_test(standards),
-                                       cmocka_unit_test(written)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(presets_are_commands),
+                                       cmocka_unit_test(overriding),
+                                       cmocka_unit_test(nearest_name),
+                                       cmocka_unit_test(standards),
+                                       cmocka_unit_test(written),
+                                       cmocka_unit_test(empty_values),
+                                       cmocka_unit_test(refused_numbers)};
     return cmocka_run_group_tests_name("presets", tests, NULL, NULL);
 }
