@@ -231,6 +231,8 @@ static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *op
     struct checkpoint found;
     bnnep_status status = read_checkpoint(file, opt, &found);
     if (status == BNNEP_OK)
+        status = bnnep_check_idle("bnnep_checkpoint_load", opt);
+    if (status == BNNEP_OK)
         status = bnnep_tensors_take(file, found.tensors, found.count, opt->network, opt);
     if (status == BNNEP_OK)
         bnnep_position_take(&found.position, opt);
