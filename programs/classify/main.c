@@ -97,10 +97,8 @@ static int classify_idx(struct classifier *c, const char *path) {
 
 static int classify_file(struct classifier *c, const char *path) {
     FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror(path);
-        return 1;
-    }
+    if (!file)
+        return complain_errno(path);
     struct picture picture;
     const int is_picture = picture_header(file, &picture);
     int status = -1;

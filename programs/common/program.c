@@ -7,14 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 /* FIRST: from here on, values of getopt_long() are places in the table. */
 enum { MOST_OPTIONS = 16, FIRST = 256 };
 
 const char *program_name = "bnnep";
 
 int complain(const char *path, const char *what) {
-    fprintf(stderr, "%s: %s: %s\n", program_name, path, what);
+    fprintf(stderr, "%s: ", program_name);
+    print_text(stderr, path, strlen(path), "");
+    fputs(": ", stderr);
+    print_text(stderr, what, strlen(what), "");
+    fputc('\n', stderr);
     return 1;
+}
+
+int complain_errno(const char *path) {
+    return complain(path, strerror(errno));
 }
 
 int complain_library(void) {

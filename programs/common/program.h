@@ -32,6 +32,8 @@ enum { MOST_THREADS = 64 };
 
 /* "program: path: what" on standard error; returns 1, the exit status. */
 int complain(const char *path, const char *what);
+/* The same with what errno says. */
+int complain_errno(const char *path);
 /* The same with the library's last error. */
 int complain_library(void);
 

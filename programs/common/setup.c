@@ -61,9 +61,10 @@ static int open_part(const struct setup *setup, const struct options *o, int32_t
     bnnep_dataset_free(whole);
     if (status == BNNEP_OK)
         return 0;
-    fprintf(stderr, "%s: %s: --%s-limit %lld: %s\n", program_name, folder,
-            part == BNNEP_PART_TRAINING ? "train" : "test", (long long)limit, bnnep_last_error());
-    return 1;
+    char what[1200];
+    snprintf(what, sizeof what, "--%s-limit %lld: %s", part == BNNEP_PART_TRAINING ? "train" : "test", (long long)limit,
+             bnnep_last_error());
+    return complain(folder, what);
 }
 
 static int open_data(struct setup *setup, const struct options *o) {

@@ -10,10 +10,6 @@
 
 #include "common/program.h"
 
-int file_failed(const char *path) {
-    return complain(path, strerror(errno));
-}
-
 bool file_sync(int descriptor) {
     int status;
     do
@@ -32,7 +28,7 @@ int file_open(const char *path, int flags) {
         if (errno == ELOOP)
             complain(path, "is a symbolic link, which is not followed");
         else
-            file_failed(path);
+            complain_errno(path);
         return -1;
     }
     if (fstat(file, &about) == 0 && S_ISREG(about.st_mode))
@@ -58,7 +54,7 @@ static bool write_all(int file, const char *text, size_t length) {
 /* Writes to an open file, syncs and closes it. */
 static int finish(int file, const char *path, const char *text, size_t length) {
     const bool written = write_all(file, text, length) && file_sync(file);
-    const int status = written ? 0 : file_failed(path);
+    const int status = written ? 0 : complain_errno(path);
     close(file); /* what it could fail with is known from the sync */
     return status;
 }
@@ -80,7 +76,7 @@ static int replace(const char *path, const char *text, size_t length) {
     const int file = file_open(part, O_WRONLY | O_CREAT | O_EXCL);
     int status = file < 0 ? 1 : finish(file, part, text, length);
     if (status == 0 && rename(part, path) != 0)
-        status = file_failed(path);
+        status = complain_errno(path);
     if (status != 0)
         unlink(part);
     return status;

@@ -7,9 +7,6 @@
 #include <stddef.h>
 #include <stdio.h>
 
-/* "program: path: what errno says" on standard error; returns 1, the exit status. */
-int file_failed(const char *path);
-
 /* Opens a file as open() does, but no symbolic link and nothing but a regular file. -1, and it is said why, if that
  * fails. */
 int file_open(const char *path, int flags);

@@ -33,7 +33,7 @@ static int open_folder(const char *path) {
         folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     while (folder < 0 && errno == EINTR);
     if (folder < 0)
-        file_failed(path);
+        complain_errno(path);
     return folder;
 }
 
@@ -49,7 +49,7 @@ static int lock(struct folder *folder) {
     if (status == 0)
         return 0;
     if (errno != EWOULDBLOCK)
-        return file_failed(folder->path);
+        return complain_errno(folder->path);
     return complain(folder->path, "another bnnep-train is at work in this folder");
 }
 
@@ -78,7 +78,7 @@ static int read_note(struct folder *folder, const char *path, const char *note) 
     head += strspn(note + head, " ");
     folder->data = strndup(note + head, line - head);
     folder->options = strdup(note + line + 1);
-    return folder->data && folder->options ? 0 : file_failed(path);
+    return folder->data && folder->options ? 0 : complain_errno(path);
 }
 
 /* What becomes of a checkpoint that the library does not take: the one before helps against what is missing, damaged or
@@ -117,7 +117,9 @@ bool folder_step_back(struct folder *folder) {
     if (!folder->whole) /* that was it */
         return false;
     folder->whole = false;
-    fprintf(stderr, "%s: %s: goes on from %s\n", program_name, folder->path, previous);
+    char what[80];
+    snprintf(what, sizeof what, "goes on from %s", previous);
+    complain(folder->path, what);
     return true;
 }
 
@@ -148,17 +150,17 @@ static int make_folders(struct folder *folder, const struct options *o) {
     const char *out = o->out ? o->out : ".";
     if (strlen(out) > 1900) {
         errno = ENAMETOOLONG;
-        return file_failed(out);
+        return complain_errno(out);
     }
     int at = snprintf(base, sizeof base, "%s", out);
     if (make_folder(base, false) != 0)
-        return file_failed(base);
+        return complain_errno(base);
     at += snprintf(base + at, sizeof base - (size_t)at, "/DATA-0-%s-%s", o->archi, o->dataset);
     if (make_folder(base, false) != 0)
-        return file_failed(base);
+        return complain_errno(base);
     snprintf(base + at, sizeof base - (size_t)at, "/%s", day);
     if (make_folder(base, false) != 0)
-        return file_failed(base);
+        return complain_errno(base);
     for (int n = 1; n < 100000; n++) { /* mkdir says who was first */
         snprintf(folder->path, sizeof folder->path, "%s/S-%d", base, n);
         if (make_folder(folder->path, true) == 0)
@@ -166,7 +168,7 @@ static int make_folders(struct folder *folder, const struct options *o) {
         if (errno != EEXIST)
             break;
     }
-    return file_failed(folder->path);
+    return complain_errno(folder->path);
 }
 
 static int write_options(const struct folder *folder, const struct options *options) {
@@ -185,7 +187,7 @@ int folder_create(struct folder *folder, const struct setup *setup, const struct
         return 0;
     folder->data = setup_describe_data(setup);
     folder->options = options_write(options);
-    int status = folder->data && folder->options ? make_folders(folder, options) : file_failed("options");
+    int status = folder->data && folder->options ? make_folders(folder, options) : complain_errno("options");
     if (status == 0)
         status = lock(folder);
     if (status == 0)
@@ -222,13 +224,19 @@ static void remove_parts(const struct folder *folder) {
         closedir(open);
 }
 
+static void complain_data(const struct folder *folder, const char *here) {
+    char what[1024];
+    snprintf(what, sizeof what, "its run has other data: %.400s, here %.400s", folder->data, here);
+    complain(folder->path, what);
+}
+
 int folder_load(const struct folder *folder, struct setup *setup, const struct options *options) {
     char path[4096], *data = setup_describe_data(setup);
     const bool same = data && strcmp(data, folder->data) == 0;
     if (!data)
-        return file_failed(folder->path);
+        return complain_errno(folder->path);
     if (!same)
-        fprintf(stderr, "bnnep-train: %s: its run has other data: %s, here %s\n", folder->path, folder->data, data);
+        complain_data(folder, data);
     free(data);
     if (!same)
         return 1;
@@ -246,7 +254,7 @@ int folder_go_on(struct folder *folder, const struct setup *setup, const struct 
     bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
     char path[4096], *words = options_write(options);
     if (!words)
-        return file_failed(folder->path);
+        return complain_errno(folder->path);
     const bool others = strcmp(words, folder->options) != 0;
     free(folder->options);
     folder->options = words;
@@ -264,7 +272,7 @@ int folder_go_on(struct folder *folder, const struct setup *setup, const struct 
 static int save_as(const struct folder *folder, const struct setup *setup, const char *name) {
     char path[4096], *note = make_note(folder);
     if (!note)
-        return file_failed(folder->path);
+        return complain_errno(folder->path);
     inside(folder, name, path);
     const bnnep_status status = name == network ? bnnep_network_save(setup->network, path, note)
                                                 : bnnep_checkpoint_save(setup->optimizer, path, note);
@@ -282,9 +290,9 @@ int folder_save(struct folder *folder, const struct setup *setup) {
     if (status)
         return status;
     if (folder->whole && rename(inside(folder, checkpoint, from), inside(folder, previous, to)) != 0)
-        return file_failed(from);
+        return complain_errno(from);
     folder->whole = rename(inside(folder, next, from), inside(folder, checkpoint, to)) == 0;
-    return folder->whole && file_sync(folder->lock) ? 0 : file_failed(to);
+    return folder->whole && file_sync(folder->lock) ? 0 : complain_errno(to);
 }
 
 static double percent(uint64_t part, uint64_t whole) {

@@ -18,9 +18,9 @@ static void interrupt(int signal_number) {
 }
 
 /* The first Ctrl-C ends the run before the batch under way, or after the test that an epoch ends with; the second one
- * kills, as ever. */
+ * kills, as ever. What it interrupts starts again: an epoch that is done is printed and kept. */
 static void catch_interrupt(void) {
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }
@@ -192,10 +192,8 @@ static int resume_from(struct folder *folder, int argc, char **argv) {
     if (status)
         return status;
     const int count = options_split(folder->options, &words);
-    if (count < 0) {
-        perror("bnnep-train");
-        return 1;
-    }
+    if (count < 0)
+        return complain_errno(folder->path);
     status = options_read(&options, count, words);
     if (status < 0)
         status = options_add(&options, argc, argv);

@@ -78,11 +78,12 @@ int results_cut(const char *path, const struct setup *setup, uint64_t rows) {
     const off_t length = length_of_lines(file, rows + 1, &lines); /* with the names */
     int status = 0;
     if (length >= 0 && lines <= rows) {
-        fprintf(stderr, "%s: %s: has %llu rows, the checkpoint stands after epoch %llu\n", program_name, path,
-                (unsigned long long)(lines ? lines - 1 : 0), (unsigned long long)rows);
-        status = 1;
+        char what[120];
+        snprintf(what, sizeof what, "has %llu rows, the checkpoint stands after epoch %llu",
+                 (unsigned long long)(lines ? lines - 1 : 0), (unsigned long long)rows);
+        status = complain(path, what);
     } else if (length < 0 || !cut(file, length))
-        status = file_failed(path);
+        status = complain_errno(path);
     close(file);
     return status;
 }

@@ -30,16 +30,6 @@ damage() {
     # shellcheck disable=SC2059
     printf "\\$(printf '%03o' $((255 - byte)))" | dd of="$1" bs=1 seek=3000 conv=notrunc 2>/dev/null
 }
-# forge FILE EXPRESSION: changes a checkpoint as sed does, and its digest, so that it is whole
-forge() {
-    tail -c +9 "$1" | LC_ALL=C sed -e 's/"digest":"[0-9a-f]*"/"digest":"00000000"/' -e "$2" >"$work/body"
-    digest=$(gzip -c "$work/body" | tail -c 8 | od -An -t x4 -N 4 | tr -d ' ')
-    {
-        head -c 8 "$1"
-        LC_ALL=C sed 's/"digest":"00000000"/"digest":"'"$digest"'"/' "$work/body"
-    } >"$work/forged"
-    mv "$work/forged" "$1"
-}
 # without_seconds FOLDER: what a run's results say, but for the time that it took
 without_seconds() {
     cut -d, -f1-14,16- "$1/results.csv"
