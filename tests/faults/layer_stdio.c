@@ -7,7 +7,8 @@
 
 #include "layer.h"
 
-enum { READS = 1u << FAULT_EIO | 1u << FAULT_EINTR, WRITES = READS | 1u << FAULT_ENOSPC };
+/* Not interrupted: only programs use streams, and they let what a signal interrupts start again. */
+enum { READS = 1u << FAULT_EIO, WRITES = READS | 1u << FAULT_ENOSPC };
 
 /* As if it had happened below the stream: ferror() is true. */
 static bool strike(const char *name, FILE *file, unsigned kinds) {
