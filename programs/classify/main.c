@@ -124,6 +124,7 @@ static const struct program program = {
     .about = "Prints what a network takes images for, a line an image: image=7 class=3 scores=0.01,0.00,...\n"
              "NETWORK is a file of bnnep-train; each FILE holds images in IDX, or one in PGM or PPM.",
     .options = options,
+    .reads_files = true,
 };
 
 static int open_network(struct classifier *c, const char *path) {

@@ -19,6 +19,9 @@ int setup_failed(bnnep_status status) {
 static int open_context(struct setup *setup, const struct options *o) {
     char device[32];
     snprintf(device, sizeof device, "cuda:%d", o->device);
+    const int limited = o->max_memory ? program_limit_memory(o->max_memory) : 0;
+    if (limited)
+        return limited;
     const char *backend = o->backend || o->device < 0 ? o->backend : device;
     const bnnep_status status = program_context(backend, o->threads, &setup->context);
     return status == BNNEP_OK ? 0 : setup_failed(status);

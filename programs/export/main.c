@@ -319,6 +319,7 @@ static const struct program program = {
         "Writes a network as C99 that needs no library and gives the classes and scores of backend ref, bit for bit:\n"
         "int NAME_classify(const float input[], float scores[]);",
     .options = options,
+    .reads_files = true,
     .letters = "o:",
 };
 

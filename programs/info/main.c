@@ -417,11 +417,12 @@ static const struct program_option options[] = {
 
 static const struct program program = {
     .name = "bnnep-info",
-    .usage = "[--json] FILE\n       bnnep-info [--json] --backends",
+    .usage = "[--json] [--max-memory SIZE] FILE\n       bnnep-info [--json] --backends",
     .about =
         "Prints the network that a file of bnnep-train holds, of each connection its shape, the share of weights that\n"
         "are +1, and the ranges of its scaling factors and biases; of a checkpoint, where its run stands.",
     .options = options,
+    .reads_files = true,
 };
 
 int main(int argc, char **argv) {
