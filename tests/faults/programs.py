@@ -2,19 +2,20 @@
 # SPDX-License-Identifier: MIT
 """The programs, with each of the calls below them failing in turn.
 
-    programs.py FOLDER_OF_PROGRAMS LAYER [--most N]
+    programs.py FOLDER_OF_PROGRAMS LAYER [--most N] [--seed S]
 
 A program runs once to count its calls of a kind (layer.h), and then once for each, which fails, alone or with all after
-it. With --most N some N of a kind's calls fail, evenly spread. After each run:
+it. With --most N some N of a kind's calls fail, evenly spread; with a seed any. After each run:
   - it ends, by itself, with status 0 or 1, after calls that were interrupted or cut short with 0;
   - with 0 it has printed and kept what it does without the fault, with 1 it says what is wrong;
   - a run of bnnep-train can be gone on with from its last checkpoint, and ends as the one that was not disturbed.
 
-Prints a line a program: runs tried; survived: status 0; refused: status 1; lost: something is not as it should be; wrong
-status; died: a signal, or no end within 20 seconds. Exit status 1 if there is any of the last three.
+Prints a line a program: runs tried; survived: status 0; refused: status 1; lost: something is not as it should be;
+wrong status; died: a signal, or no end within 20 seconds. Exit status 1 if there is any of the last three.
 """
 import concurrent.futures
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -56,8 +57,8 @@ def judge(program, place, kind, result, printed):
 
 
 class Harness:
-    def __init__(self, layer, work, most):
-        self.layer, self.work, self.most = layer, work, most
+    def __init__(self, layer, work, most, seed):
+        self.layer, self.work, self.most, self.seed = layer, work, most, seed
         self.lock = threading.Lock()
         self.number = 0
 
@@ -87,6 +88,8 @@ class Harness:
         """Which of them fail."""
         if not self.most or calls <= self.most:
             return range(calls)
+        if self.seed:
+            return sorted(random.Random(self.seed).sample(range(calls), self.most))
         return sorted({i * (calls - 1) // (self.most - 1) for i in range(self.most)})
 
     def try_program(self, program):
@@ -120,9 +123,9 @@ def make_programs(folder, work):
             return "status 0, but there is no checkpoint" if status == 0 else None
         if "goes on from" in errors:
             return "takes a fault for a damaged checkpoint"
-        return ("status 0, but the run has ended otherwise" if status == 0 and tiny.outcome(run) != wanted else None) or (
-            tiny.wrong_resume(train, run, wanted, "--epochs", "3")
-        )
+        if status == 0 and tiny.outcome(run) != wanted:
+            return "status 0, but the run has ended otherwise"
+        return tiny.wrong_resume(train, run, wanted, "--epochs", "3")
 
     def wrong_export(place, status, _):
         path = f"{place}/network.c"
@@ -159,7 +162,7 @@ def main():
     work = tempfile.mkdtemp(prefix="bnnep-faults-")
     totals = dict.fromkeys(OUTCOMES, 0)
     try:
-        harness = Harness(os.path.abspath(layer), work, values.get("--most", 0))
+        harness = Harness(os.path.abspath(layer), work, values.get("--most", 0), values.get("--seed", 0))
         programs = make_programs(os.path.abspath(folder), work)
         print(f"{'program':<28}{'tried':>9}" + "".join(f"{outcome:>9}" for outcome in OUTCOMES))
         for program in programs:

@@ -4,10 +4,10 @@
 
     replay.py BNNEP_TRAIN RECORDER [--most N] [--seed S]
 
-A small run with a checkpoint after each batch is recorded (record.c), and one that is gone on with. For each call of the
-record the states are made that the disk could be in if the power went after it. What was synced is there: the bytes of a
-file after its fsync(), a name after that of its folder. Of the rest, writes and names alike, in the order they were done:
-none; all; each alone; all but one; some at random; and with all names and other writes, one write by half, or as zeros.
+A small run with a checkpoint after each batch is recorded (record.c), and one that is gone on with. For each call of
+the record the states are made that the disk could be in if the power went after it. What was synced is there: the
+bytes of a file after its fsync(), a name after that of its folder. Of the rest, writes and names alike, in the order
+they were done: none; all; each alone; all but one; some at random; all, but one write by half, or as zeros.
 
 If a first checkpoint was synced before, the run must go on from each state and end as the one that was not disturbed:
 results.csv but for the seconds, the tensors and positions of its checkpoints, its network. Before, it may say that
@@ -242,9 +242,10 @@ def main():
                 lost += 1
                 print(f"  {work}/{i}: {each.result()}")
     begun = sum(must for _, must in states)
+    calls = len(record) + len(resumed)
     print(
-        f"power: {len(record) + len(resumed)} calls recorded, {count} states, {len(states)} tried, {begun} of them after the"
-        f" first checkpoint, {lost} lost"
+        f"power: {calls} calls recorded, {count} states, {len(states)} tried, {begun} of them after the first"
+        f" checkpoint, {lost} lost"
     )
     if lost == 0:
         shutil.rmtree(work)

@@ -5,7 +5,7 @@
  *
  * An operation is done once to count its calls of a kind (memory; input and output with EIO, ENOSPC, EINTR, short
  * counts) and then once for each of them, which fails, alone or with all after it. With --most N some N of a kind's
- * calls fail, evenly spread, the first and the last among them. After each it is checked that
+ * calls fail, evenly spread, the first and the last among them; with another seed others. After each it is checked that
  *   - the status is the one promised, and OK where the fault can be got over (EINTR, short counts);
  *   - a call that failed has left the network, its optimizer, the file that was there, no handle, no temporary file;
  *   - a call that succeeded has done what it does without the fault;
@@ -50,7 +50,8 @@ static struct shared {
     long totals[OUTCOMES + 1];
 } * shared;
 
-static long most = 0; /* faults of a kind, 0: all */
+static long most = 0;     /* faults of a kind, 0: all */
+static uint64_t seed = 1; /* of the network, and with `most` of which of the faults */
 
 /* --- one fault --------------------------------------------------------------------------------------------------- */
 
@@ -150,6 +151,8 @@ static void work(const struct known *known, const struct operation *op) {
         try_fault(known, op, -1); /* what is taken once for the process is there now */
         const long calls = try_fault(known, op, -1);
         const long step = most > 1 && calls > most ? (calls - 1 + most - 2) / (most - 1) : 1;
+        if (shared->n == 0)
+            shared->n = (long)((seed - 1) % (uint64_t)step);
         while (shared->n < calls) {
             shared->at_work = true;
             shared->tried++;
@@ -213,7 +216,7 @@ static bool is_there(const char *backend) {
 }
 
 /* The lines of a backend; false if anything is not as promised. */
-static bool try_backend(const char *backend, const char *folder, uint64_t seed, long totals[OUTCOMES + 1]) {
+static bool try_backend(const char *backend, const char *folder, long totals[OUTCOMES + 1]) {
     bool fine = true;
     for (size_t o = 0; o < OPERATIONS; o++) {
         long sums[OUTCOMES + 1] = {0};
@@ -252,7 +255,6 @@ static void print_head(void) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t seed = 1;
     char folder[] = "/tmp/bnnep-faults-XXXXXX", command[80];
     long totals[OUTCOMES + 1] = {0};
     bool fine = true;
@@ -272,7 +274,7 @@ int main(int argc, char **argv) {
     print_head();
     for (; at < argc; at++) {
         if (is_there(argv[at]))
-            fine = try_backend(argv[at], folder, seed, totals) && fine;
+            fine = try_backend(argv[at], folder, totals) && fine;
         else
             printf("%-8sis not here\n", argv[at]);
     }

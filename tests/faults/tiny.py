@@ -27,8 +27,9 @@ def write_data(folder):
 def command(train, data, out, epochs):
     """A checkpoint after each batch, a new best network now and then."""
     return (
-        f"{train} --preset mnist-fc1-alpha --layersList 16 6 10 --gamma 1e-2 1e-2 --gradThreshold 1e-5 1e-5 --T 5 --Kmax 2"
-        f" --batchSize 10 --epochs {epochs} --threads 1 --backend cpu --checkpoint-minutes 1e-9 --data {data} --out {out}"
+        f"{train} --preset mnist-fc1-alpha --layersList 16 6 10 --gamma 1e-2 1e-2 --gradThreshold 1e-5 1e-5 --T 5"
+        f" --Kmax 2 --batchSize 10 --epochs {epochs} --threads 1 --backend cpu --checkpoint-minutes 1e-9"
+        f" --data {data} --out {out}"
     ).split()
 
 
@@ -69,7 +70,8 @@ def outcome(folder):
         rows = [line.rstrip("\n").split(",") for line in file]
     seconds = rows[0].index("Seconds")
     names = ("checkpoint", "checkpoint-best", "network")
-    return [row[:seconds] + row[seconds + 1 :] for row in rows], [parts(f"{folder}/{name}.safetensors") for name in names]
+    timeless = [row[:seconds] + row[seconds + 1 :] for row in rows]
+    return timeless, [parts(f"{folder}/{name}.safetensors") for name in names]
 
 
 def wrong_resume(train, folder, wanted, *options):
