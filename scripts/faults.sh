@@ -3,7 +3,8 @@
 # tests of a change have time for, and prints what came of it:
 #     faults.sh --whole    each call of each operation in turn; some half an hour on two processors
 #     faults.sh HOURS      some of them, chosen and with networks drawn anew each round, until the hours are over
-# The cuda backend is among them where build/cuda-emulated is there. Exit status 1 if anything is not as promised.
+# With TMPDIR in memory (/dev/shm) it takes less time. The cuda backend is among them where build/cuda-emulated is there.
+# Exit status 1 if anything is not as promised.
 set -eu
 cd "$(dirname "$0")/.."
 case ${1:-} in

@@ -255,10 +255,12 @@ static void print_head(void) {
 }
 
 int main(int argc, char **argv) {
-    char folder[] = "/tmp/bnnep-faults-XXXXXX", command[80];
+    const char *temporary = getenv("TMPDIR");
+    char folder[400], command[420];
     long totals[OUTCOMES + 1] = {0};
     bool fine = true;
     int at = 1;
+    snprintf(folder, sizeof folder, "%.300s/bnnep-faults-XXXXXX", temporary ? temporary : "/tmp");
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2)
         if (strcmp(argv[at], "--most") == 0)
             most = strtol(argv[at + 1], NULL, 10);
@@ -282,6 +284,6 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i <= OUTCOMES; i++)
         printf("%9ld", totals[i]);
     putchar('\n');
-    snprintf(command, sizeof command, "rm -rf %s", folder);
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
     return system(command) == 0 && fine && totals[0] > 0 ? 0 : 1;
 }
