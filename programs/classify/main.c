@@ -97,10 +97,8 @@ static int classify_idx(struct classifier *c, const char *path) {
 
 static int classify_file(struct classifier *c, const char *path) {
     FILE *file = fopen(path, "rb");
-    if (!file) {
-        perror(path);
-        return 1;
-    }
+    if (!file)
+        return complain_errno(path);
     struct picture picture;
     const int is_picture = picture_header(file, &picture);
     int status = -1;
@@ -126,6 +124,7 @@ static const struct program program = {
     .about = "Prints what a network takes images for, a line an image: image=7 class=3 scores=0.01,0.00,...\n"
              "NETWORK is a file of bnnep-train; each FILE holds images in IDX, or one in PGM or PPM.",
     .options = options,
+    .reads_files = true,
 };
 
 static int open_network(struct classifier *c, const char *path) {

@@ -7,14 +7,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 /* FIRST: from here on, values of getopt_long() are places in the table. */
 enum { MOST_OPTIONS = 16, FIRST = 256 };
 
 const char *program_name = "bnnep";
 
 int complain(const char *path, const char *what) {
-    fprintf(stderr, "%s: %s: %s\n", program_name, path, what);
+    fprintf(stderr, "%s: ", program_name);
+    print_text(stderr, path, strlen(path), "");
+    fputs(": ", stderr);
+    print_text(stderr, what, strlen(what), "");
+    fputc('\n', stderr);
     return 1;
+}
+
+int complain_errno(const char *path) {
+    return complain(path, strerror(errno));
 }
 
 int complain_library(void) {
@@ -37,16 +47,40 @@ int program_count(const char *name, const char *text, int most) {
     exit(2);
 }
 
+/* --- options ------------------------------------------------------------------------------------------------- */
+
+static uint64_t max_memory; /* 0: no limit */
+
+int program_limit_memory(const char *text) {
+    static const char units[] = "KMG";
+    char *end;
+    errno = 0;
+    const unsigned long long number = strtoull(text, &end, 10);
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    const int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    if (*text < '0' || *text > '9' || errno || number == 0 || number > UINT64_MAX >> shift || end[unit != NULL]) {
+        fprintf(stderr, "%s: --max-memory: '%s' is not a number of bytes, such as 512M\n", program_name, text);
+        return 2;
+    }
+    max_memory = (uint64_t)number << shift;
+    return 0;
+}
+
 static void print_option(const struct program_option *option) {
     char left[64];
     snprintf(left, sizeof left, "--%s %s", option->name, option->argument ? option->argument : "");
     printf("  %-17s %s\n", left, option->help);
 }
 
+static const struct program_option limit = {"max-memory", "SIZE",
+                                            "most that a file or what is made of it may take: 512M, 4G [no limit]", 0};
+
 static _Noreturn void help(const struct program *program) {
     printf("usage: %s %s\n\n%s\n\n", program->name, program->usage, program->about);
     for (const struct program_option *option = program->options; option->name; option++)
         print_option(option);
+    if (program->reads_files)
+        print_option(&limit);
     puts("  --help            print this and exit\n"
          "  --version         print the version and exit\n");
     if (program->end)
@@ -72,8 +106,9 @@ static _Noreturn void refuse(int found, const char *given) {
     exit(2);
 }
 
-int program_next(const struct program *program, int argc, char **argv) {
-    struct option longs[MOST_OPTIONS + 3] = {{NULL, 0, NULL, 0}};
+/* The place in the program's table, or behind it: 0 --help, 1 --version, 2 --max-memory. */
+static int next_place(const struct program *program, int argc, char **argv, int *behind) {
+    struct option longs[MOST_OPTIONS + 4] = {{NULL, 0, NULL, 0}};
     int count = 0;
     char letters[16];
     program_name = program->name;
@@ -81,17 +116,33 @@ int program_next(const struct program *program, int argc, char **argv) {
         longs[count] = (struct option){o->name, o->argument ? required_argument : no_argument, NULL, FIRST + count};
     longs[count] = (struct option){"help", no_argument, NULL, FIRST + count};
     longs[count + 1] = (struct option){"version", no_argument, NULL, FIRST + count + 1};
+    if (program->reads_files)
+        longs[count + 2] = (struct option){limit.name, required_argument, NULL, FIRST + count + 2};
     snprintf(letters, sizeof letters, ":%s", program->letters ? program->letters : "");
     opterr = 0;
     const int found = getopt_long(argc, argv, letters, longs, NULL);
     if (found == '?' || found == ':')
         refuse(found, argv[optind - 1]);
-    if (found == FIRST + count)
-        help(program);
-    if (found == FIRST + count + 1)
-        version(program);
-    return found >= FIRST ? program->options[found - FIRST].key : found;
+    *behind = found - FIRST - count;
+    return found;
 }
+
+int program_next(const struct program *program, int argc, char **argv) {
+    for (;;) {
+        int behind;
+        const int found = next_place(program, argc, argv, &behind);
+        if (behind == 0)
+            help(program);
+        if (behind == 1)
+            version(program);
+        if (behind < 2)
+            return found >= FIRST ? program->options[found - FIRST].key : found;
+        if (program_limit_memory(optarg) != 0)
+            exit(2);
+    }
+}
+
+/* --- what is asked of the library ---------------------------------------------------------------------------- */
 
 static void log_line(void *user, int32_t level, const char *message) {
     (void)user;
@@ -104,6 +155,7 @@ bnnep_status program_context(const char *backend, int threads, bnnep_context **o
     options.backend = backend;
     options.threads = threads;
     options.log = log_line;
+    options.max_bytes = max_memory;
     return bnnep_context_create(&options, out);
 }
 

@@ -3,6 +3,8 @@
 #ifndef BNNEP_PROGRAMS_PROGRAM_H
 #define BNNEP_PROGRAMS_PROGRAM_H
 
+#include <stdbool.h>
+
 #include <bnnep/bnnep.h>
 
 /* What messages begin with; set by program_next(), or by main(). */
@@ -19,6 +21,7 @@ struct program {
     const char *about, *end;              /* of --help, above and below the options; the latter may be NULL */
     const struct program_option *options; /* up to one without a name; --help and --version come by themselves */
     const char *letters; /* of keys that are options of a letter too, as getopt() takes them, or NULL */
+    bool reads_files;    /* of others: then it has --max-memory too, which comes by itself as well */
 };
 
 /* As getopt_long(): the next option's key, its value in optarg; -1 when there are no more. --help and --version print
@@ -32,9 +35,14 @@ enum { MOST_THREADS = 64 };
 
 /* "program: path: what" on standard error; returns 1, the exit status. */
 int complain(const char *path, const char *what);
+/* The same with what errno says. */
+int complain_errno(const char *path);
 /* The same with the library's last error. */
 int complain_library(void);
 
+/* What --max-memory says, "512M" or another whole number of bytes with K, M, G or none: the contexts below keep to it.
+ * Returns 0, or says what is wrong and returns 2. */
+int program_limit_memory(const char *text);
 /* A context with this backend, NULL: "auto", and so many threads, 0: one a processor. Its warnings are printed. */
 bnnep_status program_context(const char *backend, int threads, bnnep_context **out);
 /* A text of a file's metadata, see bnnep_file_text(): free() it. NULL if it cannot be read. */

@@ -19,6 +19,9 @@ int setup_failed(bnnep_status status) {
 static int open_context(struct setup *setup, const struct options *o) {
     char device[32];
     snprintf(device, sizeof device, "cuda:%d", o->device);
+    const int limited = o->max_memory ? program_limit_memory(o->max_memory) : 0;
+    if (limited)
+        return limited;
     const char *backend = o->backend || o->device < 0 ? o->backend : device;
     const bnnep_status status = program_context(backend, o->threads, &setup->context);
     return status == BNNEP_OK ? 0 : setup_failed(status);
@@ -61,9 +64,10 @@ static int open_part(const struct setup *setup, const struct options *o, int32_t
     bnnep_dataset_free(whole);
     if (status == BNNEP_OK)
         return 0;
-    fprintf(stderr, "%s: %s: --%s-limit %lld: %s\n", program_name, folder,
-            part == BNNEP_PART_TRAINING ? "train" : "test", (long long)limit, bnnep_last_error());
-    return 1;
+    char what[1200];
+    snprintf(what, sizeof what, "--%s-limit %lld: %s", part == BNNEP_PART_TRAINING ? "train" : "test", (long long)limit,
+             bnnep_last_error());
+    return complain(folder, what);
 }
 
 static int open_data(struct setup *setup, const struct options *o) {

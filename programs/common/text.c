@@ -24,6 +24,34 @@ const char *float_text(float value, char text[NUMBER_ROOM]) {
     return text;
 }
 
+/* Bytes of the UTF-8 character that begins here; 0 if none does, or a control character. */
+static size_t printable(const unsigned char *text, size_t length) {
+    const unsigned char c = text[0];
+    const size_t bytes = c < 0x80                ? 1
+                         : c >= 0xc2 && c < 0xe0 ? 2
+                         : c >= 0xe0 && c < 0xf0 ? 3
+                         : c >= 0xf0 && c < 0xf5 ? 4
+                                                 : 0;
+    if (c < ' ' || c == 0x7f || bytes == 0 || bytes > length || (c == 0xc2 && text[1] < 0xa0))
+        return 0;
+    for (size_t i = 1; i < bytes; i++)
+        if ((text[i] & 0xc0) != 0x80)
+            return 0;
+    return bytes;
+}
+
+void print_text(FILE *to, const char *text, size_t length, const char *kept) {
+    for (size_t i = 0, bytes; i < length; i += bytes) {
+        bytes = text[i] && strchr(kept, text[i]) ? 1 : printable((const unsigned char *)text + i, length - i);
+        if (bytes > 0)
+            fwrite(text + i, 1, bytes, to);
+        else {
+            fprintf(to, "\\x%02x", (unsigned char)text[i]);
+            bytes = 1;
+        }
+    }
+}
+
 /* Levenshtein's distance; longer words than the row count as far. */
 static size_t distance(const char *a, const char *b) {
     size_t row[64];

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <bnnep/bnnep.h>
@@ -281,15 +282,17 @@ static int open_network(struct export *e) {
 
 /* To `path`, or to standard output if that is NULL. */
 static int export_to(struct export *e, const char *path) {
+    struct stat about;
     e->out = path ? fopen(path, "w") : stdout;
-    if (!e->out) {
-        perror(path);
-        return 1;
-    }
+    if (!e->out)
+        return complain_errno(path);
+    const bool is_file = path && fstat(fileno(e->out), &about) == 0 && S_ISREG(about.st_mode);
     int status = write_file(e);
     const bool bad = ferror(e->out) != 0;
     if (((path ? fclose(e->out) : fflush(stdout)) != 0 || bad) && status == 0)
         status = complain(path ? path : "standard output", "cannot be written");
+    if (status && is_file)
+        unlink(path); /* half a file might compile */
     return status;
 }
 
@@ -316,6 +319,7 @@ static const struct program program = {
         "Writes a network as C99 that needs no library and gives the classes and scores of backend ref, bit for bit:\n"
         "int NAME_classify(const float input[], float scores[]);",
     .options = options,
+    .reads_files = true,
     .letters = "o:",
 };
 

@@ -38,26 +38,45 @@ static void make_plain(json_t *object) {
     }
 }
 
+/* The JSON in a text. NULL if out of memory: the library has read it before. Short of memory, jansson may pass over a
+ * digit of a number, but not twice over the same. */
+static json_t *read_json(const char *text) {
+    json_t *once = json_loads(text, 0, NULL), *again = json_loads(text, 0, NULL);
+    if (!json_equal(once, again)) {
+        json_decref(once);
+        once = NULL;
+    }
+    json_decref(again);
+    return once;
+}
+
+/* Adds a text of the file's metadata, or what it is as JSON; the latter not if the file lacks it. */
+static int add_text(json_t *about, const char *path, const char *key, bool as_json) {
+    char *text;
+    if (program_file_text(path, key, &text) != BNNEP_OK)
+        return complain_library();
+    json_t *value = !as_json ? json_string(text) : *text ? read_json(text) : json_null();
+    free(text);
+    make_plain(as_json ? value : NULL);
+    const bool added = value && (json_is_null(value) || json_object_set(about, key, value) == 0);
+    json_decref(value);
+    return added ? 0 : complain(path, "out of memory");
+}
+
+/* NULL if it cannot be had, and it is said why. */
 static json_t *read_metadata(const char *path) {
     static const char *const texts[] = {"format", "format_version", "library", "note"};
     static const char *const objects[] = {"network", "optimizer", "position"};
     json_t *about = json_object();
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        char *text;
-        program_file_text(path, texts[i], &text);
-        json_object_set_new(about, texts[i], json_string(text ? text : ""));
-        free(text);
-    }
-    for (size_t i = 0; i < sizeof objects / sizeof objects[0]; i++) {
-        char *text;
-        program_file_text(path, objects[i], &text);
-        json_t *object = text ? json_loads(text, 0, NULL) : NULL;
-        make_plain(object);
-        if (object)
-            json_object_set_new(about, objects[i], object);
-        free(text);
-    }
-    return about;
+    int status = about ? 0 : complain(path, "out of memory");
+    for (size_t i = 0; status == 0 && i < sizeof texts / sizeof texts[0]; i++)
+        status = add_text(about, path, texts[i], false);
+    for (size_t i = 0; status == 0 && i < sizeof objects / sizeof objects[0]; i++)
+        status = add_text(about, path, objects[i], true);
+    if (status == 0)
+        return about;
+    json_decref(about);
+    return NULL;
 }
 
 static json_t *range(const float *values, size_t count) {
@@ -108,9 +127,8 @@ static bool read_parameters(const bnnep_network *network, json_t *about) {
             json_decref(connections);
             return false;
         }
-    json_object_set_new(about, "weights", json_integer((json_int_t)info.weights));
-    json_object_set_new(about, "connections", connections);
-    return true;
+    return json_object_set_new(about, "connections", connections) == 0 &&
+           json_object_set_new(about, "weights", json_integer((json_int_t)info.weights)) == 0;
 }
 
 /* --- printing ---------------------------------------------------------------------------------------------------- */
@@ -207,47 +225,58 @@ static void print_run(const json_t *about) {
     }
 }
 
-/* Nothing that a terminal obeys. */
-static void print_safe(int c) {
-    putchar((unsigned char)c < ' ' || c == 127 ? '?' : c);
-}
-
-/* A word of bnnep-train's options. What is not plain is written %XX there: here it is itself, in quotes. */
-static void print_word(const char *word, size_t length) {
-    const bool quoted = memchr(word, '%', length) != NULL;
-    fputs(quoted ? "'" : "", stdout);
+/* A word of bnnep-train's options. What is not plain is written %XX there: here it is itself, in quotes. False if out
+ * of memory. */
+static bool print_word(const char *word, size_t length) {
+    char *decoded = malloc(length + 1);
+    size_t bytes = 0;
+    if (!decoded)
+        return false;
     for (size_t i = 0; i < length; i++) {
         const bool code = word[i] == '%' && i + 2 < length;
         const char digits[] = {code ? word[i + 1] : '0', code ? word[i + 2] : '0', '\0'};
-        const int c = code ? (int)strtol(digits, NULL, 16) : word[i];
-        if (quoted && c == '\'')
-            fputs("'\\''", stdout);
-        else
-            print_safe(c);
+        decoded[bytes++] = code ? (char)strtol(digits, NULL, 16) : word[i];
         i += code ? 2 : 0;
     }
+    const bool quoted = bytes < length;
     fputs(quoted ? "'" : "", stdout);
+    for (size_t i = 0, piece; i < bytes; i += piece) {
+        const char *quote = quoted ? memchr(decoded + i, '\'', bytes - i) : NULL;
+        piece = quote == decoded + i ? 1 : quote ? (size_t)(quote - decoded) - i : bytes - i;
+        if (quote == decoded + i)
+            fputs("'\\''", stdout);
+        else
+            print_text(stdout, decoded + i, piece, "");
+    }
+    fputs(quoted ? "'" : "", stdout);
+    free(decoded);
+    return true;
 }
 
 /* The rest of a line of the note; of bnnep-train's own, words are decoded. */
-static void print_line(const char *line, size_t length, bool ours) {
-    for (size_t i = 0; i < length;) {
-        const size_t word = ours ? strcspn(line + i, " \n") : 0;
+static bool print_line(const char *line, size_t length, bool ours) {
+    bool printed = true;
+    if (!ours)
+        print_text(stdout, line, length, "\t");
+    for (size_t i = 0; ours && printed && i < length;) {
+        const size_t word = strcspn(line + i, " \n");
         if (word > 0)
-            print_word(line + i, word);
+            printed = print_word(line + i, word);
         else
-            print_safe(line[i]);
+            putchar(' ');
         i += word > 0 ? word : 1;
     }
     putchar('\n');
+    return printed;
 }
 
-static void print_note(const json_t *about) {
+static bool print_note(const json_t *about) {
     const char *line = text(about, "note");
     char room[NUMBER_ROOM];
     static const char key[] = "best=";
     if (!*line)
-        return;
+        return true;
+    bool printed = true;
     char *rest = NULL;
     const double best = strncmp(line, key, sizeof key - 1) == 0 ? strtod(line + sizeof key - 1, &rest) : 0.0;
     const size_t head = rest ? (size_t)(rest - line) : 0;
@@ -255,49 +284,68 @@ static void print_note(const json_t *about) {
     if (ours)
         printf("\nbest error  %.4g %%\n", best);
     printf("\nnote\n    %s%s", ours ? "best=" : "", ours ? number_text(best, room) : "");
-    for (line += head; *line;) {
+    for (line += head; printed && *line;) {
         const size_t length = strcspn(line, "\n");
-        print_line(line, length, ours);
+        printed = print_line(line, length, ours);
         line += length + (line[length] == '\n');
         fputs(*line ? "    " : "", stdout);
     }
+    return printed;
 }
 
-static void print_file(const json_t *about) {
-    printf("file        %s, version %s, written by %s\n", text(about, "format"), text(about, "format_version"),
-           text(about, "library"));
+static void print_value(const json_t *about, const char *key) {
+    print_text(stdout, text(about, key), strlen(text(about, key)), "");
+}
+
+static bool print_file(const json_t *about) {
+    fputs("file        ", stdout);
+    print_value(about, "format");
+    fputs(", version ", stdout);
+    print_value(about, "format_version");
+    fputs(", written by ", stdout);
+    print_value(about, "library");
+    putchar('\n');
     print_network(about);
     print_connections(about);
     print_run(about);
-    print_note(about);
+    return print_note(about);
 }
 
 /* --- backends ---------------------------------------------------------------------------------------------------- */
 
+/* NULL if out of memory, here and below. */
 static json_t *read_devices(bnnep_context *context, size_t backend, int32_t count) {
     json_t *devices = json_array();
-    for (size_t d = 0; d < (size_t)count; d++) {
+    for (size_t d = 0; devices && d < (size_t)count; d++) {
         bnnep_device_info info = BNNEP_DEVICE_INFO_INIT;
-        if (bnnep_device_get(context, backend, d, &info) == BNNEP_OK)
-            json_array_append_new(devices, json_pack("{s:s, s:s, s:I}", "name", info.name, "summary", info.summary,
-                                                     "memory_bytes", (json_int_t)info.memory_bytes));
+        if (bnnep_device_get(context, backend, d, &info) != BNNEP_OK)
+            continue;
+        if (json_array_append_new(devices, json_pack("{s:s, s:s, s:I}", "name", info.name, "summary", info.summary,
+                                                     "memory_bytes", (json_int_t)info.memory_bytes)) == 0)
+            continue;
+        json_decref(devices);
+        devices = NULL;
     }
     return devices;
 }
 
 static json_t *read_backends(bnnep_context *context) {
     json_t *backends = json_array();
-    for (size_t b = 0; b < bnnep_backend_count(context); b++) {
+    for (size_t b = 0; backends && b < bnnep_backend_count(context); b++) {
         bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-        if (bnnep_backend_get(context, b, &info) == BNNEP_OK)
-            json_array_append_new(backends, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", info.name, "summary",
+        if (bnnep_backend_get(context, b, &info) != BNNEP_OK)
+            continue;
+        if (json_array_append_new(backends, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", info.name, "summary",
                                                       info.summary, "available", info.available, "reason", info.reason,
-                                                      "devices", read_devices(context, b, info.device_count)));
+                                                      "devices", read_devices(context, b, info.device_count))) == 0)
+            continue;
+        json_decref(backends);
+        backends = NULL;
     }
     return backends;
 }
 
-static void print_backends(const json_t *backends) {
+static bool print_backends(const json_t *backends) {
     size_t b, d;
     json_t *backend, *device;
     json_array_foreach(backends, b, backend) {
@@ -311,19 +359,23 @@ static void print_backends(const json_t *backends) {
             putchar('\n');
         }
     }
+    return true;
 }
 
 /* --- the program ------------------------------------------------------------------------------------------------- */
 
-/* As JSON, or as `print` does. */
-static int tell(const json_t *about, bool as_json, void (*print)(const json_t *)) {
-    if (as_json) {
-        json_dumpf(about, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+/* As JSON, or as `print` does, which returns false if out of memory. JSON is ASCII, whatever the texts hold. */
+static int tell(const json_t *about, bool as_json, bool (*print)(const json_t *)) {
+    if (!about)
+        return complain("what there is", "out of memory");
+    const bool told = as_json
+                          ? json_dumpf(about, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENSURE_ASCII) == 0
+                          : print(about);
+    if (as_json)
         putchar('\n');
-    } else {
-        print(about);
-    }
-    return fflush(stdout) != 0 || ferror(stdout) ? complain("standard output", "cannot be written") : 0;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return complain("standard output", "cannot be written");
+    return told ? 0 : complain("what there is", "out of memory");
 }
 
 static int tell_backends(bool as_json) {
@@ -347,7 +399,9 @@ static int tell_file(const char *path, bool as_json) {
     int status = bnnep_network_load(context, path, &options, &network) == BNNEP_OK ? 0 : complain_library();
     if (status == 0) {
         json_t *about = read_metadata(path);
-        status = read_parameters(network, about) ? tell(about, as_json, print_file) : complain(path, "out of memory");
+        status = !about                            ? 1
+                 : read_parameters(network, about) ? tell(about, as_json, print_file)
+                                                   : complain(path, "out of memory");
         json_decref(about);
     }
     bnnep_network_free(network);
@@ -363,11 +417,12 @@ static const struct program_option options[] = {
 
 static const struct program program = {
     .name = "bnnep-info",
-    .usage = "[--json] FILE\n       bnnep-info [--json] --backends",
+    .usage = "[--json] [--max-memory SIZE] FILE\n       bnnep-info [--json] --backends",
     .about =
         "Prints the network that a file of bnnep-train holds, of each connection its shape, the share of weights that\n"
         "are +1, and the ranges of its scaling factors and biases; of a checkpoint, where its run stands.",
     .options = options,
+    .reads_files = true,
 };
 
 int main(int argc, char **argv) {

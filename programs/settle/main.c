@@ -151,6 +151,7 @@ static const struct program program = {
     .about = "Relaxes images of an IDX file freely and prints after each step the share of each layer's neurons whose\n"
              "state changed in it, the first hidden layer first: step=1 changed=0.983,0.412",
     .options = options,
+    .reads_files = true,
 };
 
 enum { MOST_COUNT = 1000000 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,32 +13,44 @@
 #include <unistd.h>
 
 #include "common/program.h"
+#include "file.h"
+#include "results.h"
 
 static const char checkpoint[] = "checkpoint.safetensors", previous[] = "checkpoint-previous.safetensors",
                   next[] = "checkpoint-next.safetensors", best[] = "checkpoint-best.safetensors",
                   network[] = "network.safetensors", results[] = "results.csv",
                   hyperparameters[] = "Hyperparameters.txt";
 
-static int complain_file(const char *path) {
-    return complain(path, strerror(errno));
-}
-
 static char *inside(const struct folder *folder, const char *name, char path[4096]) {
     snprintf(path, 4096, "%s/%s", folder->path, name);
     return path;
 }
 
+/* Opens a folder to lock or sync it; -1, and it is said why, if that fails. */
+static int open_folder(const char *path) {
+    int folder;
+    do
+        folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (folder < 0 && errno == EINTR);
+    if (folder < 0)
+        complain_errno(path);
+    return folder;
+}
+
 static int lock(struct folder *folder) {
-    const int file = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int file = open_folder(folder->path);
     if (file < 0)
-        return complain_file(folder->path);
+        return 1;
     folder->lock = file;
-    if (flock(file, LOCK_EX | LOCK_NB) == 0)
+    int status;
+    do
+        status = flock(file, LOCK_EX | LOCK_NB);
+    while (status != 0 && errno == EINTR);
+    if (status == 0)
         return 0;
     if (errno != EWOULDBLOCK)
-        return complain_file(folder->path);
-    fprintf(stderr, "bnnep-train: %s: another bnnep-train is at work in this folder\n", folder->path);
-    return 1;
+        return complain_errno(folder->path);
+    return complain(folder->path, "another bnnep-train is at work in this folder");
 }
 
 /* --- the note ---------------------------------------------------------------------------------------------------- */
@@ -52,7 +64,7 @@ static char *make_note(const struct folder *folder) {
 }
 
 /* Takes a note apart. */
-static int read_note(struct folder *folder, const char *note) {
+static int read_note(struct folder *folder, const char *path, const char *note) {
     static const char key[] = "best=";
     const size_t line = strcspn(note, "\n");
     char *rest = NULL;
@@ -60,45 +72,74 @@ static int read_note(struct folder *folder, const char *note) {
         folder->best = strtod(note + sizeof key - 1, &rest);
     size_t head = rest ? (size_t)(rest - note) : 0;
     if (head <= sizeof key - 1 || head > line || note[line] == '\0') {
-        fprintf(stderr, "bnnep-train: %s: its checkpoint was not written by this program\n", folder->path);
-        return 1;
+        complain(path, "was not written by this program");
+        return FOLDER_UNUSABLE;
     }
     head += strspn(note + head, " ");
     folder->data = strndup(note + head, line - head);
     folder->options = strdup(note + line + 1);
-    return folder->data && folder->options ? 0 : complain_file(folder->path);
+    return folder->data && folder->options ? 0 : complain_errno(path);
 }
 
-int folder_find(struct folder *folder, const char *from, bool work) {
-    const char *const names[] = {checkpoint, previous};
-    char path[4096];
-    *folder = (struct folder){.open = work, .saved_at = progress_now()};
-    snprintf(folder->path, sizeof folder->path, "%s", from);
-    int status = work ? lock(folder) : 0;
-    for (int i = 0; status == 0 && i < 2; i++) {
-        char *note;
-        const bnnep_status read = program_file_text(inside(folder, names[i], path), "note", &note);
-        if (note) {
-            folder->whole = i == 0;
-            status = read_note(folder, note);
-            free(note);
-            return status;
-        }
-        fprintf(stderr, "bnnep-train: %s\n", bnnep_last_error());
-        /* another checkpoint helps only against what is missing or damaged */
-        if (read != BNNEP_ERROR_FORMAT && access(path, F_OK) == 0)
-            return 1;
-    }
-    return 1;
+/* What becomes of a checkpoint that the library does not take: the one before helps against what is missing, damaged or
+ * of another run than its note says. It would only lose work where memory is short, a disk fails or a newer program is
+ * needed, and not help where the command line's options are of another run. */
+static int refused(bnnep_status status, const char *path, bool by_options) {
+    const bool missing = status == BNNEP_ERROR_FILE && access(path, F_OK) != 0 && errno == ENOENT;
+    const int said = setup_failed(status);
+    return missing || status == BNNEP_ERROR_FORMAT || status == BNNEP_ERROR_DATA ||
+                   (status == BNNEP_ERROR_ARGUMENT && !by_options)
+               ? FOLDER_UNUSABLE
+               : said;
 }
 
-/* Closes a file that was written; false if not all of it is on the disk. */
-static bool close_synced(FILE *file) {
-    const bool written = fflush(file) == 0 && fsync(fileno(file)) == 0;
-    return fclose(file) == 0 && written;
+int folder_find(struct folder *folder, const char *path, bool work) {
+    *folder = (struct folder){.open = work, .whole = true, .saved_at = progress_now()};
+    snprintf(folder->path, sizeof folder->path, "%s", path);
+    return work ? lock(folder) : 0;
+}
+
+int folder_read(struct folder *folder) {
+    char path[4096], *note;
+    const bnnep_status status =
+        program_file_text(inside(folder, folder->whole ? checkpoint : previous, path), "note", &note);
+    if (status != BNNEP_OK)
+        return refused(status, path, false);
+    const int read = read_note(folder, path, note);
+    free(note);
+    return read;
+}
+
+bool folder_step_back(struct folder *folder) {
+    free(folder->data);
+    free(folder->options);
+    folder->data = folder->options = NULL;
+    if (!folder->whole) /* that was it */
+        return false;
+    folder->whole = false;
+    char what[80];
+    snprintf(what, sizeof what, "goes on from %s", previous);
+    complain(folder->path, what);
+    return true;
 }
 
 /* --- making ---------------------------------------------------------------------------------------------------- */
+
+/* A folder, unless it is there; with `last`, it must not be. Its name is on the disk then. */
+static int make_folder(const char *path, bool last) {
+    char parent[4096];
+    if (mkdir(path, 0777) != 0)
+        return errno == EEXIST && !last ? 0 : -1;
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    const int folder = open_folder(slash ? parent : ".");
+    const bool synced = folder >= 0 && file_sync(folder);
+    if (folder >= 0)
+        close(folder);
+    return synced ? 0 : -1;
+}
 
 static int make_folders(struct folder *folder, const struct options *o) {
     char base[2048], day[16];
@@ -109,142 +150,117 @@ static int make_folders(struct folder *folder, const struct options *o) {
     const char *out = o->out ? o->out : ".";
     if (strlen(out) > 1900) {
         errno = ENAMETOOLONG;
-        return complain_file(out);
+        return complain_errno(out);
     }
     int at = snprintf(base, sizeof base, "%s", out);
-    if (mkdir(base, 0777) != 0 && errno != EEXIST)
-        return complain_file(base);
+    if (make_folder(base, false) != 0)
+        return complain_errno(base);
     at += snprintf(base + at, sizeof base - (size_t)at, "/DATA-0-%s-%s", o->archi, o->dataset);
-    if (mkdir(base, 0777) != 0 && errno != EEXIST)
-        return complain_file(base);
+    if (make_folder(base, false) != 0)
+        return complain_errno(base);
     snprintf(base + at, sizeof base - (size_t)at, "/%s", day);
-    if (mkdir(base, 0777) != 0 && errno != EEXIST)
-        return complain_file(base);
+    if (make_folder(base, false) != 0)
+        return complain_errno(base);
     for (int n = 1; n < 100000; n++) { /* mkdir says who was first */
         snprintf(folder->path, sizeof folder->path, "%s/S-%d", base, n);
-        if (mkdir(folder->path, 0777) == 0)
+        if (make_folder(folder->path, true) == 0)
             return 0;
         if (errno != EEXIST)
             break;
     }
-    return complain_file(folder->path);
-}
-
-/* Suffix of connection k, counted from the output: "_0", or "_fc_0" and "_conv_0" in a convolutional network. */
-static void suffix_of(const struct setup *setup, size_t k, char suffix[32]) {
-    bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
-    size_t place = 0;
-    bool convolutional = false;
-    bnnep_network_get_connection(setup->network, 0, &info);
-    convolutional = info.kind == BNNEP_CONNECTION_CONVOLUTION;
-    bnnep_network_get_connection(setup->network, k, &info);
-    const int32_t kind = info.kind;
-    for (size_t above = k + 1; above < setup->connections; above++) {
-        bnnep_network_get_connection(setup->network, above, &info);
-        place += info.kind == kind;
-    }
-    snprintf(suffix, 32, "%s_%zu", !convolutional ? "" : kind == BNNEP_CONNECTION_CONVOLUTION ? "_conv" : "_fc", place);
-}
-
-static int write_header(const struct folder *folder, const struct setup *setup) {
-    char path[4096], suffix[32];
-    FILE *file = fopen(inside(folder, results, path), "w");
-    if (!file)
-        return complain_file(path);
-    fputs("Ave_Train_Error,Ave_Test_Error,Single_Train_Error,Single_Test_Error,Train_Loss,Test_Loss", file);
-    for (size_t k = setup->connections; k-- > 0;) {
-        suffix_of(setup, k, suffix);
-        fprintf(file, ",Nb_Change_Weights%s,Threshold%s,Gamma%s,Alpha%s", suffix, suffix, suffix, suffix);
-    }
-    fputs(",Seconds,Steps_Free,Steps_Nudged\n", file);
-    return close_synced(file) ? 0 : complain_file(path);
+    return complain_errno(folder->path);
 }
 
 static int write_options(const struct folder *folder, const struct options *options) {
     char path[4096];
-    FILE *file = fopen(inside(folder, hyperparameters, path), "w");
-    if (!file)
-        return complain_file(path);
-    options_print(options, file);
-    return close_synced(file) ? 0 : complain_file(path);
+    struct text text;
+    text_open(&text);
+    if (text.complete)
+        options_print(options, text.stream);
+    return text_write(&text, inside(folder, hyperparameters, path));
 }
 
 int folder_create(struct folder *folder, const struct setup *setup, const struct options *options) {
+    char path[4096];
     *folder = (struct folder){.open = !options->no_save, .best = 101.0, .saved_at = progress_now()};
     if (!folder->open)
         return 0;
     folder->data = setup_describe_data(setup);
     folder->options = options_write(options);
-    int status = folder->data && folder->options ? make_folders(folder, options) : complain_file("options");
+    int status = folder->data && folder->options ? make_folders(folder, options) : complain_errno("options");
     if (status == 0)
         status = lock(folder);
     if (status == 0)
         status = write_options(folder, options);
     if (status == 0)
-        status = write_header(folder, setup);
+        status = results_begin(inside(folder, results, path), setup);
     return status ? status : folder_save(folder, setup);
 }
 
 /* --- going on ---------------------------------------------------------------------------------------------------- */
 
-/* Keeps the header and the first `rows` rows of the results; with no rows to keep, they are begun anew. */
-static int cut_results(const struct folder *folder, const struct setup *setup, uint64_t rows) {
-    char path[4096];
-    if (rows == 0)
-        return write_header(folder, setup);
-    FILE *file = fopen(inside(folder, results, path), "r");
-    uint64_t lines = 0;
-    for (int c; file && lines <= rows && (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
-    const long length = file ? ftell(file) : 0;
-    if (file)
-        fclose(file);
-    if (lines > rows)
-        return truncate(path, length) == 0 ? 0 : complain_file(path);
-    fprintf(stderr, "bnnep-train: %s: has %llu rows, the checkpoint stands after epoch %llu\n", path,
-            (unsigned long long)(lines ? lines - 1 : 0), (unsigned long long)rows);
-    return 1;
+/* Is this the name of a file that is written in the folder, NAME.part or NAME.<anything>.part? */
+static bool is_part(const char *entry) {
+    static const char *const names[] = {next, best, network, results, hyperparameters};
+    static const char end[] = ".part";
+    const size_t length = strlen(entry);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const size_t name = strlen(names[i]);
+        if (length >= name + sizeof end - 1 && strncmp(entry, names[i], name) == 0 && entry[name] == '.' &&
+            strcmp(entry + length - (sizeof end - 1), end) == 0)
+            return true;
+    }
+    return false;
 }
 
 /* What a killed write left. */
 static void remove_parts(const struct folder *folder) {
-    const char *const names[] = {next, best, network};
-    char path[4096 + 8];
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        inside(folder, names[i], path);
-        const size_t length = strlen(path);
-        snprintf(path + length, sizeof path - length, ".part");
-        unlink(path);
-    }
-    unlink(inside(folder, next, path));
+    char path[4096];
+    DIR *open = opendir(folder->path);
+    for (const struct dirent *entry; open && (entry = readdir(open));) /* NOLINT(concurrency-mt-unsafe) */
+        if (is_part(entry->d_name) || strcmp(entry->d_name, next) == 0)
+            unlink(inside(folder, entry->d_name, path));
+    if (open)
+        closedir(open);
 }
 
-int folder_load(const struct folder *folder, struct setup *setup) {
+static void complain_data(const struct folder *folder, const char *here) {
+    char what[1024];
+    snprintf(what, sizeof what, "its run has other data: %.400s, here %.400s", folder->data, here);
+    complain(folder->path, what);
+}
+
+int folder_load(const struct folder *folder, struct setup *setup, const struct options *options) {
     char path[4096], *data = setup_describe_data(setup);
     const bool same = data && strcmp(data, folder->data) == 0;
     if (!data)
-        return complain_file(folder->path);
+        return complain_errno(folder->path);
     if (!same)
-        fprintf(stderr, "bnnep-train: %s: its run has other data: %s, here %s\n", folder->path, folder->data, data);
+        complain_data(folder, data);
     free(data);
     if (!same)
         return 1;
     const bnnep_status status =
         bnnep_checkpoint_load(setup->optimizer, inside(folder, folder->whole ? checkpoint : previous, path));
-    return status == BNNEP_OK ? 0 : setup_failed(status);
+    if (status == BNNEP_OK)
+        return 0;
+    char *words = options_write(options);
+    const int said = refused(status, path, !words || strcmp(words, folder->options) != 0);
+    free(words);
+    return said;
 }
 
 int folder_go_on(struct folder *folder, const struct setup *setup, const struct options *options) {
     bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
-    char *words = options_write(options);
+    char path[4096], *words = options_write(options);
     if (!words)
-        return complain_file(folder->path);
+        return complain_errno(folder->path);
     const bool others = strcmp(words, folder->options) != 0;
     free(folder->options);
     folder->options = words;
     remove_parts(folder);
     bnnep_optimizer_get_info(setup->optimizer, &info);
-    int status = cut_results(folder, setup, info.epochs);
+    int status = results_cut(inside(folder, results, path), setup, info.epochs);
     if (status == 0 && others)
         status = write_options(folder, options);
     return status == 0 && others ? folder_save(folder, setup) : status;
@@ -252,56 +268,35 @@ int folder_go_on(struct folder *folder, const struct setup *setup, const struct 
 
 /* --- writing ----------------------------------------------------------------------------------------------------- */
 
+/* A checkpoint under this name, or a network. */
+static int save_as(const struct folder *folder, const struct setup *setup, const char *name) {
+    char path[4096], *note = make_note(folder);
+    if (!note)
+        return complain_errno(folder->path);
+    inside(folder, name, path);
+    const bnnep_status status = name == network ? bnnep_network_save(setup->network, path, note)
+                                                : bnnep_checkpoint_save(setup->optimizer, path, note);
+    free(note);
+    return status == BNNEP_OK ? 0 : setup_failed(status);
+}
+
 /* The new checkpoint is whole before the old ones change their places. */
 int folder_save(struct folder *folder, const struct setup *setup) {
     char from[4096], to[4096];
     if (!folder->open)
         return 0;
-    char *note = make_note(folder);
-    const bnnep_status status =
-        note ? bnnep_checkpoint_save(setup->optimizer, inside(folder, next, from), note) : BNNEP_ERROR_MEMORY;
-    free(note);
+    const int status = save_as(folder, setup, next);
     folder->saved_at = progress_now();
-    if (status != BNNEP_OK)
-        return setup_failed(status);
+    if (status)
+        return status;
     if (folder->whole && rename(inside(folder, checkpoint, from), inside(folder, previous, to)) != 0)
-        return complain_file(from);
+        return complain_errno(from);
     folder->whole = rename(inside(folder, next, from), inside(folder, checkpoint, to)) == 0;
-    return folder->whole && fsync(folder->lock) == 0 ? 0 : complain_file(to);
-}
-
-static double mean_alpha(const struct setup *setup, size_t k, uint64_t scales) {
-    float *alpha = malloc((size_t)scales * sizeof *alpha);
-    double sum = 0.0;
-    if (alpha && bnnep_network_get_alpha(setup->network, k, alpha, (size_t)scales) == BNNEP_OK)
-        for (uint64_t i = 0; i < scales; i++)
-            sum += (double)alpha[i] / (double)scales;
-    free(alpha);
-    return sum;
+    return folder->whole && file_sync(folder->lock) ? 0 : complain_errno(to);
 }
 
 static double percent(uint64_t part, uint64_t whole) {
     return 100.0 * (double)part / (double)whole;
-}
-
-static int add_row(const struct folder *folder, const struct setup *setup, const bnnep_report *train,
-                   const bnnep_report *test) {
-    char path[4096];
-    FILE *file = fopen(inside(folder, results, path), "a");
-    if (!file)
-        return complain_file(path);
-    fprintf(file, "%.6g,%.6g,%.6g,%.6g,%.9g,%.9g", percent(train->errors, train->samples),
-            percent(test->errors, test->samples), percent(train->errors_single, train->samples),
-            percent(test->errors_single, test->samples), train->loss, test->loss);
-    for (size_t k = setup->connections; k-- > 0;) {
-        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
-        bnnep_network_get_connection(setup->network, k, &info);
-        const double weights = (double)info.rows * (double)info.columns;
-        fprintf(file, ",%.6f,%g,%g,%.9g", log((double)train->flips[k] / weights + 1e-9), setup->threshold[k],
-                setup->gamma[k], mean_alpha(setup, k, info.scales));
-    }
-    fprintf(file, ",%.3f,%.3f,%.3f\n", train->seconds, train->steps_free, train->steps_nudged);
-    return close_synced(file) ? 0 : complain_file(path);
 }
 
 int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_report *train,
@@ -310,21 +305,14 @@ int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_r
     const double error = percent(test->errors, test->samples);
     if (!folder->open)
         return 0;
-    int status = add_row(folder, setup, train, test);
-    if (status)
-        return status;
-    if (error < folder->best) {
+    int status = results_add(inside(folder, results, path), setup, train, test);
+    if (status == 0 && error < folder->best) {
         folder->best = error;
-        char *note = make_note(folder);
-        bnnep_status saved =
-            note ? bnnep_checkpoint_save(setup->optimizer, inside(folder, best, path), note) : BNNEP_ERROR_MEMORY;
-        if (saved == BNNEP_OK)
-            saved = bnnep_network_save(setup->network, inside(folder, network, path), note);
-        free(note);
-        if (saved != BNNEP_OK)
-            return setup_failed(saved);
+        status = save_as(folder, setup, best);
+        if (status == 0)
+            status = save_as(folder, setup, network);
     }
-    return folder_save(folder, setup);
+    return status ? status : folder_save(folder, setup);
 }
 
 void folder_close(struct folder *folder) {

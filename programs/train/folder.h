@@ -16,7 +16,7 @@ struct folder {
     char path[3072];
     bool open;            /* false: nothing is kept */
     int lock;             /* the folder, locked while a run is at work in it; 0: not open */
-    bool whole;           /* checkpoint.safetensors is good: it may become the previous one */
+    bool whole;           /* checkpoint.safetensors is in use, not the previous one, and may become that */
     char *data, *options; /* of the note */
     double best;          /* lowest test error in percent, 101 before there is one */
     double saved_at;      /* when the last checkpoint was written */
@@ -26,11 +26,16 @@ struct folder {
 
 /* Makes the folder of a new run and writes its options. */
 int folder_create(struct folder *folder, const struct setup *setup, const struct options *options);
-/* Finds the checkpoint of an earlier run, or the one before if that is missing or damaged, and reads its note. `work`:
- * the run will be gone on with, by nobody else at the same time. */
+/* Opens the folder of an earlier run. `work`: the run will be gone on with, by nobody else at the same time. */
 int folder_find(struct folder *folder, const char *path, bool work);
-/* Brings the setup, whose options are those of the note, to where the checkpoint stands. */
-int folder_load(const struct folder *folder, struct setup *setup);
+/* What the next two return if the checkpoint is missing, damaged or of another run; what is wrong is printed. */
+enum { FOLDER_UNUSABLE = -1 };
+/* Reads the checkpoint's note. */
+int folder_read(struct folder *folder);
+/* Brings the setup, which was made with these options, to where the checkpoint stands. */
+int folder_load(const struct folder *folder, struct setup *setup, const struct options *options);
+/* Turns to the checkpoint before; false if there is none any more. */
+bool folder_step_back(struct folder *folder);
 /* Goes on with the run that was loaded: cuts the results back to it and keeps the options. */
 int folder_go_on(struct folder *folder, const struct setup *setup, const struct options *options);
 /* Writes a checkpoint, keeping the one before. */

@@ -18,9 +18,9 @@ static void interrupt(int signal_number) {
 }
 
 /* The first Ctrl-C ends the run before the batch under way, or after the test that an epoch ends with; the second one
- * kills, as ever. */
+ * kills, as ever. What it interrupts starts again: an epoch that is done is printed and kept. */
 static void catch_interrupt(void) {
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }
@@ -161,32 +161,15 @@ static int run(struct setup *setup, const struct options *options, struct folder
     return status;
 }
 
-/* The options of the run that is gone on with, and over them those of this command line. They point into *words, which
- * is freed when they are not needed any more. */
-static int read_resumed(struct options *options, struct folder *folder, int argc, char **argv, char ***words) {
-    if (options->no_save || options->out) {
-        fprintf(stderr, "bnnep-train: --resume goes on in its own folder, not with --%s\n",
-                options->no_save ? "no-save" : "out");
-        return 2;
-    }
-    int status = folder_find(folder, options->resume, !options->compare_gradients);
-    if (status)
-        return status;
-    const int count = options_split(folder->options, words);
-    if (count < 0) {
-        perror("bnnep-train");
-        return 1;
-    }
-    status = options_read(options, count, *words);
-    return status < 0 ? options_add(options, argc, argv) : status;
-}
-
 /* Trains, or compares gradients, as the options say. */
-static int work(const struct options *options, struct folder *folder) {
+static int work(struct options *options, struct folder *folder) {
     struct setup setup;
+    options->data = options->data ? options->data : sample_folder();
+    char *data = realpath(options->data, NULL); /* a run may be gone on with from elsewhere */
+    options->data = data ? data : options->data;
     int status = setup_open(&setup, options);
     if (status == 0 && options->resume)
-        status = folder_load(folder, &setup);
+        status = folder_load(folder, &setup, options);
     if (status == 0 && options->compare_gradients)
         status = compare_gradients(&setup, options);
     else if (status == 0) {
@@ -197,25 +180,52 @@ static int work(const struct options *options, struct folder *folder) {
         }
     }
     setup_close(&setup);
+    free(data);
     return status;
+}
+
+/* Goes on with the run of a checkpoint, by the options in its note, and over them those of this command line. */
+static int resume_from(struct folder *folder, int argc, char **argv) {
+    struct options options;
+    char **words = NULL;
+    int status = folder_read(folder);
+    if (status)
+        return status;
+    const int count = options_split(folder->options, &words);
+    if (count < 0)
+        return complain_errno(folder->path);
+    status = options_read(&options, count, words);
+    if (status < 0)
+        status = options_add(&options, argc, argv);
+    if (status < 0)
+        status = work(&options, folder);
+    free(words);
+    return status;
+}
+
+/* From the last checkpoint, or from the one before if that cannot be used. */
+static int resume(const struct options *options, struct folder *folder, int argc, char **argv) {
+    if (options->no_save || options->out) {
+        fprintf(stderr, "bnnep-train: --resume goes on in its own folder, not with --%s\n",
+                options->no_save ? "no-save" : "out");
+        return 2;
+    }
+    int status = folder_find(folder, options->resume, !options->compare_gradients);
+    if (status)
+        return status;
+    do
+        status = resume_from(folder, argc, argv);
+    while (status == FOLDER_UNUSABLE && folder_step_back(folder));
+    return status == FOLDER_UNUSABLE ? 1 : status;
 }
 
 int main(int argc, char **argv) {
     struct options options;
     struct folder folder = {.open = false};
-    char **words = NULL, *data = NULL;
     program_name = "bnnep-train";
     int status = options_read(&options, argc, argv);
-    if (status < 0 && options.resume)
-        status = read_resumed(&options, &folder, argc, argv, &words);
-    if (status < 0) {
-        options.data = options.data ? options.data : sample_folder();
-        data = realpath(options.data, NULL); /* a run may be gone on with from elsewhere */
-        options.data = data ? data : options.data;
-        status = work(&options, &folder);
-    }
+    if (status < 0)
+        status = options.resume ? resume(&options, &folder, argc, argv) : work(&options, &folder);
     folder_close(&folder);
-    free(words);
-    free(data);
     return status;
 }

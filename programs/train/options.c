@@ -32,6 +32,10 @@ const struct known known[] = {
      "Initial values, the order of the data and the signs of β are drawn by it."},
     {"threads", "N", "threads", VALUE(INTEGER, threads, 1, 64), ALWAYS, "one a processor", "threads to compute with",
      "Threads to compute with. They change no result."},
+    {"max-memory", "SIZE", "bytes", WORD(max_memory, NULL), NEVER, "no limit",
+     "most that a file or what is made of it may take: 512M, 4G",
+     "Most that a data file, a checkpoint, or what is made of one may take, such as `512M` or `4G`: with files that nobody "
+     "vouches for. What needs more is refused."},
     {"backend", "NAME", NULL, WORD(backend, NULL), ALWAYS, "auto", "auto, ref, cpu, cuda:N",
      "`auto`, `ref`, `cpu`, `cuda:N`: `bnnep-info --backends` lists them. "
      "`auto` takes the first that can be used here."},

@@ -71,9 +71,11 @@ static void print_values(const struct known *option, const void *field, bool wor
     const struct list *list = field;
     if (option->kind == TEXT && words)
         print_word(file, *(const char *const *)field);
-    else if (option->kind == TEXT)
-        fprintf(file, " %s", *(const char *const *)field);
-    else if (option->kind == INTEGER)
+    else if (option->kind == TEXT) {
+        const char *text = *(const char *const *)field;
+        fputc(' ', file);
+        print_text(file, text, strlen(text), "");
+    } else if (option->kind == INTEGER)
         fprintf(file, " %d", *(const int *)field);
     else if (option->kind == LONG)
         fprintf(file, " %lld", (long long)*(const int64_t *)field);

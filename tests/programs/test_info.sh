@@ -86,6 +86,37 @@ EOF
     if [ $status -eq 0 ]; then ok; else wrong "JSON"; fi
 fi
 
+# nothing that a terminal obeys, whatever the file says: ESC, BEL, C1 and DEL are told, not sent
+if [ -x /usr/bin/python3 ]; then
+    cp -r "$folder" "$work/hostile"
+    /usr/bin/python3 - "$work/hostile" <<'EOF'
+import json, struct, sys, zlib
+
+raw = open(sys.argv[1] + "/checkpoint.safetensors", "rb").read()
+length = struct.unpack("<Q", raw[:8])[0]
+header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
+metadata = header["__metadata__"]
+options = metadata["note"].split("\n", 1)[1]
+notes = {"note": "\x1b]0;title\x07\x9b2J\x7f\ttab\nn\xe9xt", "checkpoint": "best=1 data=\x1b]0;title\x07\n" + options}
+for name, note in notes.items():
+    metadata.update(digest="00000000", library="\x1b[31m", note=note)
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    text = text.replace(b'"digest":"00000000"', b'"digest":"%08x"' % zlib.crc32(text + data))
+    open(f"{sys.argv[1]}/{name}.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + data)
+EOF
+    info 0 --json "$work/hostile/note.safetensors"
+    if LC_ALL=C tr -d '\n -\177' <"$work/out" | grep -aq .; then wrong "more than ASCII"; else ok; fi # terminals pass over DEL
+    info 0 "$work/hostile/note.safetensors"
+    if LC_ALL=C tr -d '\n\t -~\303\251' <"$work/out" | grep -aq .; then wrong "control characters"; else ok; fi
+    says out '^file .* written by \\x1b\[31m$'
+    says out "^    \\\\x1b\\]0;title\\\\x07\\\\xc2\\\\x9b2J\\\\x7f$(printf '\t')tab\$"
+    says out "^    n$(printf '\303\251')xt\$"
+    run 1 --resume "$work/hostile"
+    says err 'its run has other data: data=\\x1b\]0;title\\x07, here data='
+    if LC_ALL=C tr -d '\n -~' <"$work/err" | grep -aq .; then wrong "control characters"; else ok; fi
+fi
+
 # binary activations
 run 0 --preset mnist-fc1-bin --layersList 784 20 20 --expand_output 2 --data "$sample" --train-limit 100 --test-limit 50 --epochs 1 --out bin
 info 0 "$(find "$work/bin" -name network.safetensors)"

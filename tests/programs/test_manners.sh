@@ -46,6 +46,30 @@ for part in train t10k; do
         >"$work/few/$part-labels-idx1-ubyte"
 done
 
+# files that nobody vouches for
+train=$train_program
+run 0 --preset mnist-fc1 --layersList 784 20 10 --epochs 1 --data few --out limited
+network=$(cd "$work" && find limited -name network.safetensors)
+for train in "$train_program" "$@"; do
+    case $(basename "$train") in
+    bnnep-train) command="--resume $(dirname "$network")" ;;
+    bnnep-info) command=$network ;;
+    bnnep-export) command="--c $network" ;;
+    bnnep-classify | bnnep-settle) command="$network few/t10k-images-idx3-ubyte" ;;
+    *) continue ;;
+    esac
+    # shellcheck disable=SC2086
+    {
+        run 0 --max-memory 64M $command
+        run 1 --max-memory 1K $command
+        says err "bytes are more than the context's max_bytes, 1024"
+        for size in '' 0 -1 12Q 1KB 99999999999999999999 20000000000G; do
+            run 2 --max-memory "$size" $command
+            says err "--max-memory: '$size' is not a number of bytes, such as 512M\$"
+        done
+    }
+done
+
 # progress is not for files and pipes
 train=$train_program
 small="--preset mnist-fc1 --layersList 784 20 10 --epochs 2 --no-save --data $work/few"

@@ -30,6 +30,10 @@ damage() {
     # shellcheck disable=SC2059
     printf "\\$(printf '%03o' $((255 - byte)))" | dd of="$1" bs=1 seek=3000 conv=notrunc 2>/dev/null
 }
+# without_seconds FOLDER: what a run's results say, but for the time that it took
+without_seconds() {
+    cut -d, -f1-14,16- "$1/results.csv"
+}
 # keeps NAME PATTERN: the file's bytes hold the pattern
 keeps() {
     if grep -aEq -e "$2" "$folder/$1"; then ok; else wrong "$1 does not hold: $2"; fi
@@ -43,11 +47,11 @@ same() {
 new_run $few --epochs 3 --data "$sample"
 cp -r "$folder" "$work/copy"
 damage "$folder/checkpoint.safetensors"
-mkdir "$folder/checkpoint-next.safetensors.part" # nothing can be written now
+mkdir "$folder/checkpoint-next.safetensors" # nothing can be written now
 run 1 --resume "$folder" --epochs 4
 says err 'checkpoint.safetensors: is damaged'
 same "$work/copy/checkpoint-previous.safetensors" "$folder/checkpoint-previous.safetensors"
-rmdir "$folder/checkpoint-next.safetensors.part"
+rmdir "$folder/checkpoint-next.safetensors"
 run 0 --resume "$folder"
 says out '^epoch=3 '
 same "$work/copy/checkpoint-previous.safetensors" "$folder/checkpoint-previous.safetensors"
@@ -55,6 +59,35 @@ run 0 --resume "$folder" --epochs 4
 rm "$folder/checkpoint.safetensors"
 run 0 --resume "$folder" --epochs 4
 says err 'checkpoint.safetensors: cannot be opened'
+
+# one that is whole but of another run than its note says, that is not this program's, that cannot be
+for expression in 's/free_steps\\":20/free_steps\\":21/' 's/"note":"best=/"note":"bust=/' 's/epochs\\":3/epochs\\":x/'; do
+    rm -rf "$work/forgery"
+    cp -r "$work/copy" "$work/forgery"
+    forge "$work/forgery/checkpoint.safetensors" "$expression"
+    if cmp -s "$work/copy/checkpoint.safetensors" "$work/forgery/checkpoint.safetensors"; then wrong "no forgery"; else ok; fi
+    run 0 --resume "$work/forgery"
+    says err 'goes on from checkpoint-previous.safetensors'
+    says out '^epoch=3 '
+    without_seconds "$work/copy" >"$work/a"
+    without_seconds "$work/forgery" >"$work/b"
+    same "$work/a" "$work/b"
+done
+forge "$work/forgery/checkpoint-previous.safetensors" 's/free_steps\\":20/free_steps\\":21/'
+rm "$work/forgery/checkpoint.safetensors"
+run 1 --resume "$work/forgery"
+
+# links are not followed
+for name in results.csv Hyperparameters.txt; do
+    rm -rf "$work/linked"
+    cp -r "$work/copy" "$work/linked"
+    mv "$work/linked/$name" "$work/elsewhere"
+    cp "$work/elsewhere" "$work/as-it-was"
+    ln -s "$work/elsewhere" "$work/linked/$name"
+    run 1 --resume "$work/linked" --epochs 4
+    says err "$name: is (a symbolic link|not a file)"
+    same "$work/as-it-was" "$work/elsewhere"
+done
 
 # one of a newer library is not passed over
 cp -r "$work/copy" "$work/newer"
@@ -116,6 +149,9 @@ keeps Hyperparameters.txt '^gradThreshold = 1.2345678901e-05 1e-05$'
 new_run $few --epochs 1 --data "$sample"
 rm "$folder/results.csv"
 run 1 --resume "$folder" --epochs 2
+says err 'results.csv: No such file'
+printf 'names\nhalf a row' >"$folder/results.csv"
+run 1 --resume "$folder" --epochs 2
 says err 'results.csv: has 0 rows, the checkpoint stands after epoch 1'
 
 # shellcheck disable=SC2086
@@ -174,8 +210,11 @@ while :; do
     wait_for "$work/out"
 done
 if [ "$(wc -l <"$work/out")" -eq "$(($(wc -l <"$folder/results.csv") - 1))" ]; then ok; else wrong "printed and kept epochs"; fi
-touch "$folder/network.safetensors.part"
+touch "$folder/network.safetensors.part" "$folder/checkpoint-next.safetensors.a1B2c3.part" "$folder/results.csv.part"
+touch "$folder/mine.part"
 run 0 --resume "$folder" --epochs 1
+if [ -e "$folder/mine.part" ]; then ok; else wrong "another's file is removed"; fi
+rm "$folder/mine.part"
 if find "$folder" -name '*.part' | grep -q .; then wrong "a killed write's file stays"; else ok; fi
 
 finish
