@@ -85,7 +85,11 @@ static int open_folder(const char *path) {
     char *slash = strrchr(folder, '/');
     if (slash)
         slash[slash == folder] = '\0';
-    return open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int file;
+    do
+        file = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (file < 0 && errno == EINTR);
+    return file;
 }
 
 /* The file takes its place, for good: the name is on the disk too once its folder is synced. Some file systems cannot
