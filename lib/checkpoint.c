@@ -183,10 +183,15 @@ static bnnep_status make_metadata(const bnnep_network *net, const bnnep_optimize
 
 static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, const bnnep_sink *theirs,
                          const char *text) {
+    struct bnnep_call call = {.name = opt ? "bnnep_checkpoint_write" : "bnnep_network_write"};
     struct bnnep_output output;
     bnnep_sink sink;
     json_t *metadata = NULL;
-    bnnep_status status = bnnep_take_sink(&sink, theirs);
+    bnnep_status status = bnnep_call_reads(&call, &net->claim, "network");
+    if (status == BNNEP_OK && opt)
+        status = bnnep_call_reads(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = bnnep_take_sink(&sink, theirs);
     if (status == BNNEP_OK)
         status = make_metadata(net, opt, bnnep_sink_name(&sink), text, &metadata);
     if (status == BNNEP_OK)
@@ -198,7 +203,7 @@ static bnnep_status save(const bnnep_network *net, const bnnep_optimizer *opt, c
         status = bnnep_output_close(&output, status);
     }
     json_decref(metadata);
-    return status;
+    return bnnep_call_end(&call, status);
 }
 
 bnnep_status bnnep_checkpoint_write(const bnnep_optimizer *opt, const bnnep_sink *sink, const char *note) {
@@ -228,10 +233,10 @@ bnnep_status bnnep_network_save(const bnnep_network *net, const char *path, cons
 /* --- checkpoints -------------------------------------------------------------------------------------------------- */
 
 static bnnep_status load(const struct bnnep_container *file, bnnep_optimizer *opt) {
-    struct checkpoint found;
-    bnnep_status status = read_checkpoint(file, opt, &found);
+    struct checkpoint found = {0};
+    bnnep_status status = bnnep_check_idle("bnnep_checkpoint_read", opt);
     if (status == BNNEP_OK)
-        status = bnnep_check_idle("bnnep_checkpoint_load", opt);
+        status = read_checkpoint(file, opt, &found);
     if (status == BNNEP_OK)
         status = bnnep_tensors_take(file, found.tensors, found.count, opt->network, opt);
     if (status == BNNEP_OK)

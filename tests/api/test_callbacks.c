@@ -169,9 +169,9 @@ static bnnep_status clone_optimizer(struct scene *s) {
 
 /* What any call at work keeps from happening, and what training does; what may happen while others only read, or
  * between batches. */
-static const try_fn never[] = {train_batch, train_elsewhere, train_epoch, evaluate,  predict,  stage,
-                               relax,       set_state,       update,      set_alpha, set_bias, set_relaxation},
-                    learning[] = {contrast, backpropagate, set_contrast, set_momentum, set_rate, set_position, load},
+static const try_fn never[] = {load,  train_batch, train_elsewhere, train_epoch, evaluate, predict,       stage,
+                               relax, set_state,   update,          set_alpha,   set_bias, set_relaxation},
+                    learning[] = {contrast, backpropagate, set_contrast, set_momentum, set_rate, set_position},
                     reading[] = {predict_elsewhere, get_bias, get_signs, clone_network},
                     reading_learnt[] = {get_momentum, get_rate, clone_optimizer, save};
 
