@@ -20,5 +20,7 @@ armhf_packages="gcc-arm-linux-gnueabihf libc6-dev-armhf-cross"
 # and of the other architecture, unpacked only
 foreign_libraries="libc6 libgcc-s1 libgfortran5 libopenblas0-pthread libopenblas-pthread-dev libjansson4 libjansson-dev \
     zlib1g zlib1g-dev libcmocka0 libcmocka-dev"
+# what scripts/fuzz.sh needs: libFuzzer and the sanitizers of clang
+fuzz_packages="$build_packages clang libclang-rt-14-dev"
 # what CI needs besides
 check_packages="clang clang-format-14 clang-tidy-14 shellcheck abigail-tools gcovr lintian dpkg-dev file"

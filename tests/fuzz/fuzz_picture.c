@@ -6,10 +6,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     enum { MOST = 1 << 12 }; /* bnnep-classify reads values only if they are as many as its network's inputs */
     static float values[MOST];
-    FILE *file = tmpfile();
+    FILE *file = size > 0 ? fmemopen((void *)(uintptr_t)bytes, size, "r") : fopen("/dev/null", "r");
     struct picture picture;
-    PROMISE(file && fwrite(bytes, 1, size, file) == size);
-    rewind(file);
+    PROMISE(file);
     if (picture_header(file, &picture) == 1) {
         const double count = (double)picture.channels * picture.height * picture.width;
         PROMISE(count >= 1.0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fuzz target without a fuzzer: replay CORPUS [ITERATIONS]
+ * A fuzz target without a fuzzer: replay ITERATIONS FOLDER...
  *
- * Runs the target on each file of the folder, then on so many mutations of them, the same ones each time. Before a
+ * Runs the target on each file of the folders, then on so many mutations of them, the same ones each time. Before a
  * target stops the program, the input that did it is in the file "replay-input" in the current folder.
  */
 #include <dirent.h>
@@ -11,7 +11,7 @@
 
 #include "fuzz.h"
 
-enum { MOST_FILES = 64, ROOM = 1 << 16 };
+enum { MOST_FILES = 1024, ROOM = 1 << 16 };
 
 struct input {
     size_t size;
@@ -101,10 +101,10 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static size_t read_corpus(const char *folder, struct input **inputs) {
+/* A folder that is not there has no files. */
+static size_t read_folder(const char *folder, struct input **inputs, size_t count) {
     struct dirent **entries;
     const int found = scandir(folder, &entries, NULL, by_name);
-    size_t count = 0;
     for (int i = 0; i < found; i++) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
@@ -124,12 +124,15 @@ static size_t read_corpus(const char *folder, struct input **inputs) {
 }
 
 int main(int argc, char **argv) {
-    struct input *corpus[MOST_FILES];
-    const size_t count = argc > 1 ? read_corpus(argv[1], corpus) : 0;
-    const long iterations = argc > 2 ? atol(argv[2]) : 10000;
+    static struct input *corpus[MOST_FILES];
+    FILE *out = stdout; /* before a target hushes it */
+    const long iterations = argc > 1 ? atol(argv[1]) : 0;
     struct input *in = malloc(sizeof *in);
+    size_t count = 0;
+    for (int i = 2; i < argc; i++)
+        count = read_folder(argv[i], corpus, count);
     if (count == 0 || !in) {
-        fputs("usage: replay CORPUS [ITERATIONS]; CORPUS is a folder with files\n", stderr);
+        fputs("usage: replay ITERATIONS FOLDER...; there must be files in the folders\n", stderr);
         return 2;
     }
     for (size_t i = 0; i < count; i++)
@@ -142,7 +145,7 @@ int main(int argc, char **argv) {
             mutate(in, corpus[below(count)]);
         run(in);
     }
-    printf("%zu files and %ld mutations\n", count, iterations);
+    fprintf(out, "%zu files and %ld mutations\n", count, iterations);
     remove("replay-input");
     for (size_t i = 0; i < count; i++)
         free(corpus[i]);

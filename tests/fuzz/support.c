@@ -5,16 +5,84 @@
 #define ZLIB_CONST
 #include <zlib.h>
 
-bnnep_context *fuzz_context(bool reference) {
-    static bnnep_context *contexts[2];
+#define MOST_BYTES 0 /* the default */
+#define FEW_BYTES (UINT64_C(4) << 20)
+
+FILE *fuzz_errors;
+
+/* --- contexts ---------------------------------------------------------------------------------------------------- */
+
+static bnnep_context *make_context(bool reference, uint64_t most) {
     bnnep_context_options o = BNNEP_CONTEXT_OPTIONS_INIT;
+    bnnep_context *context;
     o.backend = reference ? "ref" : "cpu";
     o.threads = 1;
-    o.max_bytes = (uint64_t)256 << 20;
+    o.max_bytes = most;
+    PROMISE(bnnep_context_create(&o, &context) == BNNEP_OK);
+    return context;
+}
+
+bnnep_context *fuzz_context(bool reference) {
+    static bnnep_context *contexts[2];
     if (!contexts[reference])
-        PROMISE(bnnep_context_create(&o, &contexts[reference]) == BNNEP_OK);
+        contexts[reference] = make_context(reference, MOST_BYTES);
     return contexts[reference];
 }
+
+bnnep_context *fuzz_small_context(bool reference) {
+    static bnnep_context *contexts[2];
+    if (!contexts[reference])
+        contexts[reference] = make_context(reference, FEW_BYTES);
+    return contexts[reference];
+}
+
+/* --- bytes as choices -------------------------------------------------------------------------------------------- */
+
+unsigned fuzz_byte(struct fuzz_bytes *bytes) {
+    if (bytes->left == 0)
+        return 0;
+    bytes->left--;
+    return *bytes->at++;
+}
+
+unsigned fuzz_choice(struct fuzz_bytes *bytes, unsigned count) {
+    return fuzz_byte(bytes) % count;
+}
+
+void fuzz_fill(struct fuzz_bytes *bytes, void *to, size_t size) {
+    const size_t some = size < bytes->left ? size : bytes->left;
+    if (some > 0)
+        memcpy(to, bytes->at, some);
+    memset((char *)to + some, 0, size - some);
+    bytes->at += some;
+    bytes->left -= some;
+}
+
+char *fuzz_text(struct fuzz_bytes *bytes) {
+    const uint8_t *end = bytes->left ? memchr(bytes->at, 0, bytes->left) : NULL;
+    const size_t length = end ? (size_t)(end - bytes->at) : bytes->left;
+    char *text = malloc(length + 1);
+    PROMISE(text);
+    fuzz_fill(bytes, text, length);
+    text[length] = '\0';
+    fuzz_byte(bytes);
+    return text;
+}
+
+/* --- what programs print ----------------------------------------------------------------------------------------- */
+
+void fuzz_hush(FILE *file) {
+    static FILE *nowhere;
+    if (!nowhere) {
+        fuzz_errors = stderr;
+        nowhere = fopen("/dev/null", "w");
+        PROMISE(nowhere);
+    }
+    stdout = file ? file : nowhere; /* they are variables in the GNU library */
+    stderr = nowhere;
+}
+
+/* --- files ------------------------------------------------------------------------------------------------------- */
 
 bnnep_source fuzz_source(const uint8_t *bytes, size_t size) {
     bnnep_source source = BNNEP_SOURCE_INIT;
@@ -56,6 +124,28 @@ uint8_t *fuzz_compressed(const uint8_t *bytes, size_t size, size_t *length) {
     *length = stream.total_out;
 #endif
     return to;
+}
+
+uint8_t *fuzz_checkpoint(const bnnep_optimizer *optimizer, const char *note, size_t *size) {
+    uint64_t count = 0;
+    bnnep_sink sink = BNNEP_SINK_INIT;
+    sink.room = 8192; /* most are smaller */
+    sink.bytes = malloc(sink.room);
+    sink.count = &count;
+    PROMISE(sink.bytes);
+    bnnep_status status = bnnep_checkpoint_write(optimizer, &sink, note);
+    if (status == BNNEP_ERROR_ARGUMENT && count > sink.room) {
+        free(sink.bytes);
+        sink.room = (size_t)count;
+        sink.bytes = malloc(sink.room);
+        PROMISE(sink.bytes);
+        status = bnnep_checkpoint_write(optimizer, &sink, note);
+    }
+    *size = (size_t)count;
+    if (status == BNNEP_OK)
+        return sink.bytes;
+    free(sink.bytes);
+    return NULL;
 }
 
 bnnep_optimizer *fuzz_optimizer(bnnep_network **network) {
