@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every operation of the library, with each of the calls below it failing in turn:
- *     test_faults [--most N] [--seed S] BACKEND...        such as ref cpu/2 cuda
+ *     test_faults [--most N] [--seed S] BACKEND...        such as ref cpu/2
  *
  * An operation is done once to count its calls of a kind (memory; input and output with EIO, ENOSPC, EINTR, short
  * counts) and then once for each of them, which fails, alone or with all after it. With --most N some N of a kind's
@@ -44,7 +44,7 @@ enum outcome { SURVIVED, REFUSED, LOST, WRONG_STATUS, LEAKS, DIED, OUTCOMES };
 /* What the parent and the child of an operation know together. */
 static struct shared {
     size_t mode;
-    long n;
+    long n, step;
     bool at_work; /* on fault n */
     long tried, words, outcomes[OUTCOMES];
     long totals[OUTCOMES + 1];
@@ -150,7 +150,7 @@ static void work(const struct known *known, const struct operation *op) {
     for (; shared->mode < MODES; shared->mode++, shared->n = 0) {
         try_fault(known, op, -1); /* what is taken once for the process is there now */
         const long calls = try_fault(known, op, -1);
-        const long step = most > 1 && calls > most ? (calls - 1 + most - 2) / (most - 1) : 1;
+        const long step = shared->step = most > 1 && calls > most ? (calls - 1 + most - 2) / (most - 1) : 1;
         if (shared->n == 0)
             shared->n = (long)((seed - 1) % (uint64_t)step);
         while (shared->n < calls) {
@@ -195,7 +195,7 @@ static bool try_operation(struct known *known, const struct operation *op) {
                  WIFSIGNALED(ended) ? WTERMSIG(ended) : WEXITSTATUS(ended));
         note(DIED, &s, op, said);
         shared->at_work = false;
-        shared->n++;
+        shared->n += shared->step;
     }
     return true;
 }
