@@ -12,8 +12,7 @@
 
 enum { MOST_CALLS = 32, ROOM = 8192 };
 
-/* What the program works with. */
-static struct {
+static struct { /* what the program works with */
     struct slot slot[SLOTS];
     uint8_t file[ROOM]; /* the last checkpoint or network that was written */
     size_t file_size;
@@ -326,12 +325,17 @@ static void clone(struct slot *from, struct fuzz_bytes *bytes) {
     static const int32_t labels[2] = {1, 0};
     struct slot *to = &at.slot[fuzz_choice(bytes, SLOTS)], made = *from;
     float inputs[2 * MOST_INPUTS];
+    made.workspace = NULL;
     if (to == from || !from->network)
         return;
-    made.workspace = NULL;
     PROMISE(bnnep_network_clone(from->network, NULL, &made.network) == BNNEP_OK);
     if (from->optimizer) {
-        PROMISE(bnnep_optimizer_clone(from->optimizer, made.network, &made.optimizer) == BNNEP_OK);
+        if (bnnep_optimizer_clone(from->optimizer, made.network, &made.optimizer) != BNNEP_OK) {
+            bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT; /* BPTT, and the free phase was made too short */
+            PROMISE(bnnep_optimizer_get_info(from->optimizer, &info) == BNNEP_OK && info.method == BNNEP_METHOD_BPTT);
+            bnnep_network_free(made.network);
+            return;
+        }
         PROMISE(slot_parameters(&made) == slot_parameters(from));
         fill(bytes, inputs, 2 * from->inputs);
         const bnnep_status first = bnnep_optimizer_train_batch(from->optimizer, inputs, labels, 2, NULL, NULL);

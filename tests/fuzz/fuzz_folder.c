@@ -111,12 +111,18 @@ static void add_epoch(struct folder *folder, size_t epochs) {
 }
 
 /* It goes on if the results have a row for each epoch; more rows are of epochs that no checkpoint has. */
-static void go_on(struct folder *folder, size_t epochs) {
+static int go_on(struct folder *folder, size_t epochs) {
     struct options options;
     char **words;
+    int status = folder_read(folder);
+    if (status)
+        return status;
     const int count = options_split(folder->options, &words);
     PROMISE(count >= 1);
-    if (options_read(&options, count, words) == -1 && folder_load(folder, &setup) == 0) {
+    status = options_read(&options, count, words);
+    if (status < 0)
+        status = folder_load(folder, &setup, &options);
+    if (status == 0) {
         const bool enough = epochs == 0 || count_lines("results.csv") > epochs;
         PROMISE((folder_go_on(folder, &setup, &options) == 0) == enough);
         PROMISE(!enough || count_lines("results.csv") == epochs + 1);
@@ -124,6 +130,7 @@ static void go_on(struct folder *folder, size_t epochs) {
             add_epoch(folder, epochs);
     }
     free(words);
+    return status;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -137,8 +144,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     put_checkpoint("checkpoint-previous.safetensors", other, &bytes);
     if (fuzz_choice(&bytes, 8) > 0)
         put("results.csv", bytes.at, bytes.left);
-    if (folder_find(&folder, root, true) == 0)
-        go_on(&folder, epochs);
+    PROMISE(folder_find(&folder, root, true) == 0);
+    while (go_on(&folder, epochs) == FOLDER_UNUSABLE && folder_step_back(&folder))
+        ; /* the checkpoint before */
     folder_close(&folder);
     empty_folder();
     free(note);
