@@ -2,6 +2,7 @@
 /* Descriptions of networks: what they may be, and the shapes of their connections. */
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "lib/internal.h"
 
@@ -56,13 +57,15 @@ static bnnep_status read_connection(const bnnep_network_options *o, size_t k, bn
     const size_t stride = o->connections[0].size;
     *c = (bnnep_connection)BNNEP_FC(0);
     const void *theirs = (const char *)o->connections + k * stride;
+    size_t size;
+    memcpy(&size, theirs, sizeof size);
+    if (size != stride) /* before so many bytes of it are read */
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: its size is not that of connection 0", k);
     const bnnep_status status = bnnep_take_options(c, sizeof *c, theirs, "bnnep_connection");
     if (status != BNNEP_OK)
         return status;
     if (c->reserved != 0)
         return bnnep_check_reserved(c->reserved, "bnnep_connection");
-    if (((const bnnep_connection *)theirs)->size != stride)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "connection %zu: its size is not that of connection 0", k);
     if (c->kind != BNNEP_CONNECTION_FULL && c->kind != BNNEP_CONNECTION_CONVOLUTION)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "connection %zu: kind is %d; known are 0 (fully connected) and 1 (convolution)", k, c->kind);

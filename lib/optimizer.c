@@ -95,11 +95,16 @@ static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer
     if (net->options.grid_bits)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT goes through states that are not rounded: grid_bits must be 0");
-    if (net->free_steps <= o->nudged_steps)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "BPTT with nudged_steps %d needs at least %d free_steps, the network has %d", o->nudged_steps,
-                          o->nudged_steps + 1, net->free_steps);
     return BNNEP_OK;
+}
+
+/* The steps may become fewer later, and more again: training checks them too. */
+static bnnep_status check_steps(const bnnep_network *net, const bnnep_optimizer_options *o) {
+    if (o->method != BNNEP_METHOD_BPTT || net->free_steps > o->nudged_steps)
+        return BNNEP_OK;
+    return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                      "BPTT with nudged_steps %d needs at least %d free_steps, the network has %d", o->nudged_steps,
+                      o->nudged_steps + 1, net->free_steps);
 }
 
 static bnnep_status check_options(const bnnep_network *net, const bnnep_optimizer_options *o) {
@@ -179,6 +184,30 @@ static bnnep_status build(bnnep_optimizer *opt) {
                                         : bnnep_backend_failed(net, status, why);
 }
 
+/* An optimizer by options that have their defaults. */
+static bnnep_status make(bnnep_network *net, const bnnep_optimizer_options *o, bnnep_optimizer **out) {
+    bnnep_status status = check_options(net, o);
+    if (status != BNNEP_OK)
+        return status;
+    bnnep_optimizer *opt = bnnep_take(net->context, 1, sizeof *opt);
+    if (!opt)
+        return bnnep_fail_memory("an optimizer", sizeof *opt);
+    bnnep_network_retain(net);
+    opt->network = net;
+    opt->options = *o;
+    if (o->method == BNNEP_METHOD_BPTT)
+        opt->tape = o->nudged_steps + (net->model.convolutional ? 0 : 1);
+    status = keep_arrays(opt, net->model.connections);
+    if (status == BNNEP_OK)
+        status = build(opt);
+    if (status != BNNEP_OK) {
+        bnnep_optimizer_free(opt);
+        return status;
+    }
+    *out = opt;
+    return BNNEP_OK;
+}
+
 bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_options *theirs, bnnep_optimizer **out) {
     if (out)
         *out = NULL;
@@ -190,26 +219,8 @@ bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_op
     bnnep_optimizer_options o;
     bnnep_status status = bnnep_take_optimizer_options(&o, theirs);
     if (status == BNNEP_OK)
-        status = check_options(net, &o);
-    if (status != BNNEP_OK)
-        return status;
-    bnnep_optimizer *opt = bnnep_take(net->context, 1, sizeof *opt);
-    if (!opt)
-        return bnnep_fail_memory("an optimizer", sizeof *opt);
-    bnnep_network_retain(net);
-    opt->network = net;
-    opt->options = o;
-    if (o.method == BNNEP_METHOD_BPTT)
-        opt->tape = o.nudged_steps + (net->model.convolutional ? 0 : 1);
-    status = keep_arrays(opt, net->model.connections);
-    if (status == BNNEP_OK)
-        status = build(opt);
-    if (status != BNNEP_OK) {
-        bnnep_optimizer_free(opt);
-        return status;
-    }
-    *out = opt;
-    return BNNEP_OK;
+        status = check_steps(net, &o);
+    return status == BNNEP_OK ? make(net, &o, out) : status;
 }
 
 void bnnep_optimizer_free(bnnep_optimizer *opt) {
@@ -256,7 +267,7 @@ static bnnep_status copy_momenta(const bnnep_optimizer *from, bnnep_optimizer *t
 /* An optimizer like another one, which nobody changes. */
 static bnnep_status copy(const bnnep_optimizer *opt, bnnep_network *net, bnnep_optimizer **out) {
     bnnep_optimizer *clone;
-    bnnep_status status = bnnep_optimizer_create(net, &opt->options, &clone);
+    bnnep_status status = make(net, &opt->options, &clone);
     if (status != BNNEP_OK)
         return status;
     status = copy_momenta(opt, clone);

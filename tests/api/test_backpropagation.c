@@ -64,6 +64,7 @@ static void stopped(void **state) {
 static void limits(void **state) {
     bnnep_workspace_options o = BNNEP_WORKSPACE_OPTIONS_INIT;
     bnnep_workspace *larger;
+    bnnep_optimizer *clone;
     struct net net = make("cpu", 1e-3);
     (void)state;
     o.max_batch = BATCH + 1;
@@ -75,6 +76,8 @@ static void limits(void **state) {
     assert_ok(bnnep_network_set_relaxation(net.network, TAPE - 1, 0.0));
     assert_refused(bnnep_optimizer_train_batch(net.optimizer, inputs, labels, BATCH, NULL, NULL), BNNEP_ERROR_ARGUMENT,
                    "BPTT needs at least 4 free_steps, the network has 3");
+    assert_ok(bnnep_optimizer_clone(net.optimizer, net.network, &clone)); /* it may have more steps again */
+    bnnep_optimizer_free(clone);
     bnnep_workspace *own = bnnep_network_workspace(net.network);
     assert_ok(bnnep_workspace_stage(own, inputs, NULL, 1));
     assert_refused(bnnep_optimizer_backpropagate(net.optimizer, own, 1), BNNEP_ERROR_ARGUMENT, "no batch with targets");

@@ -464,6 +464,9 @@ static void sizes(void **state) {
     connections[1].size -= sizeof(size_t);
     assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT,
                    "connection 1: its size is not that of connection 0");
+    connections[1].size = 60000; /* more than there is to read */
+    assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT,
+                   "connection 1: its size is not that of connection 0");
 }
 
 int main(void) {
