@@ -35,11 +35,12 @@ static bnnep_status check_requires(const struct bnnep_container *file) {
     return status;
 }
 
-bnnep_status bnnep_file_open(const bnnep_context *context, const bnnep_source *theirs, struct bnnep_container *file) {
+bnnep_status bnnep_file_open(const bnnep_context *context, const bnnep_source *theirs, uint64_t own,
+                             struct bnnep_container *file) {
     bnnep_source source;
     bnnep_status status = bnnep_take_source(&source, theirs);
     if (status == BNNEP_OK)
-        status = bnnep_container_open(context, &source, file);
+        status = bnnep_container_open(context, &source, own, file);
     if (status != BNNEP_OK)
         return status;
     const char *format = bnnep_container_text(file, "format"), *version = bnnep_container_text(file, "format_version");
@@ -152,7 +153,7 @@ static bnnep_status verify(const bnnep_network *net, const bnnep_optimizer *opt,
     bnnep_source source;
     if (!bnnep_output_source(output, &source))
         return BNNEP_OK;
-    bnnep_status status = bnnep_file_open(net->context, &source, &file);
+    bnnep_status status = bnnep_file_open(net->context, &source, bnnep_tensors_bytes(&net->model), &file);
     if (status == BNNEP_OK) {
         status = check_file(&file, net, opt);
         bnnep_container_close(&file);
@@ -249,7 +250,8 @@ bnnep_status bnnep_checkpoint_read(bnnep_optimizer *opt, const bnnep_source *sou
     if (!opt)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_checkpoint_read: optimizer is NULL");
     struct bnnep_container file;
-    bnnep_status status = bnnep_file_open(opt->network->context, source, &file);
+    bnnep_status status =
+        bnnep_file_open(opt->network->context, source, bnnep_tensors_bytes(&opt->network->model), &file);
     if (status != BNNEP_OK)
         return status;
     status = load(&file, opt);

@@ -206,7 +206,7 @@ static bnnep_status read_text(struct bnnep_stream *stream, struct bnnep_containe
 }
 
 static bnnep_status read_data(struct bnnep_stream *stream, struct bnnep_container *file) {
-    const uint64_t most = file->context->file_network;
+    const uint64_t most = file->most_data;
     uint64_t count;
     const bnnep_status status = bnnep_stream_read_all(stream, most < UINT64_MAX ? most + 1 : most, &file->data, &count);
     file->data_size = (size_t)count;
@@ -233,10 +233,11 @@ static bnnep_status read_parts(struct bnnep_stream *stream, struct bnnep_contain
     return status;
 }
 
-bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_source *source,
+bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_source *source, uint64_t own,
                                   struct bnnep_container *file) {
     struct bnnep_stream *stream;
     *file = (struct bnnep_container){.context = context, .path = bnnep_source_name(source)};
+    file->most_data = own > context->file_network ? own : context->file_network;
     bnnep_status status = bnnep_stream_open(context, source, false, &stream);
     if (status == BNNEP_OK)
         status = read_parts(stream, file);

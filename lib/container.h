@@ -38,9 +38,11 @@ struct bnnep_container {
     json_t *header;
     uint8_t *data;
     size_t data_size;
+    uint64_t most_data;
 };
 
-bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_source *source,
+/* `own`: bytes of tensors that it may have beyond what the context allows, as handles have as many. */
+bnnep_status bnnep_container_open(const bnnep_context *context, const bnnep_source *source, uint64_t own,
                                   struct bnnep_container *file);
 void bnnep_container_close(struct bnnep_container *file);
 /* A text of the metadata, or NULL. */

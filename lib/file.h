@@ -7,6 +7,8 @@
 
 /* --- tensors.c: lists of tensors are the caller's to give back, on failure too -------------------------------- */
 
+/* Bytes of all tensors of a checkpoint. */
+uint64_t bnnep_tensors_bytes(const struct bnnep_model *model);
 /* All tensors to write of a network, and of an optimizer if it is not NULL. */
 bnnep_status bnnep_tensors_of(const bnnep_network *net, const bnnep_optimizer *opt, struct bnnep_tensor **tensors,
                               size_t *count);
@@ -19,7 +21,8 @@ bnnep_status bnnep_tensors_take(const struct bnnep_container *file, const struct
 
 /* --- checkpoint.c --------------------------------------------------------------------------------------------- */
 
-/* Opens a file of ours. */
-bnnep_status bnnep_file_open(const bnnep_context *context, const bnnep_source *theirs, struct bnnep_container *file);
+/* Opens a file of ours; for `own` see bnnep_container_open(). */
+bnnep_status bnnep_file_open(const bnnep_context *context, const bnnep_source *theirs, uint64_t own,
+                             struct bnnep_container *file);
 
 #endif

@@ -85,7 +85,7 @@ bnnep_status bnnep_network_read(bnnep_context *given, const bnnep_source *source
         status = bnnep_context_use(given, &context);
     if (status != BNNEP_OK)
         return status;
-    status = bnnep_file_open(context, source, &file);
+    status = bnnep_file_open(context, source, 0, &file);
     if (status == BNNEP_OK) {
         status = make_network(context, &file, o.max_batch, out);
         bnnep_container_close(&file);
@@ -116,7 +116,7 @@ bnnep_status bnnep_source_text(const bnnep_source *source, const char *key, char
     bnnep_status status = bnnep_context_use(NULL, &context);
     if (status != BNNEP_OK)
         return status;
-    status = bnnep_file_open(context, source, &file);
+    status = bnnep_file_open(context, source, 0, &file);
     if (status == BNNEP_OK) {
         const char *found = bnnep_container_text(&file, key);
         if (room > 0)

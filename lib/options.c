@@ -113,7 +113,7 @@ static void fill_shape(int32_t *channels, int32_t *height, int32_t *width) {
 static void fill_context(bnnep_context_options *o) {
     if (!o->backend)
         o->backend = "auto";
-    fill_bytes(&o->file_network, UINT64_C(4) << 30);
+    fill_bytes(&o->file_network, UINT64_C(1) << 30);
     fill_bytes(&o->file_unpacked, UINT64_C(1) << 30);
     fill_bytes(&o->file_header, UINT64_C(4) << 20);
     fill(&o->file_steps, 10000);

@@ -81,6 +81,16 @@ bnnep_status bnnep_tensors_take(const struct bnnep_container *file, const struct
     return status;
 }
 
+uint64_t bnnep_tensors_bytes(const struct bnnep_model *model) {
+    uint64_t bytes = 0;
+    for (size_t k = 0; k < model->connections; k++) {
+        const struct bnnep_link *link = model->links[k];
+        const uint64_t floats = (uint64_t)link->rows * link->columns + link->rows + link->scales;
+        bytes += floats * sizeof(float) + (uint64_t)link->rows * ((link->columns + 7) / 8);
+    }
+    return bytes;
+}
+
 bnnep_status bnnep_tensors_of(const bnnep_network *net, const bnnep_optimizer *opt, struct bnnep_tensor **tensors,
                               size_t *count) {
     *tensors = list(net->context, net->shape->link, net->model.connections, opt != NULL, count);

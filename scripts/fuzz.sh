@@ -25,8 +25,8 @@ done
 [ -n "$targets" ] || targets=$(sed -n 's/^ *bnnep_fuzz(\([a-z0-9]*\) [0-9].*/\1/p' tests/fuzz/CMakeLists.txt)
 [ "$seconds" -eq 0 ] || runs=-1
 
-# A file may ask for what the library allows by default, 4 GiB for a network, and no more.
-limits="-rss_limit_mb=5120 -malloc_limit_mb=4200 -timeout=10"
+# A file may ask for what the library allows by default, 1 GiB for a network, and no more.
+limits="-rss_limit_mb=2560 -malloc_limit_mb=1100 -timeout=10"
 export ASAN_OPTIONS=malloc_context_size=8 # a third of the time goes to longer ones
 build=build/fuzz
 programs=

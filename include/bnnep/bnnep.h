@@ -116,7 +116,7 @@ typedef struct bnnep_context_options {
     void *memory_user;          /**< passed to both */
     uint64_t max_bytes;         /**< most bytes that one handle may take, or a file hold; 0: no limit. Beyond it, and
                                      beyond what files, as nobody vouches for them, may ask for: BNNEP_ERROR_MEMORY */
-    uint64_t file_network;      /**< bytes of a network that a file describes; 0: 4 GiB */
+    uint64_t file_network;      /**< bytes of a network that a file describes; 0: 1 GiB */
     uint64_t file_unpacked;     /**< bytes that a compressed file unpacks to; 0: 1 GiB */
     uint64_t file_header;       /**< bytes of the header of a network's file; 0: 4 MiB */
     int32_t threads;            /**< threads that the context's handles share, the calling one included, 1 to 64; 0: as

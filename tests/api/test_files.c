@@ -177,7 +177,7 @@ static void large_network(void **state) {
                   "\"connection.1.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[12,20]},"
                   "\"connection.1.signs\":{\"dtype\":\"U8\",\"shape\":[2,128],\"data_offsets\":[21,277]}}";
     write_file(header, 277);
-    assert_refused(load(), BNNEP_ERROR_MEMORY, "with max_batch 64; the context's file_network allows 4294967296");
+    assert_refused(load(), BNNEP_ERROR_MEMORY, "with max_batch 64; the context's file_network allows 1073741824");
 }
 
 /* A network that never rests. */
@@ -267,6 +267,34 @@ static void long_note(void **state) {
     free(note);
 }
 
+/* A checkpoint as large as the optimizer is loaded, whatever the limit; a network is not made of it. */
+static void own_size(void **state) {
+    (void)state;
+    const bnnep_connection connections[] = {BNNEP_FC(10)};
+    const double rates[] = {0.5};
+    bnnep_context_options c = BNNEP_CONTEXT_OPTIONS_INIT;
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_context *context;
+    bnnep_network *network, *read;
+    bnnep_optimizer *optimizer;
+    c.file_network = 100;
+    o.input_channels = 8;
+    o.connections = connections;
+    o.connection_count = 1;
+    p.gamma = p.threshold = p.lr_bias = rates;
+    assert_ok(bnnep_context_create(&c, &context));
+    assert_ok(bnnep_network_create(context, &o, &network));
+    assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
+    assert_ok(bnnep_checkpoint_save(optimizer, path, NULL));
+    assert_ok(bnnep_checkpoint_load(optimizer, path));
+    assert_refused(bnnep_network_load(context, path, NULL, &read), BNNEP_ERROR_MEMORY,
+                   "holds more than the context's file_network, 100");
+    bnnep_optimizer_free(optimizer);
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+}
+
 #ifndef BNNEP_WITHOUT_ZLIB
 /* More than a gibibyte of data in a megabyte. */
 static void bomb(void **state) {
@@ -291,7 +319,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(special),       TEST(planted),    TEST(failed_write),        TEST(escapes),
         TEST(large_network), TEST(many_steps), TEST(steps_of_checkpoint), TEST(headers),
-        TEST(long_note),
+        TEST(long_note),     TEST(own_size),
 #ifndef BNNEP_WITHOUT_ZLIB
         TEST(bomb),
 #endif
