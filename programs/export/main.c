@@ -150,12 +150,13 @@ static void write_options(const struct export *e, const struct sizes *s) {
     fprintf(e->out,
             "#include <stddef.h>\n#include <stdint.h>\n\n"
             "enum { INPUTS = %zu, CHANNELS = %d, CONNECTIONS = %zu, UNITS = %zu, DRIVEN = %zu };\n"
-            "enum { CLASSES = %d, EXPAND = %d, READ = %d, FREE_STEPS = %d };\n"
+            "enum { CLASSES = %d, EXPAND = %d, READ = %d, FREE_STEPS = %d };\n",
+            s->inputs, i->input_channels, i->connection_count, s->units, s->driven, i->classes, i->expand_output,
+            e->single ? 1 : i->expand_output, i->free_steps);
+    fprintf(e->out, /* with so many values at once, glibc would need memory */
             "enum { MAP_UNITS = %zu, PATCH = %zu, FED_BACK = %zu };\n"
             "#define BINARY %d\n#define GRID_BITS %d\n#define MAP_FEEDBACK %d\n",
-            s->inputs, i->input_channels, i->connection_count, s->units, s->driven, i->classes, i->expand_output,
-            e->single ? 1 : i->expand_output, i->free_steps, s->map_units, s->patch, s->fed_back, binary, i->grid_bits,
-            s->map_feedback);
+            s->map_units, s->patch, s->fed_back, binary, i->grid_bits, s->map_feedback);
     define(e->out, "TOLERANCE", (float)i->settle_tolerance);
     define(e->out, "START", binary ? 1.0f : is_convolution(e, 0) ? 0.5f : 0.0f);
     if (binary) {
@@ -283,15 +284,15 @@ static int open_network(struct export *e) {
 /* To `path`, or to standard output if that is NULL. */
 static int export_to(struct export *e, const char *path) {
     struct stat about;
+    const bool is_device = path && stat(path, &about) == 0 && !S_ISREG(about.st_mode);
     e->out = path ? fopen(path, "w") : stdout;
     if (!e->out)
         return complain_errno(path);
-    const bool is_file = path && fstat(fileno(e->out), &about) == 0 && S_ISREG(about.st_mode);
     int status = write_file(e);
     const bool bad = ferror(e->out) != 0;
     if (((path ? fclose(e->out) : fflush(stdout)) != 0 || bad) && status == 0)
         status = complain(path ? path : "standard output", "cannot be written");
-    if (status && is_file)
+    if (status && path && !is_device)
         unlink(path); /* half a file might compile */
     return status;
 }

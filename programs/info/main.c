@@ -313,35 +313,40 @@ static bool print_file(const json_t *about) {
 
 /* --- backends ---------------------------------------------------------------------------------------------------- */
 
-/* NULL if out of memory, here and below. */
-static json_t *read_devices(bnnep_context *context, size_t backend, int32_t count) {
+/* NULL if it cannot be had, here and below. */
+static json_t *read_device(bnnep_context *context, size_t backend, size_t place) {
+    bnnep_device_info info = BNNEP_DEVICE_INFO_INIT;
+    if (bnnep_device_get(context, backend, place, &info) != BNNEP_OK)
+        return NULL;
+    return json_pack("{s:s, s:s, s:I}", "name", info.name, "summary", info.summary, "memory_bytes",
+                     (json_int_t)info.memory_bytes);
+}
+
+/* Adds to a list, of which nothing stays if that fails. */
+static json_t *add(json_t *list, json_t *value) {
+    if (json_array_append_new(list, value) == 0)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *read_backend(bnnep_context *context, size_t place) {
+    bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
     json_t *devices = json_array();
-    for (size_t d = 0; devices && d < (size_t)count; d++) {
-        bnnep_device_info info = BNNEP_DEVICE_INFO_INIT;
-        if (bnnep_device_get(context, backend, d, &info) != BNNEP_OK)
-            continue;
-        if (json_array_append_new(devices, json_pack("{s:s, s:s, s:I}", "name", info.name, "summary", info.summary,
-                                                     "memory_bytes", (json_int_t)info.memory_bytes)) == 0)
-            continue;
+    if (bnnep_backend_get(context, place, &info) != BNNEP_OK) {
         json_decref(devices);
-        devices = NULL;
+        return NULL;
     }
-    return devices;
+    for (size_t d = 0; devices && d < (size_t)info.device_count; d++)
+        devices = add(devices, read_device(context, place, d));
+    return json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", info.name, "summary", info.summary, "available",
+                     info.available, "reason", info.reason, "devices", devices);
 }
 
 static json_t *read_backends(bnnep_context *context) {
     json_t *backends = json_array();
-    for (size_t b = 0; backends && b < bnnep_backend_count(context); b++) {
-        bnnep_backend_info info = BNNEP_BACKEND_INFO_INIT;
-        if (bnnep_backend_get(context, b, &info) != BNNEP_OK)
-            continue;
-        if (json_array_append_new(backends, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", info.name, "summary",
-                                                      info.summary, "available", info.available, "reason", info.reason,
-                                                      "devices", read_devices(context, b, info.device_count))) == 0)
-            continue;
-        json_decref(backends);
-        backends = NULL;
-    }
+    for (size_t b = 0; backends && b < bnnep_backend_count(context); b++)
+        backends = add(backends, read_backend(context, b));
     return backends;
 }
 
@@ -366,8 +371,6 @@ static bool print_backends(const json_t *backends) {
 
 /* As JSON, or as `print` does, which returns false if out of memory. JSON is ASCII, whatever the texts hold. */
 static int tell(const json_t *about, bool as_json, bool (*print)(const json_t *)) {
-    if (!about)
-        return complain("what there is", "out of memory");
     const bool told = as_json
                           ? json_dumpf(about, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15) | JSON_ENSURE_ASCII) == 0
                           : print(about);
@@ -383,7 +386,7 @@ static int tell_backends(bool as_json) {
     if (program_context(NULL, 0, &context) != BNNEP_OK)
         return complain_library();
     json_t *about = read_backends(context);
-    const int status = tell(about, as_json, print_backends);
+    const int status = about ? tell(about, as_json, print_backends) : complain("backends", "cannot be listed");
     json_decref(about);
     bnnep_context_free(context);
     return status;
