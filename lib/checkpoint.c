@@ -109,7 +109,7 @@ static bnnep_status check_file(const struct bnnep_container *file, const bnnep_n
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
 static bool put_json(json_t *metadata, const char *key, json_t *value) {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = value ? bnnep_json_text(value, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     const bool done = text && json_object_set_new(metadata, key, json_string(text)) == 0;
     free(text);
     json_decref(value);
@@ -170,12 +170,13 @@ static bnnep_status verify(const bnnep_network *net, const bnnep_optimizer *opt,
 static bnnep_status make_metadata(const bnnep_network *net, const bnnep_optimizer *opt, const char *name,
                                   const char *text, json_t **out) {
     json_error_t error = {0};
-    json_t *note = json_pack_ex(&error, 0, "s", text ? text : "");
+    const char *const words = text ? text : "";
+    json_t *note = json_pack_ex(&error, 0, "s", words);
     *out = NULL;
     if (!note)
         return json_error_code(&error) == json_error_invalid_utf8
                    ? bnnep_fail(BNNEP_ERROR_ARGUMENT, "%s: not written: the note is not UTF-8", name)
-                   : bnnep_fail_memory(name, strlen(text));
+                   : bnnep_fail_memory(name, strlen(words));
     *out = json_object();
     const bnnep_status status = describe(net, opt, name, note, *out);
     json_decref(note);

@@ -50,7 +50,7 @@ static char *make_header(const json_t *metadata, const struct bnnep_tensor *tens
         complete = json_object_set_new(header, tensors[i].name, describe(&tensors[i], offset)) == 0;
         offset += bnnep_tensor_bytes(&tensors[i]);
     }
-    char *text = complete ? json_dumps(header, JSON_COMPACT) : NULL, *padded = NULL;
+    char *text = complete ? bnnep_json_text(header, JSON_COMPACT) : NULL, *padded = NULL;
     if (text) {
         const size_t length = strlen(text), room = (length + 7) / 8 * 8;
         padded = malloc(room + 1);

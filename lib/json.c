@@ -118,3 +118,16 @@ json_t *bnnep_json_list(const double *values, size_t count) {
         }
     return list;
 }
+
+/* Into a buffer of its length: in one that grows, jansson (2.14) passes over a key for which there is no memory. */
+char *bnnep_json_text(const json_t *value, size_t flags) {
+    const size_t length = json_dumpb(value, NULL, 0, flags);
+    char *text = length > 0 ? malloc(length + 1) : NULL;
+    if (text && json_dumpb(value, text, length, flags) != length) {
+        free(text);
+        text = NULL;
+    }
+    if (text)
+        text[length] = '\0';
+    return text;
+}

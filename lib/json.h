@@ -13,4 +13,7 @@ bnnep_status bnnep_json_read(const bnnep_context *context, const char *what, con
 /* A list of numbers, or NULL if out of memory; values NULL: an empty one. */
 json_t *bnnep_json_list(const double *values, size_t count);
 
+/* The text of a value, to be freed; NULL if out of memory. */
+char *bnnep_json_text(const json_t *value, size_t flags);
+
 #endif

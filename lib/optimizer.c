@@ -266,7 +266,7 @@ static bnnep_status copy_momenta(const bnnep_optimizer *from, bnnep_optimizer *t
 
 /* An optimizer like another one, which nobody changes. */
 static bnnep_status copy(const bnnep_optimizer *opt, bnnep_network *net, bnnep_optimizer **out) {
-    bnnep_optimizer *clone;
+    bnnep_optimizer *clone = NULL;
     bnnep_status status = make(net, &opt->options, &clone);
     if (status != BNNEP_OK)
         return status;

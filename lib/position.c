@@ -132,15 +132,11 @@ static bnnep_status read_relaxation(const struct bnnep_container *file, json_t *
                                     struct bnnep_run_position *to) {
     to->free_steps = net->options.free_steps;
     to->settle_tolerance = net->options.settle_tolerance;
-    json_int_t steps = to->free_steps;
-    if (json_unpack(p, "{s?I, s?F}", "free_steps", &steps, "settle_tolerance", &to->settle_tolerance) != 0 ||
-        steps > INT32_MAX || steps < INT32_MIN)
+    if (!bnnep_record_read_relaxation(p, &to->free_steps, &to->settle_tolerance) ||
+        bnnep_check_relaxation(to->free_steps, to->settle_tolerance) != BNNEP_OK)
         return bad_position(file, "relaxation");
-    to->free_steps = (int32_t)steps;
-    if (bnnep_check_relaxation(to->free_steps, to->settle_tolerance) != BNNEP_OK)
-        return bad_position(file, "relaxation");
-    return steps > net->options.free_steps && steps > net->free_steps ? bnnep_check_file_steps(file, to->free_steps)
-                                                                      : BNNEP_OK;
+    const bool more = to->free_steps > net->options.free_steps && to->free_steps > net->free_steps;
+    return more ? bnnep_check_file_steps(file, to->free_steps) : BNNEP_OK;
 }
 
 bnnep_status bnnep_record_read_position(const struct bnnep_container *file, const bnnep_optimizer *opt,

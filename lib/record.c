@@ -54,6 +54,11 @@ static bool read_double(const json_t *object, const char *key, bool optional, do
     return json_is_number(value);
 }
 
+bool bnnep_record_read_relaxation(const json_t *position, int32_t *free_steps, double *settle_tolerance) {
+    return read_int(position, "free_steps", true, free_steps) &&
+           read_double(position, "settle_tolerance", true, settle_tolerance);
+}
+
 /* The relaxation of a checkpoint is that of its position. */
 static bnnep_status read_relaxation(const struct bnnep_container *file, bnnep_network_options *o) {
     if (!bnnep_container_text(file, "position"))
@@ -62,8 +67,7 @@ static bnnep_status read_relaxation(const struct bnnep_container *file, bnnep_ne
     const bnnep_status status = bnnep_container_json(file, "position", &position);
     if (status != BNNEP_OK)
         return status;
-    const bool read = read_int(position, "free_steps", true, &o->free_steps) &&
-                      read_double(position, "settle_tolerance", true, &o->settle_tolerance);
+    const bool read = bnnep_record_read_relaxation(position, &o->free_steps, &o->settle_tolerance);
     json_decref(position);
     return read ? BNNEP_OK : bnnep_fail(BNNEP_ERROR_FORMAT, "%s: its position's relaxation cannot be read", file->path);
 }
@@ -144,7 +148,7 @@ static bool is_zero(const json_t *value) {
 
 /* Fields of ours as they are written and read again, like those of the file. */
 static bnnep_status reread(const struct bnnep_container *file, const char *what, json_t *ours, json_t **read) {
-    char *text = ours ? json_dumps(ours, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = ours ? bnnep_json_text(ours, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     *read = NULL;
     const bnnep_status status =
         text ? bnnep_json_read(file->context, what, text, strlen(text), read) : bnnep_fail_memory(file->path, 0);
@@ -154,8 +158,8 @@ static bnnep_status reread(const struct bnnep_container *file, const char *what,
 
 static bnnep_status differs(const struct bnnep_container *file, const char *what, const char *key, const json_t *found,
                             const json_t *wanted) {
-    char *has = found ? json_dumps(found, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
-    char *wants = json_dumps(wanted, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *has = found ? bnnep_json_text(found, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *wants = bnnep_json_text(wanted, JSON_COMPACT | JSON_ENCODE_ANY);
     const bnnep_status status = bnnep_fail(
         BNNEP_ERROR_ARGUMENT, "%s: is of another run: its %s's %s is %s, here it is %s", file->path, what, key,
         has     ? has

@@ -19,6 +19,9 @@ bnnep_status bnnep_check_file_steps(const struct bnnep_container *file, int32_t 
 bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep_network_options *o,
                                        bnnep_connection *connections, size_t room);
 
+/* What a position says of the relaxation; what it lacks stays. False if it cannot be read. */
+bool bnnep_record_read_relaxation(const json_t *position, int32_t *free_steps, double *settle_tolerance);
+
 /* A position, checked, apart from the optimizer, which does not change. */
 struct bnnep_run_position {
     uint64_t batches, epochs, epoch_count, epoch_batch_size;

@@ -20,12 +20,14 @@ enum { FIRST = 256 }; /* from here on, values of getopt_long() are places in the
 static int refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static int refuse(const char *format, ...) {
+    char text[1024]; /* what it quotes may come from a checkpoint's note */
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", program_name);
-    vfprintf(stderr, format, arguments); /* NOLINT(clang-analyzer-valist.Uninitialized): va_start is above */
-    fprintf(stderr, "\nTry '%s --help'.\n", program_name);
+    vsnprintf(text, sizeof text, format, arguments); /* NOLINT(clang-analyzer-valist.Uninitialized) */
     va_end(arguments);
+    fprintf(stderr, "%s: ", program_name);
+    print_text(stderr, text, strlen(text), "");
+    fprintf(stderr, "\nTry '%s --help'.\n", program_name);
     return 2;
 }
 

@@ -100,7 +100,7 @@ def defaults_of(header):
         for name, sort in fields_of(header, structure):
             value = f"{structure}_value.{name}"
             shown = {"text": f'{value} ? {value} : "NULL"', "pointer": f'{value} ? "set" : "NULL"', "number": f"(double){value}"}
-            lines.append(f'printf("{structure} {name} {"%.6g" if sort == "number" else "%s"}\\n", {shown[sort]});')
+            lines.append(f'printf("{structure} {name} {"%.12g" if sort == "number" else "%s"}\\n", {shown[sort]});')
     with tempfile.TemporaryDirectory() as work:
         program = Path(work) / "defaults"
         program.with_suffix(".c").write_text("\n".join(lines + ["return 0;", "}"]))
