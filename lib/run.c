@@ -19,8 +19,7 @@ static bool is_interrupted(const struct bnnep_run *run) {
     return run->options.interrupt && __atomic_load_n(run->options.interrupt, __ATOMIC_RELAXED) != 0;
 }
 
-/* --- opening and ending
- * ------------------------------------------------------------------------------------------------- */
+/* --- opening and ending --------------------------------------------------------------------------------------- */
 
 static bnnep_status check_options(struct bnnep_run *run, const bnnep_network *net) {
     const bnnep_run_options *o = &run->options;

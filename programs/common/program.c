@@ -72,8 +72,8 @@ static void print_option(const struct program_option *option) {
     printf("  %-17s %s\n", left, option->help);
 }
 
-static const struct program_option limit = {"max-memory", "SIZE",
-                                            "most that a file or what is made of it may take: 512M, 4G [no limit]", 0};
+static const struct program_option limit = {
+    "max-memory", "SIZE", "most that a file or what is made of it may take: 512M, 4G [1G of what files ask for]", 0};
 
 static _Noreturn void help(const struct program *program) {
     printf("usage: %s %s\n\n%s\n\n", program->name, program->usage, program->about);
@@ -155,7 +155,7 @@ bnnep_status program_context(const char *backend, int threads, bnnep_context **o
     options.backend = backend;
     options.threads = threads;
     options.log = log_line;
-    options.max_bytes = max_memory;
+    options.max_bytes = options.file_network = options.file_unpacked = max_memory;
     return bnnep_context_create(&options, out);
 }
 

@@ -32,7 +32,7 @@ const struct known known[] = {
      "Initial values, the order of the data and the signs of β are drawn by it."},
     {"threads", "N", "threads", VALUE(INTEGER, threads, 1, 64), ALWAYS, "one a processor", "threads to compute with",
      "Threads to compute with. They change no result."},
-    {"max-memory", "SIZE", "bytes", WORD(max_memory, NULL), NEVER, "no limit",
+    {"max-memory", "SIZE", "bytes", WORD(max_memory, NULL), NEVER, "1G of what files ask for",
      "most that a file or what is made of it may take: 512M, 4G",
      "Most that a data file, a checkpoint, or what is made of one may take, such as `512M` or `4G`: with files that nobody "
      "vouches for. What needs more is refused."},

@@ -283,7 +283,7 @@ static void write_file(struct slot *slot, struct fuzz_bytes *bytes) {
 static void read_checkpoint(struct slot *slot, struct fuzz_bytes *bytes) {
     const bool damaged = fuzz_choice(bytes, 4) == 3 && at.file_size > 0;
     const size_t place = damaged ? (fuzz_byte(bytes) * 256 + fuzz_byte(bytes)) % at.file_size : 0;
-    const uint8_t change = damaged ? (uint8_t)(1u << fuzz_choice(bytes, 8)) : 0;
+    const uint8_t change = (uint8_t)(damaged ? 1u << fuzz_choice(bytes, 8) : 0u);
     size_t size;
     at.file[place] ^= change;
     const bnnep_source source = fuzz_source(at.file, at.file_size);
