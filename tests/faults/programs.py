@@ -70,7 +70,8 @@ class Harness:
         os.mkdir(place)
         if program.begin:
             program.begin(place)
-        environment = {"LD_PRELOAD": self.layer, "BNNEP_FAULT": fault}
+        # no modules: CUDA's runtime ends the process by a signal, as it is loaded, when memory fails
+        environment = {"LD_PRELOAD": self.layer, "BNNEP_FAULT": fault, "BNNEP_BACKEND_PATH": self.work}
         if count:
             environment["BNNEP_FAULT_COUNT"] = f"{self.work}/count"
         result = tiny.run(program.command(place), **environment)
