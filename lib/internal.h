@@ -285,6 +285,11 @@ bnnep_status bnnep_check_beta(double beta);
 /* Checks a rate's values: [connections], or one. */
 bnnep_status bnnep_check_rates(int32_t which, const double *values, size_t count);
 
+/* --- train.c --------------------------------------------------------------------------------------------------- */
+
+/* No epoch is under way any more. */
+void bnnep_forget_epoch(bnnep_optimizer *opt);
+
 /* --- run.c: how training, evaluation and prediction run ------------------------------------------------------- */
 
 struct bnnep_run {

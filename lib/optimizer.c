@@ -333,7 +333,7 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     if (status == BNNEP_OK) {
         opt->batches = batches;
         opt->epochs = epochs;
-        opt->epoch = (struct bnnep_sums){0};
+        bnnep_forget_epoch(opt);
     }
     return bnnep_call_end(&call, status);
 }

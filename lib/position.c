@@ -174,7 +174,7 @@ void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer 
     opt->epoch_batch_size = (size_t)from->epoch_batch_size;
     opt->epoch = from->epoch;
     for (size_t k = 0; k < opt->network->model.connections; k++)
-        opt->epoch_flips[k] = from->flips[k];
+        opt->epoch_flips[k] = from->epoch.batches ? from->flips[k] : 0;
     for (int32_t which = 0; which < BNNEP_RATES; which++)
         if (opt->rates.of[which])
             memcpy(opt->rates.of[which], from->rates.of[which], bnnep_rate_count(opt, which) * sizeof(double));

@@ -136,6 +136,12 @@ bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *opt, const float *inpu
 
 /* --- epochs ------------------------------------------------------------------------------------------------------- */
 
+void bnnep_forget_epoch(bnnep_optimizer *opt) {
+    opt->epoch = (struct bnnep_sums){0};
+    for (size_t k = 0; k < opt->network->model.connections; k++)
+        opt->epoch_flips[k] = 0;
+}
+
 /* The epoch under way, in the optimizer, from where it can be resumed; it goes into a checkpoint. */
 static void remember(bnnep_optimizer *opt, const struct bnnep_run *run, uint64_t count) {
     for (size_t k = 0; k < opt->network->model.connections; k++)
@@ -148,11 +154,8 @@ static void remember(bnnep_optimizer *opt, const struct bnnep_run *run, uint64_t
 
 /* Starts the sums of an epoch where the optimizer stands. */
 static bnnep_status resume(bnnep_optimizer *opt, struct bnnep_run *run, uint64_t count) {
-    if (opt->epoch.batches == 0) {
-        for (size_t k = 0; k < opt->network->model.connections; k++)
-            opt->epoch_flips[k] = 0;
+    if (opt->epoch.batches == 0)
         return BNNEP_OK;
-    }
     if (opt->epoch_count != count || opt->epoch_batch_size != run->batch_size)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
                           "an epoch of %llu samples in batches of %zu is under way, not one of %llu in batches of %zu",
@@ -228,7 +231,7 @@ bnnep_status bnnep_optimizer_train_epoch(bnnep_optimizer *opt, const bnnep_datas
         bnnep_run_report(&run, opt->epoch_flips, report);
     if (status == BNNEP_OK) {
         opt->epochs++;
-        opt->epoch = (struct bnnep_sums){0};
+        bnnep_forget_epoch(opt);
     }
     return bnnep_run_end(&run, status);
 }

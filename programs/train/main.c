@@ -195,12 +195,15 @@ static int resume_from(struct folder *folder, int argc, char **argv) {
     if (count < 0)
         return complain_errno(folder->path);
     status = options_read(&options, count, words);
-    if (status < 0)
+    const bool foreign = status < 0 && options.resume; /* no note says so */
+    if (status < 0 && !foreign)
         status = options_add(&options, argc, argv);
-    if (status < 0)
+    if (foreign)
+        complain(folder->path, "its checkpoint's note was not written by this program");
+    else if (status < 0)
         status = work(&options, folder);
     free(words);
-    return status;
+    return foreign ? FOLDER_UNUSABLE : status;
 }
 
 /* From the last checkpoint, or from the one before if that cannot be used. */

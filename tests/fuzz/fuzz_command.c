@@ -17,6 +17,10 @@ static char *read_and_write(const char *text) {
     PROMISE(status >= -1 && status <= 2);
     char *written = status < 0 ? options_write(&options) : NULL;
     PROMISE(status >= 0 || written);
+    if (written && options.resume) { /* which notes do not have */
+        free(written);
+        written = NULL;
+    }
     if (written) {
         char *shown;
         size_t length;

@@ -61,7 +61,7 @@ run 0 --resume "$folder" --epochs 4
 says err 'checkpoint.safetensors: cannot be opened'
 
 # one that is whole but of another run than its note says, that is not this program's, that cannot be
-for expression in 's/free_steps\\":20/free_steps\\":21/' 's/"note":"best=/"note":"bust=/' 's/epochs\\":3/epochs\\":x/'; do
+for expression in 's/free_steps\\":20/free_steps\\":21/' 's/"note":"best=/"note":"bust=/' 's/epochs\\":3/epochs\\":x/' 's/--epochs 3/--resume 3/'; do
     rm -rf "$work/forgery"
     cp -r "$work/copy" "$work/forgery"
     forge "$work/forgery/checkpoint.safetensors" "$expression"
