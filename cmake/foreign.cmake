@@ -20,4 +20,6 @@ set(ENV{PKG_CONFIG_LIBDIR} ${_root}/usr/lib/${_triplet}/pkgconfig:${_root}/usr/l
 # libraries that the libraries need
 set(CMAKE_EXE_LINKER_FLAGS_INIT "-Wl,-rpath-link,${_root}/usr/lib/${_triplet}:${_root}/lib/${_triplet}:${_root}/usr/lib/${_triplet}/openblas-pthread")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT ${CMAKE_EXE_LINKER_FLAGS_INIT})
-set(CMAKE_CROSSCOMPILING_EMULATOR "${_qemu};-L;${_root}")
+if(NOT DEFINED CMAKE_CROSSCOMPILING_EMULATOR)
+  set(CMAKE_CROSSCOMPILING_EMULATOR "${_qemu};-L;${_root}")
+endif()
