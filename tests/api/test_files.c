@@ -2,10 +2,12 @@
 /* Where files are written and read: under names of their own, never through devices, FIFOs or links; and what files ask
  * for, against the limits of a context. */
 #include <dirent.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -109,6 +111,43 @@ static void failed_write(void **state) {
     assert_refused(bnnep_network_save(net.network, path, "\xff"), BNNEP_ERROR_ARGUMENT, "UTF-8");
     assert_ok(load());
     assert_int_equal(parts(), 0);
+    net_free(&net);
+}
+
+/* Cuts the file and makes it whole again until the parent kills it. */
+static _Noreturn void cut_for_ever(void) {
+    static char bytes[1 << 20];
+    alarm(60); /* if the parent is no more */
+    FILE *file = fopen(path, "r+b");
+    const size_t size = file ? fread(bytes, 1, sizeof bytes, file) : 0;
+    for (;;)
+        if (ftruncate(fileno(file), 0) != 0 || fseek(file, 0, SEEK_SET) != 0 || fwrite(bytes, 1, size, file) != size ||
+            fflush(file) != 0)
+            _exit(1);
+}
+
+/* A file that another process cuts while it is read: what was read of it is whole, or damaged, and no signal comes. */
+static void cut_while_read(void **state) {
+    (void)state;
+    static const struct shape large = {
+        .connections = 1, .units = {20000, 10}, .free_steps = 5, .nudged_steps = 2, .max_batch = 1, .gamma = 0.5};
+    struct net net = net_make(&large, "cpu");
+    int status, whole = 0, damaged = 0;
+    assert_ok(bnnep_checkpoint_save(net.optimizer, path, NULL));
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        cut_for_ever();
+    for (int i = 0; i < 300; i++) {
+        const bnnep_status loaded = bnnep_checkpoint_load(net.optimizer, path);
+        assert_true(loaded == BNNEP_OK || loaded == BNNEP_ERROR_FORMAT);
+        whole += loaded == BNNEP_OK;
+        damaged += loaded != BNNEP_OK;
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    assert_true(WIFSIGNALED(status)); /* it cut until then */
+    print_message("whole %d times, damaged %d times\n", whole, damaged);
     net_free(&net);
 }
 
@@ -317,9 +356,9 @@ static void bomb(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(special),       TEST(planted),    TEST(failed_write),        TEST(escapes),
-        TEST(large_network), TEST(many_steps), TEST(steps_of_checkpoint), TEST(headers),
-        TEST(long_note),     TEST(own_size),
+        TEST(special), TEST(planted),       TEST(failed_write), TEST(cut_while_read),
+        TEST(escapes), TEST(large_network), TEST(many_steps),   TEST(steps_of_checkpoint),
+        TEST(headers), TEST(long_note),     TEST(own_size),
 #ifndef BNNEP_WITHOUT_ZLIB
         TEST(bomb),
 #endif
