@@ -56,6 +56,8 @@ static void dataset_options(void **state) {
     for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++)
         if (tries[i].what)
             assert_refused(with_field(tries[i].at, tries[i].value), BNNEP_ERROR_ARGUMENT, tries[i].what);
+        else if ((uint64_t)tries[i].value > SIZE_MAX / 2 / sizeof(float)) /* on 32 bits */
+            assert_refused(with_field(tries[i].at, tries[i].value), BNNEP_ERROR_ARGUMENT, "memory can address");
         else
             assert_ok(with_field(tries[i].at, tries[i].value));
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
