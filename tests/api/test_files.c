@@ -114,6 +114,52 @@ static void failed_write(void **state) {
     net_free(&net);
 }
 
+/* A disk that keeps something else, here memory: its last byte changes when the written file is about to be read. */
+static struct {
+    uint8_t bytes[1 << 16];
+    uint64_t size; /* of the file; 0: it stays as it is written */
+} disk;
+
+static void *take(void *user, size_t bytes) {
+    (void)user;
+    if (disk.size > 0 && disk.bytes[disk.size - 1] != 0xff)
+        disk.bytes[disk.size - 1] = 0xff;
+    return malloc(bytes);
+}
+
+static void give_back(void *user, void *memory) {
+    (void)user;
+    free(memory);
+}
+
+static void reads_back(void **state) {
+    (void)state;
+    const bnnep_connection connections[] = {BNNEP_FC(10)};
+    bnnep_context_options c = BNNEP_CONTEXT_OPTIONS_INIT;
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_sink sink = BNNEP_SINK_INIT;
+    bnnep_context *context;
+    bnnep_network *network;
+    uint64_t size;
+    c.allocate = take;
+    c.release = give_back;
+    o.input_channels = 8;
+    o.connections = connections;
+    o.connection_count = 1;
+    assert_ok(bnnep_context_create(&c, &context));
+    assert_ok(bnnep_network_create(context, &o, &network));
+    sink.bytes = disk.bytes;
+    sink.room = sizeof disk.bytes;
+    sink.count = &size;
+    assert_ok(bnnep_network_write(network, &sink, NULL));
+    disk.size = size;
+    assert_refused(bnnep_network_write(network, &sink, NULL), BNNEP_ERROR_FILE, "reads back otherwise");
+    disk.size = 0;
+    assert_ok(bnnep_network_write(network, &sink, NULL));
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+}
+
 /* Cuts the file and makes it whole again until the parent kills it. */
 static _Noreturn void cut_for_ever(void) {
     static char bytes[1 << 20];
@@ -358,9 +404,9 @@ static void bomb(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(special), TEST(planted),       TEST(failed_write), TEST(cut_while_read),
-        TEST(escapes), TEST(large_network), TEST(many_steps),   TEST(steps_of_checkpoint),
-        TEST(headers), TEST(long_note),     TEST(own_size),
+        TEST(special),   TEST(planted),       TEST(failed_write), TEST(reads_back),          TEST(cut_while_read),
+        TEST(escapes),   TEST(large_network), TEST(many_steps),   TEST(steps_of_checkpoint), TEST(headers),
+        TEST(long_note), TEST(own_size),
 #ifndef BNNEP_WITHOUT_ZLIB
         TEST(bomb),
 #endif
