@@ -181,7 +181,7 @@ typedef struct bnnep_source {
 #define BNNEP_SOURCE_INIT BNNEP_INIT_(sizeof(bnnep_source), NULL, NULL, 0, NULL, NULL, NULL)
 
 /** One of: a file, memory, a callback. A file is written beside it as PATH.RANDOM.part, read back, synced and renamed:
- * whatever goes wrong, the one that was there before stays whole. A link is replaced, not followed. */
+ * whatever goes wrong before that, the one that was there stays whole. A link is replaced, not followed. */
 typedef struct bnnep_sink {
     size_t size;
     const char *path;           /**< a file; NULL: one of the following */
