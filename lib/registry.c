@@ -132,8 +132,7 @@ static bnnep_status no_such_backend(const bnnep_context *context, const char *wa
     char names[512] = "";
     for (const struct bnnep_entry *entry = context->registry->first; entry; entry = entry->next) {
         const size_t at = strlen(names);
-        snprintf(names + at, sizeof names - at, ", %s%s", entry->name,
-                 !entry->looked || entry->fits ? "" : " (not here)");
+        snprintf(names + at, sizeof names - at, ", %s", entry->name);
     }
     return bnnep_fail(BNNEP_ERROR_BACKEND, "there is no backend '%.64s' (%s); known are auto%s", wanted, why, names);
 }

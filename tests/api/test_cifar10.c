@@ -102,6 +102,8 @@ static void reads(void **state) {
 
 static void bad_files(void **state) {
     (void)state;
+    bnnep_transform t = BNNEP_TRANSFORM_INIT;
+    assert_refused(bnnep_transform_init_cifar10(&t, sizeof t, 2), BNNEP_ERROR_ARGUMENT, "part is 2");
     bnnep_dataset *data;
     write_batch("data_batch_3.bin", 8, (size_t)2 * RECORD + 5, -1);
     assert_refused(open_part(folder, BNNEP_PART_TRAINING, &data), BNNEP_ERROR_FORMAT,
@@ -139,8 +141,30 @@ static int32_t look(void *user, const bnnep_progress *progress) {
     return 0;
 }
 
-/* COUNT copies of the map. */
-static bnnep_dataset *maps(int32_t flip, int32_t crop) {
+/* The first and the last inputs of a data set, each part transformed on its own, and joined again. */
+static bnnep_dataset *joined(const bnnep_dataset *plain, const bnnep_transform *t, uint64_t first) {
+    bnnep_dataset *part[2], *seen[2], *both;
+    for (int i = 0; i < 2; i++) {
+        float values[COUNT * H * W];
+        int32_t labels[COUNT];
+        const size_t count = (size_t)(i ? COUNT - first : first);
+        bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
+        o.height = H;
+        o.width = W;
+        assert_ok(bnnep_dataset_read(plain, i ? first : 0, count, values, labels));
+        assert_ok(bnnep_dataset_from_memory(NULL, &o, values, labels, count, &part[i]));
+        assert_ok(bnnep_dataset_transformed(part[i], t, &seen[i]));
+    }
+    assert_ok(bnnep_dataset_concat((const bnnep_dataset *const[]){seen[0], seen[1]}, 2, &both));
+    for (int i = 0; i < 2; i++) {
+        bnnep_dataset_free(part[i]);
+        bnnep_dataset_free(seen[i]);
+    }
+    return both;
+}
+
+/* COUNT copies of the map; of two parts, the second of which begins at `second`, unless it is 0. */
+static bnnep_dataset *maps(int32_t flip, int32_t crop, uint64_t second) {
     static float values[COUNT * H * W];
     static int32_t labels[COUNT];
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
@@ -153,7 +177,10 @@ static bnnep_dataset *maps(int32_t flip, int32_t crop) {
     assert_ok(bnnep_dataset_from_memory(NULL, &o, values, labels, COUNT, &plain));
     t.flip = flip;
     t.crop = crop;
-    assert_ok(bnnep_dataset_transformed(plain, &t, &seen));
+    if (second)
+        seen = joined(plain, &t, second);
+    else
+        assert_ok(bnnep_dataset_transformed(plain, &t, &seen));
     bnnep_dataset_free(plain);
     return seen;
 }
@@ -193,7 +220,7 @@ static void decode(float *s) {
 }
 
 /* One epoch, the last of some, over the maps; what the network saw. */
-static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs) {
+static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, int epochs, uint64_t second) {
     const double gamma[] = {1e-9}, threshold[] = {1e30}, rate[] = {0.0};
     bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     bnnep_network *network = make_eye();
@@ -204,7 +231,7 @@ static void see(struct seen *seen, int32_t flip, int32_t crop, uint64_t seed, in
     p.keep_order = 1;
     p.seed = seed;
     assert_ok(bnnep_optimizer_create(network, &p, &optimizer));
-    seen->data = maps(flip, crop);
+    seen->data = maps(flip, crop, second);
     seen->workspace = bnnep_network_workspace(network);
     for (int epoch = 0; epoch < epochs; epoch++) {
         seen->count = 0;
@@ -221,17 +248,9 @@ static int clamp(int value, int size) {
     return value < 0 ? 0 : value >= size ? size - 1 : value;
 }
 
-static void transforms(void **state) {
-    (void)state;
-    static struct seen seen, again, other, later;
-    see(&seen, 1, 1, 5, 1);
-    see(&again, 1, 1, 5, 1);
-    see(&other, 1, 1, 6, 1);
-    see(&later, 1, 1, 5, 2);
-    assert_memory_equal(seen.images, again.images, sizeof seen.images);
-    assert_memory_not_equal(seen.images, other.images, sizeof seen.images);
-    assert_memory_not_equal(seen.images, later.images, sizeof seen.images);
-    int views[2][3][3] = {{{0}}};
+/* How often each view of the map was seen: mirrored or not, and how far it was moved; each image is one of them. */
+static void count_views(const struct seen *seen, int views[2][3][3]) {
+    memset(views, 0, 18 * sizeof views[0][0][0]);
     for (size_t image = 0; image < COUNT; image++) {
         int matches = 0;
         for (int flip = 0; flip < 2; flip++)
@@ -242,22 +261,63 @@ static void transforms(void **state) {
                         for (int x = 0; x < W && match; x++) {
                             const int column = clamp(x + dx, W), row = clamp(y + dy, H);
                             const int from = row * W + (flip ? W - 1 - column : column);
-                            match = seen.images[image * H * W + (size_t)(y * W + x)] == (float)from;
+                            match = seen->images[image * H * W + (size_t)(y * W + x)] == (float)from;
                         }
                     matches += match;
                     views[flip][dy + 1][dx + 1] += match;
                 }
         assert_int_equal(matches, 1);
     }
-    int kinds = 0, flips = 0;
+}
+
+static void transforms(void **state) {
+    (void)state;
+    static struct seen seen, again, other, later;
+    see(&seen, 1, 1, 5, 1, 0);
+    see(&again, 1, 1, 5, 1, 0);
+    see(&other, 1, 1, 6, 1, 0);
+    see(&later, 1, 1, 5, 2, 0);
+    assert_memory_equal(seen.images, again.images, sizeof seen.images);
+    assert_memory_not_equal(seen.images, other.images, sizeof seen.images);
+    assert_memory_not_equal(seen.images, later.images, sizeof seen.images);
+    int views[2][3][3], kinds = 0, flips = 0;
+    count_views(&seen, views);
     for (int i = 0; i < 18; i++) {
         kinds += (&views[0][0][0])[i] > 0;
         flips += i >= 9 ? (&views[0][0][0])[i] : 0;
     }
     assert_true(kinds >= 14 && flips > 18 && flips < 46); /* 64 draws of 18 views */
-    see(&seen, 0, 0, 5, 1);
+    see(&seen, 0, 0, 5, 1, 0);
     for (int i = 0; i < COUNT * H * W; i++)
         assert_true(seen.images[i] == (float)(i % (H * W)));
+}
+
+/* Each of them alone, and sets that are joined, whose inputs are drawn for as in the whole. */
+static void one_by_one(void **state) {
+    (void)state;
+    static struct seen both, seen, parts;
+    int views[2][3][3], all[2][3][3], moved = 0;
+    see(&both, 1, 1, 5, 1, 0);
+    count_views(&both, all);
+    see(&seen, 1, 0, 5, 1, 0);
+    count_views(&seen, views);
+    for (int flip = 0, flips = 0; flip < 2; flip++, flips = 0) {
+        for (int i = 0; i < 9; i++)
+            flips += (&all[flip][0][0])[i];
+        assert_int_equal(views[flip][1][1], flips);
+    }
+    see(&seen, 0, 1, 5, 1, 0);
+    count_views(&seen, views);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal((&views[1][0][0])[i], 0);
+        assert_int_equal((&views[0][0][0])[i], (&all[0][0][0])[i] + (&all[1][0][0])[i]);
+        moved += i != 4 ? (&views[0][0][0])[i] : 0;
+    }
+    assert_true(moved > 0);
+    see(&parts, 1, 1, 5, 1, 23);
+    assert_memory_equal(parts.images, both.images, sizeof both.images);
+    see(&parts, 0, 1, 5, 1, 1);
+    assert_memory_equal(parts.images, seen.images, sizeof seen.images);
 }
 
 /* Images from memory, with what is done to them spelt out. */
@@ -343,8 +403,8 @@ static void evaluates_as_stored(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads), cmocka_unit_test(bad_files),
-                                       cmocka_unit_test(transforms), cmocka_unit_test(augments),
-                                       cmocka_unit_test(evaluates_as_stored)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads),      cmocka_unit_test(bad_files),
+                                       cmocka_unit_test(transforms), cmocka_unit_test(one_by_one),
+                                       cmocka_unit_test(augments),   cmocka_unit_test(evaluates_as_stored)};
     return cmocka_run_group_tests_name("cifar10", tests, make_files, remove_files);
 }

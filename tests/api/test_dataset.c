@@ -232,7 +232,7 @@ static int32_t count_up(void *user, const bnnep_batch *batch) {
         if (batch->inputs)
             batch->inputs[i] = (float)batch->indices[i];
         if (batch->labels)
-            batch->labels[i] = (int32_t)(batch->indices[i] % 7);
+            batch->labels[i] = batch->indices[i] == 777 ? -1 : (int32_t)(batch->indices[i] % 7);
     }
     return 0;
 }
@@ -263,9 +263,11 @@ static void callback_and_subsets(void **state) {
     bnnep_dataset *whole = counting(&bad, 1000), *some, *mixed, *again;
     float x[1000];
     int32_t y[1000];
-    assert_ok(bnnep_dataset_read(whole, 0, 1000, x, y));
-    for (int n = 0; n < 1000; n++)
+    assert_ok(bnnep_dataset_read(whole, 0, 777, x, y));
+    for (int n = 0; n < 777; n++)
         assert_true(x[n] == (float)n && y[n] == n % 7);
+    assert_refused(bnnep_dataset_read(whole, 700, 100, x, y), BNNEP_ERROR_DATA,
+                   "label 777 is -1; labels are at least 0");
     assert_ok(bnnep_dataset_subset(whole, 100, 3, &some));
     assert_inputs(some, first, 3);
     bnnep_dataset_free(some);
@@ -281,6 +283,9 @@ static void callback_and_subsets(void **state) {
     assert_refused(bnnep_dataset_subset(some, 0, 51, &whole), BNNEP_ERROR_ARGUMENT, "51 inputs from place 0");
     assert_refused(bnnep_dataset_subset(some, 51, 1, &whole), BNNEP_ERROR_ARGUMENT, "the data set has 50");
     assert_refused(bnnep_dataset_subset(some, 0, 0, &whole), BNNEP_ERROR_ARGUMENT, "0 inputs");
+    assert_refused(bnnep_dataset_read(some, 51, 0, x, y), BNNEP_ERROR_ARGUMENT, "the data set has 50");
+    assert_refused(bnnep_dataset_read(some, UINT64_MAX, 2, x, y), BNNEP_ERROR_ARGUMENT, "the data set has 50");
+    assert_refused(bnnep_dataset_read(some, 20, 31, x, y), BNNEP_ERROR_ARGUMENT, "31 inputs from place 20");
     assert_refused(bnnep_dataset_select(some, (const uint64_t[]){3, 50}, 2, &whole), BNNEP_ERROR_ARGUMENT, "50");
     assert_refused(bnnep_dataset_select(some, order, 0, &whole), BNNEP_ERROR_ARGUMENT, "0 inputs");
     assert_refused(bnnep_dataset_select(some, NULL, 1, &whole), BNNEP_ERROR_ARGUMENT, "NULL");
@@ -310,6 +315,11 @@ static void concatenated(void **state) {
     assert_inputs(all, wanted, 7);
     assert_ok(bnnep_dataset_select(all, (const uint64_t[]){6, 4, 3, 2, 0}, 5, &view));
     assert_inputs(view, turned, 5);
+    for (int n = 0; n < 2; n++) { /* a part that fails, by the second of its inputs here, and one that does not */
+        float seen[7];
+        bad = n ? UINT64_MAX : 1;
+        assert_int_equal(bnnep_dataset_read(all, 0, 7, seen, NULL), n ? BNNEP_OK : BNNEP_ERROR_CALLBACK);
+    }
     o.channels = 2;
     assert_ok(bnnep_dataset_from_memory(NULL, &o, x, NULL, 1, &wide));
     const bnnep_dataset *const unlike[] = {all, wide}, *const missing[] = {all, NULL};
@@ -388,11 +398,55 @@ static void views_of_transformed(void **state) {
     bnnep_dataset_free(mixed);
 }
 
+/* Folders whose path is as long as the system allows, so that those of the files in them are too long. */
+static void long_paths(void **state) {
+    (void)state;
+    static char path[4096];
+    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
+    bnnep_dataset *data;
+    strcpy(path, folder);
+    while (strlen(path) < 4090)
+        strcat(path, "/.");
+    for (int32_t format = BNNEP_FORMAT_AUTO; format <= BNNEP_FORMAT_CIFAR10; format++) {
+        o.format = format;
+        assert_refused(bnnep_dataset_open(NULL, path, &o, &data), BNNEP_ERROR_ARGUMENT, "the path of the data folder");
+        assert_null(data);
+    }
+    strcat(path, "/./././.");
+    assert_refused(bnnep_dataset_open(NULL, path, NULL, &data), BNNEP_ERROR_FILE, folder); /* cut before the reason */
+}
+
+/* What a file is, is told by its name where there is nothing else: one of IDX, unless it ends in .bin. */
+static void names(void **state) {
+    (void)state;
+    bnnep_dataset *data;
+    static const char *const idx[] = {"plain", "with.ending", ".bin.gz", "bin"};
+    for (size_t i = 0; i < sizeof idx / sizeof idx[0]; i++) {
+        write_file(idx[i], images, sizeof images);
+        assert_ok(bnnep_dataset_open(NULL, path_of(idx[i]), NULL, &data));
+        bnnep_dataset_free(data);
+    }
+    write_file("batch.bin", images, sizeof images);
+    assert_refused(bnnep_dataset_open(NULL, path_of("batch.bin"), NULL, &data), BNNEP_ERROR_FORMAT, "batch.bin");
+    const char *const link = path_of("train-images-idx3-ubyte");
+    assert_int_equal(symlink("train-images-idx3-ubyte", link), 0); /* to itself */
+    assert_refused(bnnep_dataset_open(NULL, folder, NULL, &data), BNNEP_ERROR_FILE, "train-images-idx3-ubyte: cannot");
+    unlink(link);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(idx),          cmocka_unit_test(gzip),       cmocka_unit_test(bad_files),
-        cmocka_unit_test(memory),       cmocka_unit_test(bad_memory), cmocka_unit_test(callback_and_subsets),
-        cmocka_unit_test(concatenated), cmocka_unit_test(unlabelled), cmocka_unit_test(views_of_transformed),
+        cmocka_unit_test(long_paths),
+        cmocka_unit_test(names),
+        cmocka_unit_test(idx),
+        cmocka_unit_test(gzip),
+        cmocka_unit_test(bad_files),
+        cmocka_unit_test(memory),
+        cmocka_unit_test(bad_memory),
+        cmocka_unit_test(callback_and_subsets),
+        cmocka_unit_test(concatenated),
+        cmocka_unit_test(unlabelled),
+        cmocka_unit_test(views_of_transformed),
     };
     return cmocka_run_group_tests_name("dataset", tests, make_files, remove_files);
 }

@@ -77,6 +77,21 @@ static void renew_digest(void) {
     memcpy(place, digest, 8);
 }
 
+/* The file with another header, of at most ROOM - 8 bytes. */
+static void rebuild(char *header) {
+    const size_t length = header_length(whole);
+    size_t now = strlen(header);
+    while (now % 8)
+        header[now++] = ' ';
+    memset(changed, 0, 8);
+    changed[0] = (uint8_t)now;
+    changed[1] = (uint8_t)(now >> 8);
+    memcpy(changed + 8, header, now);
+    memcpy(changed + 8 + now, whole + 8 + length, whole_size - 8 - length);
+    changed_size = whole_size - length + now;
+    renew_digest();
+}
+
 /* In the metadata's text `part`, another value of a field; NULL: the field has another name. The header keeps its
  * padding, and has a right digest. */
 static void change(const char *part, const char *field, const char *value) {
@@ -98,16 +113,7 @@ static void change(const char *part, const char *field, const char *value) {
         snprintf(from, ROOM - (size_t)(from - header), "%s%s", value, tail);
     else
         at[2] = '?';
-    size_t now = strlen(header);
-    while (now % 8)
-        header[now++] = ' ';
-    memset(changed, 0, 8);
-    changed[0] = (uint8_t)now;
-    changed[1] = (uint8_t)(now >> 8);
-    memcpy(changed + 8, header, now);
-    memcpy(changed + 8 + now, whole + 8 + length, whole_size - 8 - length);
-    changed_size = whole_size - length + now;
-    renew_digest();
+    rebuild(header);
 }
 
 static bnnep_status read_changed(const struct net *net) {
@@ -209,8 +215,8 @@ static void made_with(void **state) {
 static void described(void **state) {
     static const char *const fields[] = {"dynamics",  "input",      "classes",    "expand_output",    "theta",
                                          "grid_bits", "gamma_neur", "free_steps", "settle_tolerance", "connections"};
-    static const char *const values[] = {"true",       "null",        "\\\"text\\\"", "{}",
-                                         "2147483648", "-2147483649", "[{}]",         "[1,2]"};
+    static const char *const values[] = {"true",        "null", "\\\"text\\\"", "{}",         "2147483648",
+                                         "-2147483649", "[{}]", "[1,2]",        "[true,1,1]", "[0,1,1]"};
     bnnep_source source = BNNEP_SOURCE_INIT;
     bnnep_network *network;
     (void)state;
@@ -235,20 +241,33 @@ static void described(void **state) {
         }
 }
 
-/* A text of the metadata, by another one. */
+/* One of its connections lacks something. */
+static void connections(void **state) {
+    static const char *const fields[] = {"kind", "outputs", "kernel", "padding", "pool"};
+    (void)state;
+    for (size_t f = 0; f < sizeof fields / sizeof fields[0]; f++) {
+        bnnep_source source = BNNEP_SOURCE_INIT;
+        bnnep_network *network;
+        change("network", fields[f], NULL);
+        source.bytes = changed;
+        source.count = changed_size;
+        assert_refused(bnnep_network_read(NULL, &source, NULL, &network), BNNEP_ERROR_FORMAT, "connection 0 cannot");
+    }
+}
+
+/* What a text of the metadata begins with, by something else. */
 static void change_text(const char *key, const char *from, const char *to) {
-    char old[128], new[128];
+    static char header[ROOM], tail[ROOM];
+    char old[128];
     const size_t length = header_length(whole);
+    memcpy(header, whole + 8, length);
+    header[length] = '\0';
     snprintf(old, sizeof old, "\"%s\":\"%s", key, from);
-    snprintf(new, sizeof new, "\"%s\":\"%s", key, to);
-    assert_int_equal(strlen(old), strlen(new));
-    memcpy(changed, whole, changed_size = whole_size);
-    uint8_t *at = NULL;
-    for (size_t i = 8; i + strlen(old) < length && !at; i++)
-        at = memcmp(changed + i, old, strlen(old)) == 0 ? changed + i : NULL;
+    char *at = strstr(header, old);
     assert_non_null(at);
-    memcpy(at, new, strlen(new));
-    renew_digest();
+    snprintf(tail, sizeof tail, "%s", at + strlen(old));
+    snprintf(at, ROOM - (size_t)(at - header), "\"%s\":\"%s%s", key, to, tail);
+    rebuild(header);
 }
 
 static void texts(void **state) {
@@ -257,6 +276,9 @@ static void texts(void **state) {
         bnnep_status status;
     } tries[] = {{"requires", "[]", "{}", BNNEP_ERROR_FORMAT},
                  {"requires", "[]", "[ ", BNNEP_ERROR_FORMAT},
+                 {"requires", "[]", "[\\\"quantum\\\"]", BNNEP_ERROR_UNSUPPORTED},
+                 {"requires", "[]", "[1]", BNNEP_ERROR_UNSUPPORTED},
+                 {"requires", "[]", "[ ]", BNNEP_OK},
                  {"format_version", "1", "2", BNNEP_ERROR_UNSUPPORTED},
                  {"format", "bnnep-checkpoint", "bnnep-checkpoinT", BNNEP_ERROR_FORMAT},
                  {"network", "{", "[", BNNEP_ERROR_FORMAT},
@@ -310,7 +332,8 @@ static void left_out(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters),  cmocka_unit_test(impossible), cmocka_unit_test(rates), cmocka_unit_test(made_with),
-        cmocka_unit_test(described), cmocka_unit_test(steps),      cmocka_unit_test(texts), cmocka_unit_test(left_out)};
+        cmocka_unit_test(counters),  cmocka_unit_test(impossible), cmocka_unit_test(rates),
+        cmocka_unit_test(made_with), cmocka_unit_test(described),  cmocka_unit_test(connections),
+        cmocka_unit_test(steps),     cmocka_unit_test(texts),      cmocka_unit_test(left_out)};
     return cmocka_run_group_tests(tests, make_whole, NULL);
 }

@@ -131,6 +131,93 @@ static void found(void **state) {
     bnnep_network_free(network); /* keeps its context */
 }
 
+static void make_file(const char *folder, const char *name, bool there) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    if (!there) {
+        assert_int_equal(unlink(path), 0);
+        return;
+    }
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+}
+
+/* Only files with the name of a module are listed, once each, from all folders; a dash in its name is no C. */
+static void listed(void **state) {
+    (void)state;
+    static const char *const others[] = {"libbnnep-.so",
+                                         "libbnnep-Loud.so",
+                                         "libbnnep-text.txt",
+                                         "libbnnep-a.so.1",
+                                         "libbnnep-a-name-that-is-too-long-for-one-module.so",
+                                         "libbnne-loops.so",
+                                         "notes",
+                                         "loops.so"};
+    char folder[] = "/tmp/bnnep-modules-XXXXXX", path[8400], file[128], target[1024];
+    bnnep_context *context;
+    bnnep_backend_info info;
+    size_t index;
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        make_file(folder, others[i], true);
+    snprintf(file, sizeof file, "%s/libbnnep-two-words.so", folder);
+    snprintf(target, sizeof target, "%s/libbnnep-loops.so", BNNEP_LOOPS);
+    assert_int_equal(symlink(target, file), 0);
+    snprintf(path, sizeof path, "/%05000d:%s:%s:%s", 0, folder, BNNEP_LOOPS,
+             folder); /* the first: no folder can be so */
+    assert_ok(open_context(NULL, path, NULL, &context));
+    assert_int_equal(bnnep_backend_count(context), 5);
+    for (int again = 0; again < 2; again++) {
+        assert_true(find_backend(context, "two-words", &info, &index));
+        assert_false(info.available);
+        assert_non_null(strstr(info.reason, "bnnep_backend_two_words"));
+    }
+    assert_true(find_backend(context, "loops", &info, &index));
+    bnnep_context_free(context);
+    assert_refused(open_context("two-words", path, NULL, &context), BNNEP_ERROR_BACKEND, "bnnep_backend_two_words");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        make_file(folder, others[i], false);
+    unlink(file);
+    rmdir(folder);
+}
+
+static size_t three(char *why) {
+    (void)why;
+    return 3;
+}
+
+static void describe(size_t index, char *name, char *summary, uint64_t *memory_bytes) {
+    snprintf(name, BNNEP_WHY, "%zu", index);
+    snprintf(summary, BNNEP_WHY, "device %zu", index);
+    *memory_bytes = 1000 * index;
+}
+
+/* A backend of several devices; the loops' own, which are opened by no name. */
+static void devices(void **state) {
+    (void)state;
+    bnnep_context *context;
+    bnnep_backend_info info;
+    bnnep_device_info device = BNNEP_DEVICE_INFO_INIT;
+    size_t index;
+    struct bnnep_backend table = bnnep_backend_loops;
+    table.name = "three";
+    table.device_count = three;
+    table.device_get = describe;
+    assert_ok(open_context(NULL, "/nowhere", NULL, &context));
+    assert_ok(bnnep_backend_register(context, &table, NULL));
+    assert_true(find_backend(context, "three", &info, &index));
+    assert_int_equal(info.device_count, 3);
+    assert_refused(bnnep_device_get(context, index, 3, &device), BNNEP_ERROR_ARGUMENT, "three has 3 devices");
+    for (int again = 0; again < 2; again++) {
+        assert_ok(bnnep_device_get(context, index, 2, &device));
+        assert_string_equal(device.name, "three:2");
+        assert_string_equal(device.summary, "device 2");
+        assert_int_equal(device.memory_bytes, 2000);
+    }
+    bnnep_context_free(context);
+}
+
 static void registered(void **state) {
     (void)state;
     bnnep_context *context;
@@ -229,10 +316,37 @@ static void capabilities(void **state) {
     can.grid = 0;
     assert_refused(create(&can, &grid, false, 0), BNNEP_ERROR_UNSUPPORTED, "grid");
     can = all;
+    can.phases = BNNEP_PHASE_NUDGED;
+    assert_refused(create(&can, &real, false, 0), BNNEP_ERROR_UNSUPPORTED, "two phases");
+    can = all;
+    can.momentum_types = 0;
+    assert_refused(create(&can, &real, false, 0), BNNEP_ERROR_UNSUPPORTED, "momenta in float");
+    can = all;
     can.scale = can.tape = 0;
     assert_ok(create(&can, &real, false, 0));
     assert_refused(create(&can, &real, true, 0), BNNEP_ERROR_UNSUPPORTED, "does not learn scaling factors");
     assert_refused(create(&can, &real, false, BNNEP_METHOD_BPTT), BNNEP_ERROR_UNSUPPORTED, "does not do BPTT");
+}
+
+/* A backend that keeps two phases is not asked for a third. */
+static void two_phases(void **state) {
+    (void)state;
+    struct bnnep_capabilities can = *bnnep_backend_loops.can;
+    struct bnnep_backend table = bnnep_backend_loops;
+    bnnep_context *context;
+    bnnep_network *network;
+    float states[10];
+    can.phases = 2;
+    table.can = &can;
+    assert_ok(open_context(NULL, "/nowhere", NULL, &context));
+    assert_ok(bnnep_backend_register(context, &table, ""));
+    assert_string_equal(backend_of(context, &network), "loops");
+    assert_refused(bnnep_workspace_get_state(bnnep_network_workspace(network), BNNEP_PHASE_OTHER, 1, states, 10),
+                   BNNEP_ERROR_UNSUPPORTED, "phase is 2, and backend loops keeps the states of 2 phases");
+    assert_refused(bnnep_workspace_get_state(bnnep_network_workspace(network), BNNEP_PHASE_NUDGED, 1, states, 10),
+                   BNNEP_ERROR_ARGUMENT, "no batch is staged");
+    bnnep_network_free(network);
+    bnnep_context_free(context);
 }
 
 static void *look(void *context) {
@@ -259,9 +373,10 @@ static void at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(missing),      cmocka_unit_test(mismatched), cmocka_unit_test(damaged),
-        cmocka_unit_test(found),        cmocka_unit_test(registered), cmocka_unit_test(used),
-        cmocka_unit_test(capabilities), cmocka_unit_test(at_once),
+        cmocka_unit_test(missing),    cmocka_unit_test(mismatched), cmocka_unit_test(damaged),
+        cmocka_unit_test(found),      cmocka_unit_test(listed),     cmocka_unit_test(devices),
+        cmocka_unit_test(registered), cmocka_unit_test(used),       cmocka_unit_test(capabilities),
+        cmocka_unit_test(two_phases), cmocka_unit_test(at_once),
     };
     return cmocka_run_group_tests_name("modules", tests, NULL, NULL);
 }

@@ -103,6 +103,7 @@ static void datasets(void **state) {
     REFUSED(bnnep_dataset_transformed(data, &how, NULL), "out is NULL");
     MADE_NONE(out, bnnep_dataset_transformed(NULL, &how, &out), "dataset is NULL");
     MADE_NONE(out, bnnep_dataset_transformed(data, NULL, &out), "transform is NULL");
+    REFUSED(bnnep_transform_init_cifar10(NULL, 0, 0), "transform is NULL");
     REFUSED(bnnep_dataset_get_info(NULL, &info), "dataset is NULL");
     REFUSED(bnnep_dataset_get_info(data, NULL), "info is NULL");
     REFUSED(bnnep_dataset_read(NULL, 0, 1, values, labels), "dataset is NULL");
@@ -216,6 +217,8 @@ static void phases(void **state) {
     REFUSED(bnnep_workspace_get_state(NULL, 0, 1, values, 5), "workspace is NULL");
     REFUSED(bnnep_workspace_get_state(workspace, 0, 1, NULL, 5), "array is NULL");
     REFUSED(bnnep_workspace_set_state(workspace, 0, 0, values, 5), "layer 0");
+    REFUSED(bnnep_workspace_set_state(NULL, 0, 1, values, 5), "workspace is NULL");
+    REFUSED(bnnep_workspace_set_state(workspace, 0, 1, NULL, 5), "array is NULL");
     REFUSED(bnnep_optimizer_contrast(NULL, workspace, NULL), "optimizer is NULL");
     REFUSED(bnnep_optimizer_contrast(net.optimizer, NULL, NULL), "workspace is NULL");
     REFUSED(bnnep_optimizer_backpropagate(NULL, workspace, 1), "optimizer is NULL");

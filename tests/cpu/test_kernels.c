@@ -44,11 +44,18 @@ static void on_each(void (*compare)(const struct cpu_kernels *kernels, struct st
     }
 }
 
+/* Of a word of weights; often as many as code of its own is for. */
+static size_t inputs_of(struct stream *stream) {
+    static const size_t often[] = {5, 10, 32, 64};
+    return stream_next(stream) % 2 ? often[stream_next(stream) % 4] : (size_t)stream_between(stream, 1, 64);
+}
+
 static void compare_sums(const struct cpu_kernels *kernels, struct stream *stream) {
-    const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    const size_t inputs = inputs_of(stream), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
     float *x = memory(64 * LANES * sizeof *x), *one = memory((MOST_ROWS + 1) * LANES * sizeof *one),
           *other = memory((MOST_ROWS + 1) * LANES * sizeof *other);
-    double *exact_x = memory(64 * LANES * sizeof *exact_x), *exact = memory((MOST_ROWS + 1) * LANES * sizeof *exact);
+    double *exact_x = memory(64 * LANES * sizeof *exact_x), *exact = memory((MOST_ROWS + 1) * LANES * sizeof *exact),
+           *some = memory((MOST_ROWS + 1) * LANES * sizeof *some);
     uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
     void *tables = memory(TABLE_BYTES);
     for (size_t v = 0; v < inputs * LANES; v++)
@@ -70,8 +77,13 @@ static void compare_sums(const struct cpu_kernels *kernels, struct stream *strea
         for (size_t v = 0; v < inputs * LANES / 2; v++)
             exact_x[v] = (double)x[v / (LANES / 2) * LANES + half * LANES / 2 + v % (LANES / 2)];
         memset(exact, 0, (MOST_ROWS + 1) * LANES * sizeof *exact);
+        memset(some, 0, (MOST_ROWS + 1) * LANES * sizeof *some);
+        groups = kernels->f64->tables(exact_x, inputs, ENTRY_BYTES / 2, 0.0f, tables);
+        kernels->f64->add(words, rows, groups, ENTRY_BYTES / 2, tables, some);
         groups = kernels->f64->tables(exact_x, inputs, ENTRY_BYTES, 0.0f, tables);
         kernels->f64->add(words, rows, groups, ENTRY_BYTES, tables, exact);
+        for (size_t j = 0; j < rows; j++)
+            assert_memory_equal(exact + j * LANES / 2, some + j * LANES / 2, LANES / 4 * sizeof *exact);
         for (size_t v = 0; v < rows * LANES / 2; v++) {
             const size_t j = v / (LANES / 2);
             double sum = 0.0;
@@ -81,7 +93,7 @@ static void compare_sums(const struct cpu_kernels *kernels, struct stream *strea
             assert_true(fabs((double)one[j * LANES + half * LANES / 2 + v % (LANES / 2)] - sum) <= 2e-5);
         }
     }
-    free(x), free(one), free(other), free(exact_x), free(exact), free(words), free(tables);
+    free(x), free(one), free(other), free(exact_x), free(exact), free(some), free(words), free(tables);
 }
 
 static void check_extracting(const struct cpu_kernels *kernels, struct stream *stream) {
@@ -102,9 +114,10 @@ static void check_extracting(const struct cpu_kernels *kernels, struct stream *s
     }
 }
 
-/* Sums of values on a grid, integers of up to 25 bits and a sign, which just fit. */
+/* Sums of values on a grid, integers of up to 25 bits and a sign, which just fit; of all lanes or of half of them. */
 static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream *stream) {
-    const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    const size_t bytes = stream_next(stream) % 2 ? ENTRY_BYTES : ENTRY_BYTES / 2;
+    const size_t inputs = inputs_of(stream), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
     float *x = memory(64 * LANES * sizeof *x);
     int32_t *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
     uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
@@ -114,10 +127,12 @@ static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream 
                256.0f;
     for (size_t v = 0; v < MOST_ROWS; v++)
         words[v] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
-    const size_t groups = kernels->i32->tables(x, inputs, ENTRY_BYTES, 256.0f, tables);
-    kernels->i32->add(words, rows, groups, ENTRY_BYTES, tables, sums);
+    const size_t groups = kernels->i32->tables(x, inputs, bytes, 256.0f, tables);
+    kernels->i32->add(words, rows, groups, bytes, tables, sums);
     for (size_t v = 0; v < rows * LANES; v++) {
         int64_t sum = 0;
+        if (v % LANES * sizeof *x >= bytes)
+            continue;
         for (size_t i = 0; i < inputs; i++)
             sum += (words[v / LANES] >> i & 1 ? 1 : -1) * (int64_t)(x[i * LANES + v % LANES] * 256.0f);
         assert_int_equal(sums[v], sum);
@@ -127,7 +142,7 @@ static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream 
 
 /* Sums of digits, two lanes to a word, the largest among them. */
 static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *stream) {
-    const size_t inputs = (size_t)stream_between(stream, 1, 64), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    const size_t inputs = inputs_of(stream), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
     int32_t *packed = memory(64 * LANES / 2 * sizeof *packed), *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
     uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
     void *tables = memory(TABLE_BYTES);
