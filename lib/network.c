@@ -35,8 +35,11 @@ bnnep_status bnnep_network_memory(bnnep_context *given, const bnnep_network_opti
     if (status == BNNEP_OK) {
         const struct bnnep_model model = bnnep_model_of(&o, shape);
         status = bnnep_choose_backend(context, &model, &choice);
+        const uint64_t counted = status == BNNEP_OK ? bytes_of(&choice, &o, &model, trained) : 0;
+        if (counted >= BNNEP_UNCOUNTED)
+            status = bnnep_fail_memory("counting what a network takes", 0);
         if (status == BNNEP_OK)
-            *bytes = bytes_of(&choice, &o, &model, trained);
+            *bytes = counted;
         bnnep_give_back(context, shape);
     }
     bnnep_context_free(context);

@@ -160,6 +160,9 @@ struct optimizer {
     unsigned long long *flips;      /* [connection] */
     term *terms;
     tape remembered;
+    /* What is copied to them, [connection], with room for all: an update that has begun must not run out of memory. */
+    std::vector<std::vector<term>> host_terms;
+    std::vector<unsigned long long> host_flips;
 };
 
 /* --- network.cu ------------------------------------------------------------------------------------------------- */
@@ -211,7 +214,7 @@ void update(optimizer &optimizer, const bnnep_learning &how);
 void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from);
 void get_contrast(const optimizer &optimizer, size_t k, const bnnep_contrast_out &to);
 /* The terms of connection k's gradient; those whose sum over `above` is that of the bias come first. */
-std::vector<term> tape_terms(const optimizer &optimizer, const workspace &ws, int k, size_t &biased);
+size_t tape_terms(optimizer &optimizer, const workspace &ws, int k);
 void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps);
 
 } // namespace bnnep_cuda

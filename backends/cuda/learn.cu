@@ -177,14 +177,14 @@ static void contrast_scales(workspace &ws, const bnnep_learning &how, int k) {
     }
 }
 
-/* The second phase minus the first one, each with the argmax of its last step. */
-static std::vector<term> contrast_terms(const workspace &ws, const bnnep_learning &how, int k, size_t &biased) {
-    std::vector<term> terms;
+/* The second phase minus the first one, each with the argmax of its last step; the bias learns by all of them. */
+static size_t contrast_terms(optimizer &optimizer, const workspace &ws, const bnnep_learning &how, int k) {
+    std::vector<term> &terms = optimizer.host_terms[k];
+    terms.clear();
     for (int32_t phase : {how.second, how.first})
         terms.push_back(term{ws.state[phase][k], k == 0 ? ws.x : ws.state[phase][k - 1], ws.argmax[phase][k],
                              phase == how.second ? 1.0f : -1.0f});
-    biased = terms.size();
-    return terms;
+    return terms.size();
 }
 
 static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms) {
@@ -205,22 +205,19 @@ static void update_all(optimizer &optimizer, workspace &ws, int k, const updatin
 void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept) {
     const size_t L = ws.net.connections.size();
     const int samples = static_cast<int>(ws.count);
-    std::vector<unsigned long long> counted(L);
-    std::vector<std::vector<term>> terms(L);
-    const until_idle end(ws.work); /* which copies from and to them */
     check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, ws.work), "clearing");
     for (int k = 0; k <= ws.net.top(); k++) {
         const connection &c = ws.at(k);
         const bnnep_rule rule = kept ? bnnep_rule{} : *how.rules[k];
-        size_t biased = 0;
-        terms[k] =
-            optimizer.remembered.room > 0 ? tape_terms(optimizer, ws, k, biased) : contrast_terms(ws, how, k, biased);
-        copy<term>(optimizer.terms, terms[k].data(), terms[k].size(), cudaMemcpyHostToDevice, ws.work);
+        const size_t biased =
+            optimizer.remembered.room > 0 ? tape_terms(optimizer, ws, k) : contrast_terms(optimizer, ws, how, k);
+        const std::vector<term> &terms = optimizer.host_terms[k];
+        copy<term>(optimizer.terms, terms.data(), terms.size(), cudaMemcpyHostToDevice, ws.work);
         if (how.learn_scale)
             contrast_scales(ws, how, k);
         update_all(optimizer, ws, k,
                    updating{rule, optimizer.momentum[k], optimizer.flips + k, kept ? kept->weights[k] : nullptr},
-                   static_cast<int>(terms[k].size()));
+                   static_cast<int>(terms.size()));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s,
                       moving{c.w.bias, rule.bias_gain, kept ? kept->bias[k] : nullptr}, optimizer.terms,
                       static_cast<int>(biased), reading_of(ws.net, false), samples);
@@ -228,10 +225,10 @@ void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contr
             launch(ws.work, c.s.scales, move_scales, c.s,
                    moving{c.w.alpha, rule.scale_gain, kept ? kept->scale[k] : nullptr}, ws.dots, samples);
     }
-    copy<unsigned long long>(counted.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, ws.work);
+    copy<unsigned long long>(optimizer.host_flips.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, ws.work);
     ws.work.wait();
     for (size_t k = 0; !kept && k < L; k++)
-        how.flips[k] = counted[k];
+        how.flips[k] = optimizer.host_flips[k];
 }
 
 /* --- by a contrast that is kept ----------------------------------------------------------------------------------- */
@@ -260,8 +257,6 @@ static __global__ void move_all(moving m, const float *gradient, size_t count) {
 void update(optimizer &optimizer, const bnnep_learning &how) {
     const network &net = optimizer.net;
     const size_t L = net.connections.size();
-    std::vector<unsigned long long> counted(L);
-    const until_idle end(net.work);
     check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, net.work), "clearing");
     for (size_t k = 0; k < L; k++) {
         const connection &c = net.connections[k];
@@ -274,10 +269,10 @@ void update(optimizer &optimizer, const bnnep_learning &how) {
             launch(net.work, scales, move_all, moving{c.w.alpha, rule.scale_gain, nullptr}, optimizer.kept->scale[k],
                    scales);
     }
-    copy<unsigned long long>(counted.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, net.work);
+    copy<unsigned long long>(optimizer.host_flips.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, net.work);
     net.work.wait();
     for (size_t k = 0; k < L; k++)
-        how.flips[k] = counted[k];
+        how.flips[k] = optimizer.host_flips[k];
 }
 
 void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from) {

@@ -84,7 +84,7 @@ template <typename Count> static uint64_t counted(Count count) noexcept {
     try {
         return count();
     } catch (...) {
-        return 0;
+        return BNNEP_UNCOUNTED;
     }
 }
 

@@ -8,11 +8,15 @@
 namespace bnnep_cuda {
 
 optimizer::optimizer(bnnep_cuda::network &net, size_t max_batch, int32_t tape, purpose p)
-    : net(net), held(p, net.work), remembered(net, max_batch, tape, held) {
+    : net(net), held(p, net.work), remembered(net, max_batch, tape, held), host_terms(net.connections.size()),
+      host_flips(net.connections.size()) {
+    const size_t most = 2 * static_cast<size_t>(std::max(1, tape));
+    for (std::vector<term> &of : host_terms)
+        of.reserve(most);
     for (const connection &c : net.connections)
         momentum.push_back(held.take<float>(static_cast<size_t>(c.s.rows) * c.s.columns));
     flips = held.take<unsigned long long>(net.connections.size());
-    terms = held.take<term>(2 * std::max(1, tape));
+    terms = held.take<term>(most);
     if (p == purpose::use)
         net.work.wait();
 }
@@ -127,15 +131,16 @@ void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps) {
     ws.work.wait();
 }
 
-std::vector<term> tape_terms(const optimizer &optimizer, const workspace &ws, int k, size_t &biased) {
+size_t tape_terms(optimizer &optimizer, const workspace &ws, int k) {
     const tape &tape = optimizer.remembered;
-    std::vector<term> terms;
+    std::vector<term> &terms = optimizer.host_terms[k];
+    terms.clear();
     for (int t = 0; t < tape.steps; t++)
         terms.push_back(term{tape.delta[t][k], k == 0 ? ws.x : tape.state[t][k - 1], tape.argmax[t][k], 1.0f});
-    biased = terms.size();
+    const size_t biased = terms.size();
     for (int t = 0; k > 0 && t < tape.steps; t++)
         terms.push_back(term{tape.state[t][k], tape.delta[t][k - 1], tape.argmax[t][k], 1.0f});
-    return terms;
+    return biased;
 }
 
 } // namespace bnnep_cuda

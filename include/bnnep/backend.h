@@ -40,6 +40,9 @@ extern "C" {
 #define BNNEP_BACKEND_ABI 5u
 #define BNNEP_WHY 256
 
+/* More bytes than there can be. */
+#define BNNEP_UNCOUNTED (UINT64_MAX / 8)
+
 /* --- networks ---------------------------------------------------------------------------------------------------- */
 
 /* A channels x height x width map of units. */
@@ -180,7 +183,8 @@ struct bnnep_backend {
     bnnep_status (*open)(const struct bnnep_host *host, const char *name, void **device, char *why);
     void (*close)(void *device);
 
-    /* Bytes that a network, a workspace and an optimizer would take. threads: as in workspace_create. */
+    /* Bytes that a network, a workspace and an optimizer would take, or BNNEP_UNCOUNTED where memory is short even for
+     * counting. threads: as in workspace_create. */
     uint64_t (*network_bytes)(void *device, const struct bnnep_model *model);
     uint64_t (*workspace_bytes)(void *device, const struct bnnep_model *model, size_t max_batch, size_t threads);
     uint64_t (*optimizer_bytes)(void *device, const struct bnnep_model *model, size_t max_batch, int32_t tape);

@@ -44,8 +44,15 @@ long faults_live(void) {
     return atomic_load(&faults.live);
 }
 
+static _Thread_local int spared;
+
+void faults_spare(int change) {
+    spared += change;
+}
+
 void faults_count_live(int change) {
-    atomic_fetch_add(&faults.live, change);
+    if (spared == 0)
+        atomic_fetch_add(&faults.live, change);
 }
 
 /* Counts a call of the kind that is armed. */
@@ -61,14 +68,14 @@ static bool is_struck(const char *name) {
 bool faults_strike(const char *name, unsigned kinds) {
     static const int error[FAULT_KINDS] = {
         [FAULT_MEMORY] = ENOMEM, [FAULT_EIO] = EIO, [FAULT_ENOSPC] = ENOSPC, [FAULT_EINTR] = EINTR};
-    if (!atomic_load(&faults.armed) || !(kinds & 1u << faults.kind) || !is_struck(name))
+    if (!atomic_load(&faults.armed) || spared > 0 || !(kinds & 1u << faults.kind) || !is_struck(name))
         return false;
     errno = error[faults.kind];
     return true;
 }
 
 bool faults_shorten(const char *name) {
-    return atomic_load(&faults.armed) && faults.kind == FAULT_SHORT && is_struck(name);
+    return atomic_load(&faults.armed) && spared == 0 && faults.kind == FAULT_SHORT && is_struck(name);
 }
 
 void faults_find(void *where, const char *name) {

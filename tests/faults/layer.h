@@ -32,12 +32,17 @@ const char *faults_struck(void);
 /* Blocks of memory that were taken and not given back. */
 long faults_live(void);
 
-/* --- between the layer's files ----------------------------------------------------------------------------------- */
+/* While this has been called in a thread with 1 more often than with -1, no call of it fails, and none is counted: for
+ * what stands for a device, which has memory of its own. */
+void faults_spare(int change);
+
+/* --- between the layer's files, and for what stands for a device ------------------------------------------------ */
 
 /* Is the call `name`, which can fail in the ways of the mask `1 << kind | ...`, to fail? Then errno is set. */
 bool faults_strike(const char *name, unsigned kinds);
 /* Is it to do half of its work? */
 bool faults_shorten(const char *name);
+/* A block more, or one less. */
 void faults_count_live(int change);
 /* Sets the pointer to a function at `where` to the one behind this layer. */
 void faults_find(void *where, const char *name);

@@ -53,6 +53,18 @@ static const char *wrong_network(struct subject *s, bnnep_status status) {
     return unlike(checkpoint_of(s->made_optimizer), &s->known->fresh, "OK, but another network");
 }
 
+static bnnep_status count_bytes(struct subject *s) {
+    const bnnep_network_options o = network_options(s->known);
+    return bnnep_network_memory(s->context, &o, 1, &s->bytes);
+}
+
+static const char *wrong_bytes(struct subject *s, bnnep_status status) {
+    const uint64_t before = s->bytes;
+    if (status != BNNEP_OK)
+        return before == 0 ? NULL : "bytes, but not OK";
+    return count_bytes(s) == BNNEP_OK && s->bytes == before ? NULL : "OK, but other bytes";
+}
+
 static void add_network(struct subject *s) {
     if (make_network(s) != BNNEP_OK)
         abort();
@@ -263,6 +275,7 @@ static const char *wrong_pictures(struct subject *s, bnnep_status status) {
 const struct operation operations[OPERATIONS] = {
     {"make a context", true, STAYS, NULL, make_context, wrong_context},
     {"make a network", false, STAYS, NULL, make_network, wrong_network},
+    {"count bytes", false, STAYS, NULL, count_bytes, wrong_bytes},
     {"make an optimizer", false, STAYS, add_network, make_optimizer, wrong_optimizer},
     {"make a workspace", false, STAYS, NULL, make_workspace, wrong_workspace},
     {"clone", false, STAYS, NULL, clone, wrong_clone},

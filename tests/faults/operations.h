@@ -15,7 +15,7 @@ struct operation {
      * subject's own state is looked at elsewhere. NULL: nothing more to see. */
     const char *(*wrong)(struct subject *s, bnnep_status status);
 };
-enum { OPERATIONS = 15 };
+enum { OPERATIONS = 16 };
 extern const struct operation operations[OPERATIONS];
 
 /* A path in the folder of the process's files, valid until the next call. */

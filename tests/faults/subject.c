@@ -249,9 +249,21 @@ static void look_at_a(struct known *known, struct subject *s) {
     need_ok(bnnep_network_predict(s->network, known->inputs, IMAGES, NULL, known->scores, NULL));
 }
 
+/* The C++ runtime takes a thread's room for exceptions at the first of them, and ends the process if there is none:
+ * here is one, if the backend is C++. */
+static void refuse_device(const struct known *known) {
+    char name[32], device[48];
+    bnnep_context *context;
+    bnnep_context_options o = context_options(known, name);
+    snprintf(device, sizeof device, "%s:none", name);
+    o.backend = device;
+    need(bnnep_context_create(&o, &context) != BNNEP_OK, "a device that is not there");
+}
+
 void known_make(struct known *known) {
     struct subject s;
     uint64_t state = known->seed;
+    refuse_device(known);
     for (size_t i = 0; i < IMAGES * VALUES; i++)
         known->inputs[i] = (float)(draw(&state) % 256) / 255.0f;
     for (size_t n = 0; n < IMAGES; n++)

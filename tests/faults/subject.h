@@ -63,6 +63,7 @@ struct subject {
     int32_t predictions[IMAGES];
     float scores[IMAGES * CLASSES];
     char text[256];
+    uint64_t bytes; /* that a network would take */
 };
 
 /* These end the process if they fail: no call fails on purpose there. */

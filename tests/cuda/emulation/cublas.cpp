@@ -17,15 +17,19 @@ const char *cublasGetStatusString(cublasStatus_t status) {
 }
 
 cublasStatus_t cublasCreate(cublasHandle_t *made) {
+    const emulation::call now;
     emulation::outside_of_captures();
-    if (emulation::fails())
+    if (emulation::lacks_memory("cublasCreate"))
         return CUBLAS_STATUS_ALLOC_FAILED;
+    emulation::keep(1);
     *made = new cublasContext{nullptr};
     return CUBLAS_STATUS_SUCCESS;
 }
 
 cublasStatus_t cublasDestroy(cublasHandle_t handle) {
+    const emulation::call now;
     emulation::outside_of_captures(); /* it waits for the whole device */
+    emulation::keep(-1);
     delete handle;
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -72,6 +76,7 @@ static cublasStatus_t gemm(cublasHandle_t handle, cublasOperation_t op_a, cublas
     if (alpha != 1 || beta != 0 || op_b != CUBLAS_OP_N || m < 1 || n < 1 || k < 1 || ld_b < k || ld_c < m ||
         ld_a < (op_a == CUBLAS_OP_T ? k : m))
         return CUBLAS_STATUS_INVALID_VALUE;
+    const emulation::call now;
     return queued(emulation::enqueue(handle->on, [=] {
         multiply(op_a == CUBLAS_OP_T, m, n, k, a, static_cast<size_t>(ld_a), b, static_cast<size_t>(ld_b), c,
                  static_cast<size_t>(ld_c));
@@ -105,6 +110,7 @@ cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a, cubla
     if (*static_cast<const int32_t *>(alpha) != 1 || *static_cast<const int32_t *>(beta) != 0 || m < 1 || n < 1 ||
         k < 1 || ld_a < k || ld_b < k || ld_c < m)
         return CUBLAS_STATUS_INVALID_VALUE;
+    const emulation::call now;
     return queued(emulation::enqueue(handle->on, [=] {
         multiply(true, m, n, k, static_cast<const int8_t *>(a), static_cast<size_t>(ld_a),
                  static_cast<const int8_t *>(b), static_cast<size_t>(ld_b), static_cast<int32_t *>(c),

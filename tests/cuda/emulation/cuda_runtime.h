@@ -75,6 +75,20 @@ cudaError_t enqueue(queue *on, std::function<void()> work);
 void run(dim3 grid, dim3 block, const std::function<void()> &thread);
 /* Is this the call that BNNEP_EMULATION_FAIL picked? */
 bool fails();
+/* Is there no memory on the device for what `name` makes: by the same, or by tests/faults? */
+bool lacks_memory(const char *name);
+/* What the device keeps until it is told otherwise, for those who look for leaks: +1, -1. */
+void keep(int change);
+
+/* A call of CUDA, in which one thing happens at a time. A device has memory of its own: while tests/faults lets the
+ * host's run out there is still enough for the emulation. */
+class call {
+  public:
+    call();
+    ~call();
+    call(const call &) = delete;
+    call &operator=(const call &) = delete;
+};
 /* What may wait for the whole device must not be called while a stream is captured. */
 void outside_of_captures();
 } // namespace emulation
@@ -128,6 +142,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 /* Arguments are taken by value, as a real launch takes them. */
 template <typename... Wanted, typename... Given>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *how, void (*kernel)(Wanted...), Given &&...given) {
+    const emulation::call now;
     const dim3 grid = how->gridDim, block = how->blockDim;
     return emulation::enqueue(how->stream,
                               [grid, block, kernel, arguments = std::tuple<Wanted...>(std::forward<Given>(given)...)] {

@@ -11,6 +11,14 @@
 
 #include "emulation.h"
 
+/* tests/faults, where it is in the process. */
+extern "C" {
+#include "../../faults/layer.h"
+}
+#pragma weak faults_spare
+#pragma weak faults_strike
+#pragma weak faults_count_live
+
 namespace emulation {
 
 struct tape {
@@ -56,10 +64,41 @@ static void work_off_all() {
     work_off(null_stream);
 }
 
+call::call() {
+    device.lock();
+    if (faults_spare)
+        faults_spare(1);
+}
+
+call::~call() {
+    if (faults_spare)
+        faults_spare(-1);
+    device.unlock();
+}
+
+void keep(int change) {
+    if (!faults_spare)
+        return;
+    faults_spare(-1);
+    faults_count_live(change);
+    faults_spare(1);
+}
+
+bool lacks_memory(const char *name) {
+    if (fails())
+        return true;
+    if (!faults_spare)
+        return false;
+    faults_spare(-1);
+    const bool struck = faults_strike(name, 1u << FAULT_MEMORY);
+    faults_spare(1);
+    return struck;
+}
+
 bool fails() {
     static std::string seen;
     static long left;
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     const char *text = getenv("BNNEP_EMULATION_FAIL");
     if (seen != (text ? text : "")) {
         seen = text ? text : "";
@@ -75,7 +114,7 @@ void outside_of_captures() {
 }
 
 cudaError_t enqueue(queue *on, std::function<void()> work) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     if (fails())
         return cudaErrorLaunchFailure;
     if (on && on->device != current)
@@ -157,11 +196,13 @@ cudaError_t cudaGetDeviceCount(int *count) {
 }
 
 cudaError_t cudaGetDevice(int *device) {
+    const call now;
     *device = current;
     return cudaSuccess;
 }
 
 cudaError_t cudaSetDevice(int device) {
+    const call now;
     if (device < 0 || device >= devices())
         return cudaErrorInvalidDevice;
     current = device;
@@ -186,11 +227,12 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int) {
 }
 
 cudaError_t cudaMalloc(void **array, size_t bytes) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     outside_of_captures();
-    char *whole = fails() ? nullptr : static_cast<char *>(malloc(bytes + 2 * guard));
+    char *whole = lacks_memory("cudaMalloc") ? nullptr : static_cast<char *>(malloc(bytes + 2 * guard));
     if (!whole)
         return cudaErrorMemoryAllocation;
+    keep(1);
     *array = whole + guard;
     memset(whole, guard_byte, guard);
     memset(whole + guard, 0xFF, std::min(bytes, filled));
@@ -200,7 +242,7 @@ cudaError_t cudaMalloc(void **array, size_t bytes) {
 }
 
 cudaError_t cudaFree(void *array) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     if (!array)
         return cudaSuccess;
     outside_of_captures();
@@ -210,26 +252,30 @@ cudaError_t cudaFree(void *array) {
         return cudaErrorInvalidValue;
     check_guards(found->first, found->second);
     arrays.erase(found);
+    keep(-1);
     free(static_cast<char *>(array) - guard);
     return cudaSuccess;
 }
 
 cudaError_t cudaMallocHost(void **array, size_t bytes) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     outside_of_captures();
-    *array = fails() ? nullptr : malloc(bytes);
+    *array = lacks_memory("cudaMallocHost") ? nullptr : malloc(bytes);
+    keep(*array ? 1 : 0);
     return *array ? cudaSuccess : cudaErrorMemoryAllocation;
 }
 
 cudaError_t cudaFreeHost(void *array) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     outside_of_captures();
     work_off_all();
+    keep(array ? -1 : 0);
     free(array);
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *array, int value, size_t bytes, cudaStream_t on) {
+    const call now;
     return enqueue(on, [=] {
         if (!on_device(array, bytes))
             fault("memset outside of the device's memory");
@@ -243,6 +289,7 @@ cudaError_t cudaMemset(void *array, int value, size_t bytes) {
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
                               size_t height, cudaMemcpyKind kind, cudaStream_t on) {
+    const call now;
     return enqueue(on, [=] {
         const size_t to_bytes = (height - 1) * to_pitch + width, from_bytes = (height - 1) * from_pitch + width;
         if (on_device(to, to_bytes) != (kind != cudaMemcpyDeviceToHost) ||
@@ -261,24 +308,26 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 /* --- streams and graphs ------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *made, unsigned) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
-    if (fails())
+    const call now;
+    if (lacks_memory("cudaStreamCreate"))
         return cudaErrorMemoryAllocation;
+    keep(1);
     *made = new queue{current, nullptr, {}, 0};
     queues.insert(*made);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     work_off(*stream);
     queues.erase(stream);
+    keep(-1);
     delete stream;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     if (stream && stream->capturing)
         return cudaErrorInvalidValue;
     work_off(stream ? *stream : null_stream);
@@ -286,19 +335,23 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *made, unsigned) {
-    if (fails())
+    const call now;
+    if (lacks_memory("cudaEventCreate"))
         return cudaErrorMemoryAllocation;
+    keep(1);
     *made = new mark{nullptr, 0};
     return cudaSuccess;
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    const call now;
+    keep(-1);
     delete event;
     return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t on) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     if (fails())
         return cudaErrorLaunchFailure;
     event->in = on ? on : &null_stream;
@@ -307,35 +360,39 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t on) {
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     if (event->in)
         work_off(*event->in, event->after);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     if (fails())
         return cudaErrorLaunchFailure;
+    keep(1);
     stream->capturing = new tape;
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     *graph = stream->capturing;
     stream->capturing = nullptr;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long) {
-    if (fails())
+    const call now;
+    if (lacks_memory("cudaGraphInstantiate"))
         return cudaErrorMemoryAllocation;
+    keep(1);
     *made = new tape(*graph);
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t on) {
+    const call now;
     return enqueue(on, [=] {
         for (const auto &work : graph->work)
             work();
@@ -343,13 +400,16 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t on) {
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    const call now;
+    keep(-1);
     delete graph;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
-    const std::lock_guard<std::recursive_mutex> lock(device);
+    const call now;
     work_off_all();
+    keep(-1);
     delete graph;
     return cudaSuccess;
 }
