@@ -131,6 +131,7 @@ static void elsewhere(void **state) {
         bnnep_context_free(context);
         assert_ok(bnnep_network_get_info(copy.network, &info));
         assert_int_equal(strncmp(info.backend, backends[b], strlen(info.backend)), 0);
+        assert_int_equal(info.layer_count, info.connection_count + 1);
         for (int epoch = 0; epoch < 2; epoch++) {
             assert_ok(bnnep_optimizer_train_epoch(first.optimizer, data, NULL, NULL));
             assert_ok(bnnep_optimizer_train_epoch(copy.optimizer, data, NULL, NULL));

@@ -347,6 +347,11 @@ static void unlabelled(void **state) {
     assert_true(info.labelled == 0 && info.classes == 0 && info.count == 3);
     assert_ok(bnnep_dataset_get_info(with, &info));
     assert_true(info.labelled == 1 && info.classes == 7);
+    bnnep_dataset_free(with);
+    assert_ok(
+        bnnep_dataset_from_memory(NULL, &o, x, (const int32_t[]){8, 0, 5}, 3, &with)); /* the first is the largest */
+    assert_ok(bnnep_dataset_get_info(with, &info));
+    assert_true(info.labelled == 1 && info.classes == 9);
     assert_ok(bnnep_dataset_select(without, (const uint64_t[]){2, 1}, 2, &view));
     assert_ok(bnnep_dataset_read(view, 0, 2, NULL, y));
     assert_true(y[0] == -1 && y[1] == -1);
@@ -381,6 +386,13 @@ static void views_of_transformed(void **state) {
     t.mean = mean;
     t.deviation = deviation;
     assert_ok(bnnep_dataset_from_memory(NULL, &o, x, y, IMAGES, &plain));
+    for (int32_t crop = INT32_MAX / 2; crop < INT32_MAX / 2 + 2; crop++) { /* the most there can be, and one more */
+        t.crop = crop;
+        assert_int_equal(bnnep_dataset_transformed(plain, &t, &whole),
+                         crop == INT32_MAX / 2 ? 0 : BNNEP_ERROR_ARGUMENT);
+        bnnep_dataset_free(whole);
+    }
+    t.crop = 0;
     assert_ok(bnnep_dataset_transformed(plain, &t, &whole));
     assert_ok(bnnep_dataset_subset(whole, 1, 2, &some));
     assert_ok(bnnep_dataset_select(some, (const uint64_t[]){1, 0}, 2, &mixed));

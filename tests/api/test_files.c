@@ -2,6 +2,7 @@
 /* Where files are written and read: under names of their own, never through devices, FIFOs or links; and what files ask
  * for, against the limits of a context. */
 #include <dirent.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,6 +54,17 @@ static bnnep_status load(void) {
     const bnnep_status status = bnnep_network_load(NULL, path, NULL, &network);
     bnnep_network_free(network);
     return status;
+}
+
+/* What errno was before means nothing. */
+static void old_errors(void **state) {
+    (void)state;
+    struct net net = net_make(&shape, "ref");
+    errno = EINTR;
+    assert_ok(bnnep_network_save(net.network, path, NULL));
+    errno = EINTR;
+    assert_ok(load());
+    net_free(&net);
 }
 
 /* A FIFO or device neither holds up the reader or writer nor is replaced. */
@@ -404,9 +416,9 @@ static void bomb(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(special),   TEST(planted),       TEST(failed_write), TEST(reads_back),          TEST(cut_while_read),
-        TEST(escapes),   TEST(large_network), TEST(many_steps),   TEST(steps_of_checkpoint), TEST(headers),
-        TEST(long_note), TEST(own_size),
+        TEST(old_errors),     TEST(special),   TEST(planted),       TEST(failed_write), TEST(reads_back),
+        TEST(cut_while_read), TEST(escapes),   TEST(large_network), TEST(many_steps),   TEST(steps_of_checkpoint),
+        TEST(headers),        TEST(long_note), TEST(own_size),
 #ifndef BNNEP_WITHOUT_ZLIB
         TEST(bomb),
 #endif

@@ -54,6 +54,16 @@ static void names(void **state) {
         assert_shown(others[i].name, others[i].shown);
 }
 
+/* A message shows nothing of the one before. */
+static void shorter(void **state) {
+    bnnep_network *network;
+    (void)state;
+    assert_shown("a name that is rather long", "a name that is rather long");
+    assert_refused(bnnep_network_read(NULL, NULL, NULL, &network), BNNEP_ERROR_ARGUMENT, "NULL");
+    assert_null(strstr(bnnep_last_error(), "long"));
+    assert_true(strlen(bnnep_last_error()) < 60);
+}
+
 /* A message ends where there is no room for more, and never within a character. */
 static void long_names(void **state) {
     static char name[8192];
@@ -75,6 +85,7 @@ static void long_names(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(long_names)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names), cmocka_unit_test(shorter),
+                                       cmocka_unit_test(long_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "support.h"
 
 extern const struct bnnep_backend bnnep_backend_loops; /* examples/backend */
+extern const struct bnnep_backend bnnep_backend_ref;   /* the library's own */
 
 static void keep_notice(void *user, int32_t level, const char *message) {
     if (level == BNNEP_LOG_NOTICE)
@@ -265,6 +266,45 @@ static void used(void **state) {
     bnnep_context_free(context);
 }
 
+/* A backend that goes by the sizes that it is told, as older and newer ones do. */
+static size_t puts_seen, gets_seen;
+
+static bnnep_status put_sized(void *network, size_t k, const struct bnnep_parameters *from, char *why) {
+    assert_int_equal(from->size, sizeof *from);
+    puts_seen++;
+    return bnnep_backend_ref.put(network, k, from, why);
+}
+
+static bnnep_status get_sized(const void *network, size_t k, const struct bnnep_parameters_out *to, char *why) {
+    assert_int_equal(to->size, sizeof *to);
+    gets_seen++;
+    return bnnep_backend_ref.get(network, k, to, why);
+}
+
+static void sizes(void **state) {
+    (void)state;
+    struct bnnep_backend table = bnnep_backend_loops;
+    bnnep_context *context;
+    bnnep_network *network;
+    float values[10] = {0.0f};
+    int8_t signs[50];
+    memset(signs, -1, sizeof signs);
+    table.put = put_sized;
+    table.get = get_sized;
+    assert_ok(open_context(NULL, "/nowhere", NULL, &context));
+    assert_ok(bnnep_backend_register(context, &table, ""));
+    assert_string_equal(backend_of(context, &network), "loops");
+    puts_seen = gets_seen = 0;
+    assert_ok(bnnep_network_set_signs(network, 0, signs, 50));
+    assert_ok(bnnep_network_set_bias(network, 0, values, 10));
+    assert_ok(bnnep_network_get_signs(network, 0, signs, 50));
+    assert_ok(bnnep_network_get_bias(network, 0, values, 10));
+    assert_int_equal(puts_seen, 2);
+    assert_int_equal(gets_seen, 2);
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+}
+
 /* Makes a network and an optimizer on a backend that can do so much. */
 static bnnep_status create(const struct bnnep_capabilities *can, bnnep_network_options *o, bool scales,
                            int32_t method) {
@@ -373,10 +413,10 @@ static void at_once(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(missing),    cmocka_unit_test(mismatched), cmocka_unit_test(damaged),
-        cmocka_unit_test(found),      cmocka_unit_test(listed),     cmocka_unit_test(devices),
-        cmocka_unit_test(registered), cmocka_unit_test(used),       cmocka_unit_test(capabilities),
-        cmocka_unit_test(two_phases), cmocka_unit_test(at_once),
+        cmocka_unit_test(missing),      cmocka_unit_test(mismatched), cmocka_unit_test(damaged),
+        cmocka_unit_test(found),        cmocka_unit_test(listed),     cmocka_unit_test(devices),
+        cmocka_unit_test(registered),   cmocka_unit_test(used),       cmocka_unit_test(sizes),
+        cmocka_unit_test(capabilities), cmocka_unit_test(two_phases), cmocka_unit_test(at_once),
     };
     return cmocka_run_group_tests_name("modules", tests, NULL, NULL);
 }

@@ -43,6 +43,13 @@ static void connections(void **state) {
                    "connection 0: the kernel of 9 x 9 is larger than the map of 5 x 5");
     REFUSE_NETWORK(connections = wide_pool, BNNEP_ERROR_ARGUMENT,
                    "connection 0: the pooling window of 4 x 4 is larger than the convolution's 3 x 3");
+    for (int wide = 0; wide < 2; wide++) { /* one of the two is enough */
+        bnnep_network_options o = good();
+        bnnep_network *made;
+        o.connections = wide_pool;
+        *(wide ? &o.input_width : &o.input_height) = 8;
+        assert_refused(bnnep_network_create(NULL, &o, &made), BNNEP_ERROR_ARGUMENT, wide ? "3 x 10" : "10 x 3");
+    }
     REFUSE_NETWORK(connections = no_pool, BNNEP_ERROR_ARGUMENT, "connection 0: pool is -1");
     REFUSE_NETWORK(connections = deep_padding, BNNEP_ERROR_ARGUMENT, "connection 0: padding is -1");
     REFUSE_NETWORK(connections = late, BNNEP_ERROR_ARGUMENT, "connection 1: a convolution cannot follow");

@@ -99,6 +99,31 @@ static int32_t stop(void *user, const bnnep_progress *progress) {
     return progress->event == when->event;
 }
 
+static int32_t count_batches(void *user, const bnnep_progress *progress) {
+    uint64_t *seen = user;
+    if (progress->event != BNNEP_EVENT_BATCH)
+        return 0;
+    assert_int_equal(progress->batches_done, ++seen[0]);
+    seen[1] = progress->batches_total;
+    return 0;
+}
+
+/* The last batch of an evaluation, or of a prediction, may be a smaller one, and counts. */
+static void batches_of_an_evaluation(void **state) {
+    (void)state;
+    for (uint64_t count = 1; count < 9; count++) {
+        struct net net = net_make(&shape, "ref");
+        bnnep_dataset *data = sample(BNNEP_PART_TRAINING, count);
+        uint64_t seen[2] = {0};
+        assert_ok(bnnep_network_evaluate(net.network, data,
+                                         RUN(.batch_size = 3, .progress = count_batches, .user = seen), NULL));
+        assert_int_equal(seen[0], (count + 2) / 3);
+        assert_int_equal(seen[1], (count + 2) / 3);
+        bnnep_dataset_free(data);
+        net_free(&net);
+    }
+}
+
 /* Cancelled runs have done whole batches and nothing else, wherever they were stopped. */
 static void cancel(void **state) {
     (void)state;
@@ -364,6 +389,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(epoch_is_batches),
         cmocka_unit_test(cancel),
+        cmocka_unit_test(batches_of_an_evaluation),
         cmocka_unit_test(readouts),
         cmocka_unit_test(bad_data_on_the_way),
         cmocka_unit_test(shuffled_epochs),
