@@ -410,55 +410,12 @@ static void views_of_transformed(void **state) {
     bnnep_dataset_free(mixed);
 }
 
-/* Folders whose path is as long as the system allows, so that those of the files in them are too long. */
-static void long_paths(void **state) {
-    (void)state;
-    static char path[4096];
-    bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
-    bnnep_dataset *data;
-    strcpy(path, folder);
-    while (strlen(path) < 4090)
-        strcat(path, "/.");
-    for (int32_t format = BNNEP_FORMAT_AUTO; format <= BNNEP_FORMAT_CIFAR10; format++) {
-        o.format = format;
-        assert_refused(bnnep_dataset_open(NULL, path, &o, &data), BNNEP_ERROR_ARGUMENT, "the path of the data folder");
-        assert_null(data);
-    }
-    strcat(path, "/./././.");
-    assert_refused(bnnep_dataset_open(NULL, path, NULL, &data), BNNEP_ERROR_FILE, folder); /* cut before the reason */
-}
-
-/* What a file is, is told by its name where there is nothing else: one of IDX, unless it ends in .bin. */
-static void names(void **state) {
-    (void)state;
-    bnnep_dataset *data;
-    static const char *const idx[] = {"plain", "with.ending", ".bin.gz", "bin"};
-    for (size_t i = 0; i < sizeof idx / sizeof idx[0]; i++) {
-        write_file(idx[i], images, sizeof images);
-        assert_ok(bnnep_dataset_open(NULL, path_of(idx[i]), NULL, &data));
-        bnnep_dataset_free(data);
-    }
-    write_file("batch.bin", images, sizeof images);
-    assert_refused(bnnep_dataset_open(NULL, path_of("batch.bin"), NULL, &data), BNNEP_ERROR_FORMAT, "batch.bin");
-    const char *const link = path_of("train-images-idx3-ubyte");
-    assert_int_equal(symlink("train-images-idx3-ubyte", link), 0); /* to itself */
-    assert_refused(bnnep_dataset_open(NULL, folder, NULL, &data), BNNEP_ERROR_FILE, "train-images-idx3-ubyte: cannot");
-    unlink(link);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(long_paths),
-        cmocka_unit_test(names),
-        cmocka_unit_test(idx),
-        cmocka_unit_test(gzip),
-        cmocka_unit_test(bad_files),
-        cmocka_unit_test(memory),
-        cmocka_unit_test(bad_memory),
-        cmocka_unit_test(callback_and_subsets),
-        cmocka_unit_test(concatenated),
-        cmocka_unit_test(unlabelled),
-        cmocka_unit_test(views_of_transformed),
+
+        cmocka_unit_test(idx),          cmocka_unit_test(gzip),       cmocka_unit_test(bad_files),
+        cmocka_unit_test(memory),       cmocka_unit_test(bad_memory), cmocka_unit_test(callback_and_subsets),
+        cmocka_unit_test(concatenated), cmocka_unit_test(unlabelled), cmocka_unit_test(views_of_transformed),
     };
     return cmocka_run_group_tests_name("dataset", tests, make_files, remove_files);
 }
