@@ -22,12 +22,12 @@
 /* --- description --------------------------------------------------------------------------------------------- */
 
 static bnnep_status check_numbers(const bnnep_network_options *o) {
-    const bnnep_status status = bnnep_check_reserved(o->reserved, "bnnep_network_options");
-    if (status != BNNEP_OK)
-        return status;
     if (o->dynamics != BNNEP_DYNAMICS_REAL && o->dynamics != BNNEP_DYNAMICS_BINARY)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "dynamics is %d; known are 0 (real activations) and 1 (binary)",
                           o->dynamics);
+    if (o->schedule != BNNEP_SCHEDULE_SYNCHRONOUS && o->schedule != BNNEP_SCHEDULE_ALTERNATING)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "schedule is %d; known are 0 (synchronous) and 1 (alternating)",
+                          o->schedule);
     if (o->input_channels < 1 || o->input_height < 1 || o->input_width < 1 ||
         (double)o->input_channels * o->input_height * o->input_width > MOST_UNITS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
@@ -251,6 +251,7 @@ struct bnnep_model bnnep_model_of(const bnnep_network_options *o, const struct b
         .theta = (float)o->theta,
         .gamma_neur = (float)o->gamma_neur,
         .grid = grid_of(o, shape->link),
+        .schedule = o->schedule,
     };
 }
 

@@ -297,6 +297,7 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
         .input_height = o->input_height,
         .input_width = o->input_width,
         .grid_bits = o->grid_bits,
+        .schedule = o->schedule,
         .theta = (double)net->model.theta,
         .gamma_neur = (double)net->model.gamma_neur,
     };

@@ -28,12 +28,12 @@ json_t *bnnep_record_network(const bnnep_network *net, bool now) {
     json_t *connections = record_connections(&net->model);
     if (!connections)
         return NULL;
-    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:o}", "dynamics", o->dynamics, "input",
+    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:i, s:o}", "dynamics", o->dynamics, "input",
                      o->input_channels, o->input_height, o->input_width, "classes", o->classes, "expand_output",
                      o->expand_output, "theta", (double)net->model.theta, "gamma_neur", (double)net->model.gamma_neur,
                      "free_steps", now ? net->free_steps : o->free_steps, "settle_tolerance",
-                     now ? (double)net->settle_tolerance : o->settle_tolerance, "grid_bits", o->grid_bits,
-                     "connections", connections);
+                     now ? (double)net->settle_tolerance : o->settle_tolerance, "grid_bits", o->grid_bits, "schedule",
+                     o->schedule, "connections", connections);
 }
 
 /* An integer of an object, which must fit; *to stays if it is optional and not there. */
@@ -92,7 +92,7 @@ static bool read_shape(const json_t *n, bnnep_network_options *o) {
            read_int(n, "expand_output", false, &o->expand_output) && read_double(n, "theta", false, &o->theta) &&
            read_double(n, "gamma_neur", false, &o->gamma_neur) && read_int(n, "free_steps", false, &o->free_steps) &&
            read_double(n, "settle_tolerance", false, &o->settle_tolerance) &&
-           read_int(n, "grid_bits", true, &o->grid_bits);
+           read_int(n, "grid_bits", true, &o->grid_bits) && read_int(n, "schedule", true, &o->schedule);
 }
 
 static bool read_connection(const json_t *object, bnnep_connection *c) {

@@ -164,6 +164,7 @@ static bool can_do(const struct bnnep_capabilities *can, const struct bnnep_mode
                         : !binary && !can->real                     ? "real activations"
                         : model->convolutional && !can->convolution ? "convolutions"
                         : model->grid.steps != 0.0f && !can->grid   ? "states on a grid (grid_bits)"
+                        : model->schedule && !can->alternating      ? "alternating steps (schedule)"
                         : can->phases <= BNNEP_PHASE_NUDGED         ? "two phases"
                         : !(can->momentum_types & 1)                ? "momenta in float"
                                                                     : NULL;

@@ -158,7 +158,7 @@ bnnep_status bnnep_ref_stage(void *handle, const float *x, const float *target, 
     return BNNEP_OK;
 }
 
-void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n) {
+void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n, int32_t t) {
     const struct ref_network *net = ws->network;
     const struct bnnep_model *model = net->model;
     const bool binary = model->dynamics == BNNEP_DYNAMICS_BINARY;
@@ -167,26 +167,30 @@ void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n) {
         for (size_t j = 0, units = model->links[k]->out; j < units; j++)
             ws->active[k][j] = bnnep_activation(binary, model->theta, ws->state[phase][k][n * units + j]);
     memcpy(ws->forward[0], ws->drive + n * model->links[0]->out, model->links[0]->out * sizeof(float));
-    memcpy(ws->pooled[0], ws->argmax[phase][0] + n * model->links[0]->out, model->links[0]->out * sizeof(uint16_t));
+    for (size_t k = 0; k < L; k++)
+        memcpy(ws->pooled[k], ws->argmax[phase][k] + n * model->links[k]->out, model->links[k]->out * sizeof(uint16_t));
     for (size_t k = 1; k < L; k++) {
-        bnnep_ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
-        bnnep_ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
+        if (t == 1 || bnnep_moves(model->schedule, k, t)) /* else its argmax is that of its last forward */
+            bnnep_ref_forward(net, k, ws->active[k - 1], ws->forward[k], ws->pooled[k]);
+        if (bnnep_moves(model->schedule, k - 1, t))
+            bnnep_ref_feedback(net, k, ws->active[k], ws->pooled[k], ws->feedback[k - 1], ws->back);
     }
     for (size_t k = 0; k < L; k++)
         for (size_t j = 0; j < model->links[k]->out; j++)
             ws->pre[k][j] = k + 1 < L ? ws->forward[k][j] + ws->feedback[k][j] : ws->forward[k][j];
 }
 
-/* One time step of sample n: all layers move at once, from the states of time t. Returns the largest change. */
-static float step(struct ref_workspace *ws, size_t n, const struct bnnep_phase_run *how) {
+/* Time step t of sample n: layers move at once, from the states of the step before. Returns the largest change. */
+static float step(struct ref_workspace *ws, size_t n, const struct bnnep_phase_run *how, int32_t t) {
     const struct bnnep_model *model = ws->network->model;
     const size_t L = model->connections;
     float change = 0.0f;
-    bnnep_ref_sums(ws, how->to, n);
+    bnnep_ref_sums(ws, how->to, n, t);
     for (size_t k = 0; k < L; k++) {
         const size_t units = model->links[k]->out;
         const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
-        for (size_t j = 0; j < units; j++) {
+        memcpy(ws->argmax[how->to][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
+        for (size_t j = 0; bnnep_moves(model->schedule, k, t) && j < units; j++) {
             float *s = &ws->state[how->to][k][n * units + j];
             const float target = neuron.output ? ws->target[n * units + j] : 0.0f;
             const float prediction = ws->state[BNNEP_PHASE_FREE][k][n * units + j];
@@ -194,7 +198,6 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_phase_r
             change = fmaxf(change, fabsf(next - *s));
             *s = next;
         }
-        memcpy(ws->argmax[how->to][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
     }
     return change;
 }
@@ -211,11 +214,11 @@ bnnep_status bnnep_ref_relax(void *handle, const struct bnnep_phase_run *how, bn
         memcpy(ws->argmax[how->to][k], ws->argmax[how->from][k], count * sizeof(uint16_t));
     }
     for (size_t n = 0; n < ws->count; n++) {
-        int32_t steps = 0;
-        for (float change = INFINITY; steps < how->steps && change > how->tolerance; steps++) {
+        int32_t steps = 0, calm = 0; /* steps in a row that changed nothing */
+        while (steps < how->steps && calm < bnnep_calm_steps(model->schedule)) {
             if (how->cancelled && how->cancelled(how->cancel_user))
                 return BNNEP_CANCELLED;
-            change = step(ws, n, how);
+            calm = step(ws, n, how, ++steps) > how->tolerance ? 0 : calm + 1;
         }
         done->sample_steps += (uint64_t)steps;
         if (steps > done->most_steps)

@@ -24,7 +24,7 @@ static void record(struct ref_tape *tape, struct ref_workspace *ws, size_t n) {
         memcpy(tape->start[k] + n * units, ws->state[BNNEP_PHASE_FREE][k] + n * units, units * sizeof(float));
     }
     for (int32_t t = 0; t < tape->steps; t++) {
-        bnnep_ref_sums(ws, BNNEP_PHASE_FREE, n);
+        bnnep_ref_sums(ws, BNNEP_PHASE_FREE, n, t + 1);
         for (size_t k = 0; k < model->connections; k++) {
             const size_t units = model->links[k]->out;
             const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, 0.0f);

@@ -332,6 +332,7 @@ static const struct bnnep_capabilities can = {
     .tape = 1,
     .phases = BNNEP_PHASES,
     .momentum_types = 1,
+    .alternating = 1,
 };
 
 const struct bnnep_backend bnnep_backend_ref = {

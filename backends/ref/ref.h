@@ -75,8 +75,9 @@ struct ref_pair {
 };
 /* G [columns] += weight * dValue/dB of row j: sum over the row's units of above * (the inputs it saw) */
 void bnnep_ref_outer(const struct ref_network *net, size_t k, size_t j, double weight, struct ref_pair pair, double *G);
-/* Moves sample n of `phase` by one step: sums, argmax and pre-activations are left in the workspace. */
-void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n);
+/* What the layers that move in time step t of `phase` receive in sample n, from its states: sums, argmax and
+ * pre-activations are left in the workspace. */
+void bnnep_ref_sums(struct ref_workspace *ws, int32_t phase, size_t n, int32_t t);
 
 bnnep_status bnnep_ref_stage(void *workspace, const float *x, const float *target, size_t count, char *why);
 bnnep_status bnnep_ref_relax(void *workspace, const struct bnnep_phase_run *how, bnnep_relaxed *done, char *why);

@@ -72,6 +72,8 @@ struct bnnep_model {
     int32_t convolutional; /* has a convolution: output unclamped, >= in the flip rule, constant prediction error */
     float theta, gamma_neur;
     struct bnnep_grid grid; /* real activations */
+    int32_t schedule;       /* BNNEP_SCHEDULE_... */
+    int32_t reserved;
 };
 
 /* Parameters of one connection in canonical host form, to read from and to write to; a NULL member is left out.
@@ -163,6 +165,8 @@ struct bnnep_capabilities {
     int32_t tape;           /* back-propagation through time */
     int32_t phases;         /* states that a workspace keeps, 2 or BNNEP_PHASES */
     int32_t momentum_types; /* bit 0: float. No other type is known yet */
+    int32_t alternating;    /* BNNEP_SCHEDULE_ALTERNATING; not with a tape */
+    int32_t reserved;
 };
 
 /* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.

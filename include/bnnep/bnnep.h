@@ -332,6 +332,12 @@ enum {
     BNNEP_DYNAMICS_BINARY = 1 /**< binary weights and activations ("bin_W_N", Heaviside, leaky states) */
 };
 
+/** Which layers move in a time step, t = 1, 2, ... of each phase. */
+enum {
+    BNNEP_SCHEDULE_SYNCHRONOUS = 0, /**< all of them, from the states of the step before: the paper's */
+    BNNEP_SCHEDULE_ALTERNATING = 1  /**< layers 1, 3, 5 ... where t is odd, else the others: half the work a step */
+};
+
 enum {
     BNNEP_CONNECTION_FULL = 0,       /**< fully connected */
     BNNEP_CONNECTION_CONVOLUTION = 1 /**< of stride 1, then max-pooling; comes before all fully connected ones */
@@ -379,7 +385,8 @@ typedef struct bnnep_network_options {
                             same bit for bit on every backend. Sums must fit into 32 bits: those of n values need
                             n + 1 < 2^(31 - grid_bits). Inputs may exceed 1 as far as that leaves room. Not with
                             BNNEP_METHOD_BPTT */
-    int32_t reserved;  /**< 0 */
+    int32_t schedule;  /**< BNNEP_SCHEDULE_...; an alternating sample ends its phase after two steps in a row in which
+                            nothing changed by more. Alternating not with BNNEP_METHOD_BPTT */
 } bnnep_network_options;
 #define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
     BNNEP_INIT_(sizeof(bnnep_network_options), NULL, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -415,8 +422,7 @@ typedef struct bnnep_network_info {
     uint64_t weights;        /**< binary weights in all */
     double theta, gamma_neur, settle_tolerance;
     int32_t dynamics, classes, expand_output, max_batch, free_steps, grid_bits;
-    int32_t input_channels, input_height, input_width;
-    int32_t reserved; /**< 0 */
+    int32_t input_channels, input_height, input_width, schedule;
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
     BNNEP_INIT_(sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)

@@ -103,6 +103,18 @@ BNNEP_RULE bool bnnep_is_argmax(size_t q, float here, float most_so_far) {
     return q == 0 || here > most_so_far;
 }
 
+/* --- schedules ---------------------------------------------------------------------------------------------------- */
+
+/* Does layer index k, layer k + 1, move in step t = 1, 2, ... of a phase? */
+BNNEP_RULE bool bnnep_moves(bool alternating, size_t k, int32_t t) {
+    return !alternating || k % 2 != (size_t)t % 2;
+}
+
+/* Steps in a row that leave a sample as it is, after which it rests: by then all layers have moved. */
+BNNEP_RULE int32_t bnnep_calm_steps(bool alternating) {
+    return alternating ? 2 : 1;
+}
+
 /* --- states ----------------------------------------------------------------------------------------------------- */
 
 /* States that the free phase starts from. */

@@ -151,7 +151,7 @@ static uint64_t compare(const struct shape *shape, const char *backend, size_t s
     return flips;
 }
 
-static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
+static void compare_all(int32_t dynamics, bool grid, int32_t schedule, unsigned cases) {
     const char *backends[MOST_BACKENDS];
     const size_t count = available_backends(backends);
     for (size_t b = 0; b < count; b++) {
@@ -162,7 +162,7 @@ static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
         for (unsigned i = 0; i < cases; i++) {
             struct shape shape = {
                 .dynamics = dynamics,
-                .connections = 1 + i % 3,
+                .connections = 1 + i % (schedule ? 5 : 3),
                 .free_steps = 12,
                 .nudged_steps = 6,
                 .max_batch = 70,
@@ -172,6 +172,7 @@ static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
                 .lr_alpha = dynamics == BNNEP_DYNAMICS_BINARY ? 3.0 : 0.0, /* large: alpha shows any rounding */
                 .seed = i,
                 .grid_bits = grid ? 20 - (int32_t)i % 13 : 0,
+                .schedule = schedule,
             };
             for (size_t k = 0; k <= shape.connections; k++) {
                 do
@@ -188,17 +189,24 @@ static void compare_all(int32_t dynamics, bool grid, unsigned cases) {
 
 static void real_activations(void **state) {
     (void)state;
-    compare_all(BNNEP_DYNAMICS_REAL, false, 16);
+    compare_all(BNNEP_DYNAMICS_REAL, false, BNNEP_SCHEDULE_SYNCHRONOUS, 16);
 }
 
 static void real_activations_on_a_grid(void **state) {
     (void)state;
-    compare_all(BNNEP_DYNAMICS_REAL, true, 16);
+    compare_all(BNNEP_DYNAMICS_REAL, true, BNNEP_SCHEDULE_SYNCHRONOUS, 16);
 }
 
 static void binary_activations(void **state) {
     (void)state;
-    compare_all(BNNEP_DYNAMICS_BINARY, false, 16);
+    compare_all(BNNEP_DYNAMICS_BINARY, false, BNNEP_SCHEDULE_SYNCHRONOUS, 16);
+}
+
+static void alternating(void **state) {
+    (void)state;
+    compare_all(BNNEP_DYNAMICS_REAL, false, BNNEP_SCHEDULE_ALTERNATING, 16);
+    compare_all(BNNEP_DYNAMICS_REAL, true, BNNEP_SCHEDULE_ALTERNATING, 16);
+    compare_all(BNNEP_DYNAMICS_BINARY, false, BNNEP_SCHEDULE_ALTERNATING, 16);
 }
 
 /* More than one tile of weights in both directions, and an input wider than a tile of doubles. */
@@ -274,8 +282,8 @@ static void larger_workspace(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(real_activations),   cmocka_unit_test(real_activations_on_a_grid),
-        cmocka_unit_test(binary_activations), cmocka_unit_test(large_layers),
-        cmocka_unit_test(larger_workspace),
+        cmocka_unit_test(binary_activations), cmocka_unit_test(alternating),
+        cmocka_unit_test(large_layers),       cmocka_unit_test(larger_workspace),
     };
     return cmocka_run_group_tests_name("conformance", tests, NULL, NULL);
 }

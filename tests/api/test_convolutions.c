@@ -19,7 +19,7 @@
 enum { MOST = 6 };
 
 struct description {
-    int32_t dynamics, input[3], grid_bits;
+    int32_t dynamics, input[3], grid_bits, schedule;
     bnnep_connection connections[MOST];
     size_t count;
     int32_t method;
@@ -95,6 +95,7 @@ static struct twins make(const struct description *d, const char *backend, size_
         o.connection_count = d->count;
         o.free_steps = MOST + 3;
         o.grid_bits = d->grid_bits;
+        o.schedule = d->schedule;
         o.settle_tolerance = side == 0 && d->itself ? 0.0f : d->tolerance;
         o.max_batch = 20;
         o.seed = d->seed;
@@ -240,7 +241,7 @@ typedef void (*comparison)(struct twins *t, struct stream *stream);
 
 /* What the networks have in common; two options that change the numbers, or 0. */
 struct family {
-    int32_t dynamics, method;
+    int32_t dynamics, method, schedule;
     bool grid, unpooled, wide;
     float tolerance;
 };
@@ -256,6 +257,7 @@ static void for_all(struct family family, unsigned cases, comparison compare) {
             struct description d =
                 family.wide ? describe_wide(&stream, i, family.unpooled) : describe(&stream, family.dynamics, i);
             d.method = family.method;
+            d.schedule = family.schedule;
             d.tolerance = family.tolerance;
             d.itself = family.unpooled;
             d.grid_bits = family.grid ? 18 - (int32_t)i % 5 : 0;
@@ -284,6 +286,8 @@ static void compare_binary(struct twins *t, struct stream *stream) {
 static void binary_activations(void **state) {
     (void)state;
     for_all((struct family){.dynamics = BNNEP_DYNAMICS_BINARY}, 18, compare_binary);
+    for_all((struct family){.dynamics = BNNEP_DYNAMICS_BINARY, .schedule = BNNEP_SCHEDULE_ALTERNATING}, 18,
+            compare_binary);
 }
 
 static void compare_real(struct twins *t, struct stream *stream) {
@@ -399,6 +403,7 @@ static void compare_grid(struct twins *t, struct stream *stream) {
 static void real_activations_on_a_grid(void **state) {
     (void)state;
     for_all((struct family){.grid = true}, 18, compare_grid);
+    for_all((struct family){.grid = true, .schedule = BNNEP_SCHEDULE_ALTERNATING}, 18, compare_grid);
 }
 
 static size_t back_propagate(struct twins *t, struct stream *stream, int32_t steps) {

@@ -288,7 +288,6 @@ static void reserved_fields(void **state) {
         size_t at;
     } fields[] = {
         {"open_options", offsetof(bnnep_open_options, reserved)},
-        {"network_options", offsetof(bnnep_network_options, reserved)},
         {"connection", offsetof(bnnep_connection, reserved)},
         {"run_options to train", offsetof(bnnep_run_options, reserved)},
         {"load_options", offsetof(bnnep_load_options, reserved)},

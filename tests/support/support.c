@@ -94,6 +94,7 @@ static bnnep_network_options network_options(const struct shape *shape, bnnep_co
     o.settle_tolerance = shape->settle_tolerance;
     o.max_batch = shape->max_batch;
     o.grid_bits = shape->grid_bits;
+    o.schedule = shape->schedule;
     o.seed = shape->seed;
     return o;
 }

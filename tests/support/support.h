@@ -57,7 +57,7 @@ struct shape {
     double beta; /* 0 means 0.5 */
     double gamma, threshold;
     double lr_alpha; /* 0 means as the biases */
-    int32_t grid_bits;
+    int32_t grid_bits, schedule;
     uint64_t seed;
 };
 

@@ -71,7 +71,9 @@ struct binary_places {
 struct binary_passage {
     size_t sample;
     char *record;
-    bool moving; /* has not settled */
+    bool moving;  /* has not settled */
+    int32_t step; /* t, of the phase */
+    int32_t calm; /* steps in a row that changed nothing */
     float *forward, *pre;
     uint64_t *active; /* bits: H(s - theta) */
     struct binary_events *events;

@@ -49,7 +49,7 @@ static void forget_and_move(void *arg, size_t i, unsigned worker) {
     bnnep_binary_move(c->run->ws, c->run->how, p, &c->run->ws->scratch[worker]);
 }
 
-/* One time step: all layers move at once. */
+/* One time step. */
 static void step(struct company *c) {
     const struct relaxation *run = c->run;
     struct binary_workspace *ws = run->ws;

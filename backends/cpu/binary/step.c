@@ -26,6 +26,7 @@ static void find_events(const struct binary_layer *layer, const struct binary_pa
 void bnnep_binary_begin(const struct binary_workspace *ws, struct binary_passage *p) {
     const struct bnnep_model *model = ws->network->model;
     p->moving = true;
+    p->step = p->calm = 0;
     for (size_t k = 0; k < model->connections; k++) {
         const struct binary_layer *layer = &ws->layer[k];
         ws->network->kernels->neurons->activations(layer->units, bnnep_binary_part(p->record, layer->state),
@@ -186,9 +187,15 @@ void bnnep_binary_move(const struct binary_workspace *ws, const struct bnnep_pha
         if (bnnep_is_convolution(model->links[k]))
             bnnep_binary_feed_back(ws, k, p, scratch);
     float change = 0.0f;
+    p->step++;
     for (size_t k = 0; k < model->connections; k++) {
+        if (!bnnep_moves(model->schedule, k, p->step)) {
+            p->events[k].ups = p->events[k].downs = 0;
+            continue;
+        }
         const float here = move_layer(ws, how, p, k);
         change = here > change ? here : change;
     }
-    p->moving = change > how->tolerance;
+    p->calm = change > how->tolerance ? 0 : p->calm + 1;
+    p->moving = p->calm < bnnep_calm_steps(model->schedule);
 }

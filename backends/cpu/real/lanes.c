@@ -36,7 +36,7 @@ static void trade(struct real_lanes *lanes, size_t sample, size_t with) {
 
 static void start(struct real_lanes *lanes, size_t lane) {
     lanes->moving[lane] = 1.0f;
-    lanes->steps[lane] = 0;
+    lanes->steps[lane] = lanes->calm[lane] = 0;
     lanes->in_use++;
     lanes->next++;
 }
@@ -65,6 +65,7 @@ void bnnep_real_pack(struct real_lanes *lanes) {
         trade(lanes, lanes->tile * LANES + to, lanes->tile * LANES + from);
         lanes->moving[to] = 1.0f;
         lanes->steps[to] = lanes->steps[from];
+        lanes->calm[to] = lanes->calm[from];
         lanes->moving[from] = 0.0f;
     }
     lanes->half = true;

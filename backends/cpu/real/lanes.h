@@ -17,7 +17,7 @@ struct real_lanes {
     size_t in_use;       /* lanes */
     bool half;           /* the lanes in use are in the first half */
     float moving[LANES]; /* 1: in use */
-    int32_t steps[LANES];
+    int32_t steps[LANES], calm[LANES]; /* done; those in a row, to now, that changed nothing */
     struct real_exchange *exchange; /* those that were made, [exchanges] */
     size_t exchanges;
 };

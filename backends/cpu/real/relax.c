@@ -28,9 +28,17 @@ struct relaxation {
     atomic_uint most_steps;
 };
 
+/* Some layers, by their indices. */
+struct layers {
+    size_t first, stride, count;
+};
+
 /* Some samples on their way through a phase. */
 struct passage {
     struct relaxation *run;
+    int32_t t;                   /* the step, of the tile: odd in the odd steps of each of its samples */
+    bool begins;                 /* it is the first of some */
+    struct layers layers;        /* what is done now, is done to these */
     unsigned worker;             /* who takes them; with shared steps all do */
     struct real_scratch *common; /* where the parts of a step meet */
     struct real_precision precision;
@@ -39,14 +47,14 @@ struct passage {
 
 /* --- one step ----------------------------------------------------------------------------------------------------- */
 
-/* Tasks are parts of connections, or of layers: which one, and which part of it. */
-static size_t index_of(const struct passage *p, size_t task) {
+/* Tasks are parts of layers: which one, and which part of it. */
+static size_t layer_of(const struct passage *p, size_t task) {
     assert(p->run->parts > 0);
-    return task / p->run->parts;
+    return p->layers.first + task / p->run->parts * p->layers.stride;
 }
 
 static struct real_part part_of(const struct passage *p, size_t task) {
-    return (struct real_part){task - index_of(p, task) * p->run->parts, p->run->parts};
+    return (struct real_part){task % p->run->parts, p->run->parts};
 }
 
 static struct real_scratch *scratch_of(const struct passage *p, unsigned worker) {
@@ -59,19 +67,31 @@ static const float *state_of(const struct passage *p, size_t k) {
     return bnnep_real_state(p->run->ws, p->run->how->to, p->lanes.tile, k);
 }
 
-static void encode_layer(void *arg, size_t k, unsigned worker) {
+static void encode_layer(void *arg, size_t i, unsigned worker) {
     const struct passage *p = arg;
+    const size_t k = p->layers.first + i * p->layers.stride;
     bnnep_real_encode(p->run->ws, state_of(p, k), k, &p->precision, &p->common->delta, scratch_of(p, worker)->left);
 }
 
+/* Of this step. */
 static int32_t *argmax_of(const struct passage *p, size_t k) {
     return p->common->step.argmax ? p->common->step.argmax + p->run->ws->offset[k] * LANES : NULL;
+}
+
+/* Of the layer's last forward. */
+static int32_t *kept_argmax_of(const struct passage *p, size_t k) {
+    int32_t *kept = p->run->ws->argmax[p->run->how->to];
+    return kept ? kept + bnnep_real_at(p->run->ws, p->lanes.tile, k) : NULL;
+}
+
+static bool is_alternating(const struct passage *p) {
+    return p->run->ws->network->model->schedule != BNNEP_SCHEDULE_SYNCHRONOUS;
 }
 
 static void forward_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     const struct real_workspace *ws = p->run->ws;
-    const size_t k = 1 + index_of(p, task);
+    const size_t k = layer_of(p, task);
     float *forward = p->common->step.forward;
     if (p->run->delta_coded)
         bnnep_real_delta_forward(ws, k, part_of(p, task), &p->common->delta, forward, scratch_of(p, worker));
@@ -83,11 +103,13 @@ static void forward_part(void *arg, size_t task, unsigned worker) {
 static void feedback_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     const struct real_workspace *ws = p->run->ws;
-    const size_t k = 1 + index_of(p, task);
+    const size_t k = layer_of(p, task) + 1;
+    const bool now = p->begins || !is_alternating(p);
     if (p->run->delta_coded)
         bnnep_real_delta_feedback(ws, k, part_of(p, task), &p->common->delta, scratch_of(p, worker));
     else
-        bnnep_real_feedback(ws->network, k, part_of(p, task), state_of(p, k), argmax_of(p, k),
+        bnnep_real_feedback(ws->network, k, part_of(p, task), state_of(p, k),
+                            now ? argmax_of(p, k) : kept_argmax_of(p, k),
                             p->common->step.feedback + ws->offset[k - 1] * LANES, scratch_of(p, worker));
 }
 
@@ -120,26 +142,48 @@ static void move_hidden(const struct passage *p, size_t k, const float *forward,
     net->kernels->states->move_hidden(state, &pull, units, &neuron, p->lanes.moving, change);
 }
 
+/* Of some units, from `first` on; that of the drive never changes. */
+static void keep_argmax(const struct passage *p, size_t k, size_t first, size_t beyond) {
+    const struct cpu_network *net = p->run->ws->network;
+    if (k > 0 && bnnep_is_convolution(net->model->links[k]))
+        net->kernels->states->keep_argmax(argmax_of(p, k) + first * LANES, beyond - first, p->lanes.moving,
+                                          kept_argmax_of(p, k) + first * LANES);
+}
+
+static void keep_part(void *arg, size_t task, unsigned worker) {
+    const struct passage *p = arg;
+    const size_t k = layer_of(p, task), units = p->run->ws->network->model->links[k]->out;
+    (void)worker;
+    keep_argmax(p, k, bnnep_real_first(part_of(p, task), units), bnnep_real_beyond(part_of(p, task), units));
+}
+
 static void move_part(void *arg, size_t task, unsigned worker) {
     const struct passage *p = arg;
     struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
-    const size_t k = index_of(p, task), units = model->links[k]->out, tile = p->lanes.tile;
+    const size_t k = layer_of(p, task), units = model->links[k]->out, tile = p->lanes.tile;
     const size_t first = bnnep_real_first(part_of(p, task), units), beyond = bnnep_real_beyond(part_of(p, task), units);
     const float *forward = k == 0 ? ws->drive + tile * units * LANES : p->common->step.forward + ws->offset[k] * LANES;
     float *change = ws->scratch[worker].change;
-    if (k > 0 && bnnep_is_convolution(model->links[k])) /* that of the drive never changes */
-        ws->network->kernels->states->keep_argmax(argmax_of(p, k) + first * LANES, beyond - first, p->lanes.moving,
-                                                  ws->argmax[p->run->how->to] + bnnep_real_at(ws, tile, k) +
-                                                      first * LANES);
+    keep_argmax(p, k, first, beyond);
     if (k + 1 < model->connections)
         move_hidden(p, k, forward + first * LANES, first, beyond - first, change);
     else if (part_of(p, task).index == 0)
         move_output(p, forward, bnnep_real_state(ws, p->run->how->to, tile, k), change);
 }
 
-static void do_tasks(struct passage *p, size_t tasks, pool_task task) {
+/* The layers from index `first` on, and below `beyond`, that move in this step; or that do not. All move at once in a
+ * synchronous one. */
+static struct layers layers_that(const struct passage *p, bool move, size_t first, size_t beyond) {
+    const size_t stride = is_alternating(p) ? 2 : 1;
+    first += is_alternating(p) && bnnep_moves(true, first, p->t) != move;
+    return (struct layers){first, stride, first < beyond ? (beyond - first + stride - 1) / stride : 0};
+}
+
+static void do_tasks(struct passage *p, struct layers layers, size_t parts, pool_task task) {
     const struct relaxation *run = p->run;
+    const size_t tasks = layers.count * parts;
+    p->layers = layers;
     if (run->parts > 1)
         bnnep_pool_run(run->ws->pool, run->ws->threads, tasks, task, p);
     else
@@ -147,15 +191,17 @@ static void do_tasks(struct passage *p, size_t tasks, pool_task task) {
             task(p, i, p->worker);
 }
 
-/* All layers move at once. */
 static void step(struct passage *p) {
     const struct bnnep_model *model = p->run->ws->network->model;
-    const size_t layers = model->connections, parts = p->run->parts;
+    const size_t L = model->connections, parts = p->run->parts;
+    const bool first = p->begins && is_alternating(p) && model->convolutional;
     if (p->run->delta_coded)
-        do_tasks(p, layers, encode_layer);
-    do_tasks(p, (layers - 1) * parts, forward_part);
-    do_tasks(p, (layers - 1) * parts, feedback_part); /* from the argmax that forward parts found */
-    do_tasks(p, layers * parts, move_part);
+        do_tasks(p, layers_that(p, !is_alternating(p), 0, L), 1, encode_layer); /* the others listen */
+    do_tasks(p, first ? (struct layers){1, 1, L - 1} : layers_that(p, true, 1, L), parts, forward_part);
+    if (first)
+        do_tasks(p, layers_that(p, false, 1, L), parts, keep_part);
+    do_tasks(p, layers_that(p, true, 0, L - 1), parts, feedback_part); /* from the argmax that forward parts found */
+    do_tasks(p, layers_that(p, true, 0, L), parts, move_part);
 }
 
 /* --- a phase ------------------------------------------------------------------------------------------------------ */
@@ -192,7 +238,8 @@ static void settle(struct passage *p) {
         if (lanes->moving[l] == 0.0f)
             continue;
         lanes->steps[l]++;
-        if (!settled && lanes->steps[l] < how->steps)
+        lanes->calm[l] = settled ? lanes->calm[l] + 1 : 0;
+        if (lanes->calm[l] < bnnep_calm_steps(is_alternating(p)) && lanes->steps[l] < how->steps)
             continue;
         lanes->moving[l] = 0.0f;
         lanes->in_use--;
@@ -207,7 +254,7 @@ static bool goes_on(struct passage *p) {
     return !atomic_load(&p->run->cancelled);
 }
 
-/* Samples that begin have sent nothing, and what they send first is sent down to the finest step. */
+/* Samples that begin have sent nothing, and what a layer sends first is sent down to the finest step. */
 static void begin_coding(struct passage *p, bool new_tile) {
     const struct real_lanes *lanes = &p->lanes;
     if (new_tile)
@@ -216,8 +263,21 @@ static void begin_coding(struct passage *p, bool new_tile) {
         const bool begins = lanes->moving[l] != 0.0f && lanes->steps[l] == 0;
         if (begins && !new_tile)
             bnnep_real_delta_reset_lane(p->run->ws, &p->common->delta, l);
-        p->precision.fine[l] = begins || !(p->run->how->tolerance > 0.0f);
+        p->precision.fine[l] =
+            lanes->steps[l] < bnnep_calm_steps(is_alternating(p)) || !(p->run->how->tolerance > 0.0f);
     }
+}
+
+static void begin_tile(struct passage *p) {
+    p->t = 0;
+    bnnep_real_begin_tile(&p->lanes);
+}
+
+static void begin_step(struct passage *p) {
+    p->t++;
+    p->begins = false;
+    for (size_t l = 0; l < LANES; l++)
+        p->begins = p->begins || (p->lanes.moving[l] != 0.0f && p->lanes.steps[l] == 0);
 }
 
 static void relax_share(void *arg, size_t share, unsigned worker) {
@@ -238,13 +298,14 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
     while (run->how->steps > 0 && (lanes->in_use > 0 || lanes->next < lanes->end) && goes_on(&p)) {
         const bool new_tile = lanes->in_use == 0;
         if (new_tile)
-            bnnep_real_begin_tile(lanes);
-        else if (run->refill)
+            begin_tile(&p);
+        else if (run->refill && !(is_alternating(&p) && p.t % 2))
             bnnep_real_refill(lanes);
         if (run->delta_coded)
             begin_coding(&p, new_tile);
         else if (lanes->in_use <= LANES / 2 && !lanes->half)
             bnnep_real_pack(lanes);
+        begin_step(&p);
         step(&p);
         sample_steps += lanes->in_use;
         settle(&p);
