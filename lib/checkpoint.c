@@ -14,7 +14,11 @@
 
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
-/* A file may need features that came after its version; this library knows none. */
+/* What files may need that came after their version's first library. */
+static bool knows(const char *feature) {
+    return feature && strcmp(feature, "schedule") == 0;
+}
+
 static bnnep_status check_requires(const struct bnnep_container *file) {
     const char *text = bnnep_container_text(file, "requires");
     json_t *list, *feature;
@@ -27,6 +31,8 @@ static bnnep_status check_requires(const struct bnnep_container *file) {
     else
         json_array_foreach(list, i, feature) {
             const char *name = json_string_value(feature);
+            if (knows(name))
+                continue;
             status = bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "%s: requires '%.64s', which libbnnep %s does not know",
                                 file->path, name ? name : "something", bnnep_version_string());
             break;
@@ -116,16 +122,17 @@ static bool put_json(json_t *metadata, const char *key, json_t *value) {
     return done;
 }
 
-/* The metadata of a file. Nothing that it says needs more than its version: `requires` names no feature. */
+/* The metadata of a file. `requires`: what a library must know, or it would take the file for something else. */
 static bnnep_status describe(const bnnep_network *net, const bnnep_optimizer *opt, const char *name, json_t *note,
                              json_t *metadata) {
     if (opt && !isfinite(opt->epoch.loss))
         return bnnep_fail(BNNEP_ERROR_DATA, "%s: not written: the loss of the epoch is %g", name, opt->epoch.loss);
+    const char *needed = net->options.schedule == BNNEP_SCHEDULE_SYNCHRONOUS ? "[]" : "[\"schedule\"]";
     bool complete =
         metadata &&
         json_object_set_new(metadata, "format", json_string(opt ? "bnnep-checkpoint" : "bnnep-network")) == 0 &&
         json_object_set_new(metadata, "format_version", json_string(FORMAT_VERSION)) == 0 &&
-        json_object_set_new(metadata, "requires", json_string("[]")) == 0 &&
+        json_object_set_new(metadata, "requires", json_string(needed)) == 0 &&
         json_object_set_new(metadata, "library", json_string(bnnep_version_string())) == 0 &&
         json_object_set(metadata, "note", note) == 0 &&
         put_json(metadata, "network", bnnep_record_network(net, opt == NULL));

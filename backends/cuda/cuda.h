@@ -192,8 +192,9 @@ void find_shares(workspace &ws);
 void feedback(workspace &ws, int k, const void *above, const uint16_t *argmax, int samples, float *value);
 /* Like fwd_k without bias, read at given places. */
 void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *argmax, int samples, float *value);
-/* All fwd_k but the drive, and all fb_k, from the states of a phase. */
-void sum_all(workspace &ws, int32_t phase, const uint8_t *running);
+/* fwd_k but for the drive, and fb_k, of the layers that move in step t, from the states of a phase; in the first step
+ * all fwd_k, for their argmax. */
+void sum_all(workspace &ws, int32_t phase, const uint8_t *running, int32_t t);
 
 /* --- stage.cu --------------------------------------------------------------------------------------------------- */
 

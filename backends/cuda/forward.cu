@@ -206,14 +206,18 @@ void feedback_adjoint(workspace &ws, int k, const float *below, const uint16_t *
            ws.at(k).w.alpha, argmax, value, samples);
 }
 
-void sum_all(workspace &ws, int32_t phase, const uint8_t *running) {
-    ws.for_tiles([&](tile t) {
+void sum_all(workspace &ws, int32_t phase, const uint8_t *running, int32_t t) {
+    const auto moves = [&](int k) { return bnnep_moves(ws.net.model->schedule, static_cast<size_t>(k), t); };
+    ws.for_tiles([&](tile some) {
         for (int k = 1; k <= ws.net.top(); k++) {
             const shape &l = ws.at(k).s;
-            uint16_t *argmax = ws.argmax[phase][k] ? ws.argmax[phase][k] + t.first * l.out : nullptr;
-            forward(ws, k, ws.activations(phase, k - 1, t.first), t.samples, true,
-                    running ? running + t.first : nullptr, ws.forward[k] + t.first * l.out, argmax);
-            feedback(ws, k, ws.activations(phase, k, t.first), argmax, t.samples, ws.feedback[k - 1] + t.first * l.in);
+            uint16_t *argmax = ws.argmax[phase][k] ? ws.argmax[phase][k] + some.first * l.out : nullptr;
+            if (t == 1 || moves(k))
+                forward(ws, k, ws.activations(phase, k - 1, some.first), some.samples, true,
+                        running ? running + some.first : nullptr, ws.forward[k] + some.first * l.out, argmax);
+            if (moves(k - 1))
+                feedback(ws, k, ws.activations(phase, k, some.first), argmax, some.samples,
+                         ws.feedback[k - 1] + some.first * l.in);
         }
     });
 }

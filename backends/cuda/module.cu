@@ -342,6 +342,8 @@ static const bnnep_capabilities can = {
     .tape = 1,
     .phases = BNNEP_PHASES,
     .momentum_types = 1,
+    .alternating = 1,
+    .reserved = 0,
 };
 
 extern "C" {

@@ -13,6 +13,9 @@ namespace bnnep_cuda {
 /* Steps between two looks: long enough to start the next graph in, short because up to twice as many are done in vain.
  */
 static constexpr int steps_in_graph = 4;
+/* Graphs begin with an odd step that is not the first, whose argmax is found before. */
+static constexpr int32_t not_first = 3;
+static_assert(steps_in_graph % 2 == 0, "graphs begin with an odd step");
 
 /* a = H(s - theta) of a layer, lines padded with zeros. */
 static __global__ void threshold_states(const float *state, int8_t *active, float theta, int units, size_t count) {
@@ -33,7 +36,7 @@ void activate(workspace &ws, int32_t phase, int k) {
  * prediction count for it alone; active is NULL for real activations. */
 static __global__ void move(bnnep_neuron neuron, int units, const phase_control *control, const float *forward,
                             const float *feedback, const float *target, const float *prediction, const uint8_t *running,
-                            float *state, int8_t *active, uint8_t *moved, size_t count) {
+                            float *state, int8_t *active, uint8_t *moved, uint8_t calm_steps, size_t count) {
     const size_t at = thread_index(), n = at / units;
     if (at >= count || !running[n])
         return;
@@ -45,22 +48,23 @@ static __global__ void move(bnnep_neuron neuron, int units, const phase_control 
     if (active)
         active[n * padded(units) + at % units] = static_cast<int8_t>(bnnep_activation(true, neuron.theta, next));
     if (fabsf(next - s) > control->tolerance)
-        moved[n] = 1; /* by all threads alike */
+        moved[n] = calm_steps; /* by all threads alike */
 }
 
 static __global__ void begin(phase_control *control, float beta, float tolerance, uint8_t *running, uint8_t *moved,
-                             uint32_t *steps, int samples) {
+                             uint8_t calm_steps, uint32_t *steps, int samples) {
     const int n = static_cast<int>(thread_index());
     if (n == 0)
         *control = phase_control{beta, tolerance, samples};
     if (n >= samples)
         return;
     running[n] = 1;
-    moved[n] = 0;
+    moved[n] = calm_steps - 1;
     steps[n] = 0;
 }
 
-/* A sample of which nothing changed by more than the tolerance rests from here on; none does if that is negative. */
+/* A sample of which nothing changed by more than the tolerance, for so many steps in a row as `moved` counts down,
+ * rests from here on; none does if the tolerance is negative. */
 static __global__ void settle(phase_control *control, uint8_t *running, uint8_t *moved, uint32_t *steps, int samples) {
     const int n = static_cast<int>(thread_index());
     if (n >= samples || !running[n])
@@ -69,18 +73,25 @@ static __global__ void settle(phase_control *control, uint8_t *running, uint8_t 
     if (!moved[n] && control->tolerance >= 0.0f) {
         running[n] = 0;
         atomicSub(&control->running, 1);
-    }
-    moved[n] = 0;
+    } else if (moved[n])
+        moved[n]--;
 }
 
-/* One time step: all layers move at once, from the states of time t. */
-static void step(workspace &ws, int32_t phase) {
-    sum_all(ws, phase, ws.running); /* beta, which a captured step does not know, is in ws.control */
+static uint8_t calm_steps(const workspace &ws) {
+    return static_cast<uint8_t>(bnnep_calm_steps(ws.net.model->schedule));
+}
+
+/* Time step t: layers move at once, from the states of the step before. */
+static void step(workspace &ws, int32_t phase, int32_t t) {
+    sum_all(ws, phase, ws.running, t); /* beta, which a captured step does not know, is in ws.control */
     for (int k = 0; k <= ws.net.top(); k++) {
+        if (!bnnep_moves(ws.net.model->schedule, static_cast<size_t>(k), t))
+            continue;
         const bnnep_neuron neuron = bnnep_neuron_of(ws.net.model, static_cast<size_t>(k), 0.0f);
         const size_t values = ws.count * ws.at(k).s.out;
         launch(ws.work, values, move, neuron, ws.at(k).s.out, ws.control, ws.forward[k], ws.feedback[k], ws.target,
-               ws.state[BNNEP_PHASE_FREE][k], ws.running, ws.state[phase][k], ws.active[k], ws.moved, values);
+               ws.state[BNNEP_PHASE_FREE][k], ws.running, ws.state[phase][k], ws.active[k], ws.moved, calm_steps(ws),
+               values);
     }
     launch(ws.work, ws.count, settle, ws.control, ws.running, ws.moved, ws.steps, static_cast<int>(ws.count));
 }
@@ -159,7 +170,7 @@ class graphs {
         check(cudaStreamBeginCapture(ws.work, cudaStreamCaptureModeThreadLocal), "capturing steps");
         try {
             for (int32_t i = 0; i < steps; i++)
-                step(ws, phase);
+                step(ws, phase, not_first + i);
         } catch (...) {
             cudaStreamEndCapture(ws.work, &graph);
             cudaGraphDestroy(graph);
@@ -190,7 +201,8 @@ class graphs {
 void make_graphs(workspace &ws) {
     ws.captured = std::make_shared<graphs>();
     ws.count = 1;
-    step(ws, BNNEP_PHASE_FREE);
+    step(ws, BNNEP_PHASE_FREE, 1);
+    step(ws, BNNEP_PHASE_FREE, 2);
     ws.work.wait();
     ws.count = 0;
 }
@@ -221,8 +233,10 @@ bnnep_status relax(workspace &ws, const bnnep_phase_run &how, bnnep_relaxed &don
         copy_phase(ws, how.from, how.to);
     for (int k = 0; ws.net.binary() && k <= ws.net.top(); k++)
         activate(ws, how.to, k);
-    launch(ws.work, ws.count, begin, ws.control, how.beta, how.tolerance, ws.running, ws.moved, ws.steps,
-           static_cast<int>(ws.count));
+    launch(ws.work, ws.count, begin, ws.control, how.beta, how.tolerance, ws.running, ws.moved, calm_steps(ws),
+           ws.steps, static_cast<int>(ws.count));
+    if (ws.net.model->schedule != BNNEP_SCHEDULE_SYNCHRONOUS && ws.net.model->convolutional)
+        sum_all(ws, how.to, ws.running, 1);
     const bool whole = ws.captured->run(ws, how);
     count_steps(ws, done);
     return whole ? BNNEP_OK : BNNEP_CANCELLED;

@@ -76,7 +76,7 @@ static __global__ void add(const float *above, const float *below, float *gradie
 
 static void record_steps(tape &tape, workspace &ws) {
     for (int t = 0; t < tape.steps; t++) {
-        sum_all(ws, BNNEP_PHASE_FREE, nullptr);
+        sum_all(ws, BNNEP_PHASE_FREE, nullptr, 1);
         for (int k = 0; k <= ws.net.top(); k++) {
             const size_t values = ws.count * ws.at(k).s.out;
             launch(ws.work, values, record, bnnep_neuron_of(ws.net.model, k, 0.0f), ws.forward[k], ws.feedback[k],

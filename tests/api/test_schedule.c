@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* Alternating steps, on every backend: what moves is where it is in synchronous steps; a rest is one of synchronous
+ * steps too; the energy never rises; what does not go together is refused, and files know it. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { SAMPLES = 19, STEPS = 24, ROOM = 1 << 16 };
+
+static struct shape shape_of(size_t connections, int32_t dynamics, int32_t grid_bits) {
+    struct shape shape = {
+        .dynamics = dynamics,
+        .connections = connections,
+        .units = {21, 35, 18, 27, 14, 10},
+        .free_steps = 400,
+        .nudged_steps = 6,
+        .max_batch = SAMPLES,
+        .gamma = 0.3,
+        .threshold = 0.002,
+        .grid_bits = grid_bits,
+        .schedule = BNNEP_SCHEDULE_ALTERNATING,
+        .seed = connections,
+    };
+    shape.units[connections] = 10;
+    return shape;
+}
+
+/* Two networks that differ in nothing but the schedule, with the same batch. */
+struct both {
+    struct shape shape[2];
+    struct net net[2]; /* synchronous, alternating */
+    bnnep_workspace *workspace[2];
+};
+
+static void make(struct both *b, struct shape shape, const char *where) {
+    for (int s = 0; s < 2; s++) {
+        struct stream stream = {shape.seed};
+        float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
+        float target[SAMPLES * 10] = {0.0f};
+        for (size_t n = 0; n < SAMPLES; n++)
+            target[10 * n + n % 10] = 1.0f;
+        b->shape[s] = shape;
+        b->shape[s].schedule = s;
+        b->net[s] = net_make(&b->shape[s], where);
+        b->workspace[s] = bnnep_network_workspace(b->net[s].network);
+        assert_ok(bnnep_workspace_stage(b->workspace[s], x, target, SAMPLES));
+        free(x);
+    }
+}
+
+static void destroy(struct both *b) {
+    for (int s = 0; s < 2; s++)
+        net_free(&b->net[s]);
+}
+
+static size_t values_of(const struct both *b, size_t layer) {
+    return SAMPLES * (size_t)b->shape[0].units[layer];
+}
+
+static void get(const struct both *b, int s, int32_t phase, size_t layer, float *state) {
+    assert_ok(bnnep_workspace_get_state(b->workspace[s], phase, layer, state, values_of(b, layer)));
+}
+
+/* --- the same trajectory ------------------------------------------------------------------------------------------ */
+
+/* After step t, the layers that moved in it are where the synchronous step t left them, and the others where the one
+ * before did; bit for bit, as sums on a grid are exact. */
+static void compare_steps(const char *where, size_t connections) {
+    struct both b;
+    float synchronous[2][6][SAMPLES * 35], state[SAMPLES * 35];
+    make(&b, shape_of(connections, BNNEP_DYNAMICS_REAL, 16), where);
+    for (int32_t t = 1; t <= STEPS; t++) {
+        for (size_t layer = 1; layer <= connections; layer++)
+            get(&b, 0, BNNEP_PHASE_FREE, layer, synchronous[(t - 1) % 2][layer]);
+        assert_ok(phase_run(b.workspace[0], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1, 0.0, NULL));
+        /* a phase begins with layer 1: from the start, again */
+        struct both again;
+        make(&again, b.shape[1], where);
+        assert_ok(phase_run(again.workspace[1], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, t, 0.0, NULL));
+        for (size_t layer = 1; layer <= connections; layer++) {
+            const bool moved = layer % 2 == (size_t)t % 2;
+            get(&b, 0, BNNEP_PHASE_FREE, layer, synchronous[t % 2][layer]);
+            get(&again, 1, BNNEP_PHASE_FREE, layer, state);
+            assert_memory_equal(state, synchronous[(moved ? t : t - 1) % 2][layer],
+                                values_of(&b, layer) * sizeof *state);
+        }
+        destroy(&again);
+    }
+    destroy(&b);
+}
+
+static void same_trajectory(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t i = 0; i < count; i++)
+        for (size_t connections = 1; connections <= 5; connections++)
+            compare_steps(backends[i], connections);
+}
+
+/* --- rest --------------------------------------------------------------------------------------------------------- */
+
+static void put_states(const struct both *b, int32_t phase) {
+    float state[SAMPLES * 250];
+    for (size_t layer = 1; layer <= b->shape[0].connections; layer++) {
+        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+        assert_ok(bnnep_network_get_connection(b->net[1].network, layer - 1, &info));
+        assert_true(info.units <= 250);
+        assert_ok(bnnep_workspace_get_state(b->workspace[1], phase, layer, state, SAMPLES * info.units));
+        assert_ok(bnnep_workspace_set_state(b->workspace[0], phase, layer, state, SAMPLES * info.units));
+    }
+}
+
+/* Where all samples come to rest before the last step, a synchronous step moves none of them any more. */
+static bool compare_rest(const char *where, struct shape shape) {
+    struct both b;
+    bnnep_relaxed there = BNNEP_RELAXED_INIT, here = BNNEP_RELAXED_INIT;
+    make(&b, shape, where);
+    assert_ok(phase_run(b.workspace[1], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape.free_steps, 0.0, &there));
+    const bool rests = there.most_steps < shape.free_steps;
+    if (rests) {
+        put_states(&b, BNNEP_PHASE_FREE);
+        assert_ok(phase_run(b.workspace[0], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape.free_steps, 0.0, &here));
+        assert_int_equal(here.most_steps, 1);
+        assert_true(there.most_steps >= 2);
+    }
+    destroy(&b);
+    return rests;
+}
+
+static void same_rest(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t i = 0; i < count; i++) {
+        size_t rested[3] = {0};
+        for (int kind = 0; kind < 3; kind++) /* real on a grid, binary, a convolution on a grid */
+            for (size_t connections = 2; connections <= 4; connections++)
+                for (uint64_t seed = 0; seed < 3; seed++) {
+                    struct shape shape = shape_of(connections, kind == 1, kind == 1 ? 0 : 12);
+                    shape.seed = seed;
+                    if (kind == 2) {
+                        shape.units[1] = 3;
+                        shape.height = 5;
+                        shape.width = 8;
+                        shape.units[0] = 40;
+                    }
+                    rested[kind] += compare_rest(backends[i], shape);
+                }
+        assert_true(rested[0] > 5 && rested[1] > 5 && rested[2] > 0);
+    }
+}
+
+/* --- energy ------------------------------------------------------------------------------------------------------- */
+
+/* E = sum of s^2 / 2 - s_(k+1) (W_k s_k + b_k) over all layers, of one sample; its minimum over a layer, the others
+ * staying, is where a step takes that layer. */
+static double energy(const struct both *b, const float *x, size_t n) {
+    float below[SAMPLES * 35], above[SAMPLES * 35], bias[35], alpha;
+    int8_t signs[35 * 35];
+    double sum = 0.0;
+    for (size_t k = 0; k < b->shape[1].connections; k++) {
+        const size_t columns = (size_t)b->shape[1].units[k], rows = (size_t)b->shape[1].units[k + 1];
+        if (k == 0)
+            memcpy(below, x, SAMPLES * columns * sizeof *below);
+        get(b, 1, BNNEP_PHASE_FREE, k + 1, above);
+        assert_ok(bnnep_network_get_signs(b->net[1].network, k, signs, rows * columns));
+        assert_ok(bnnep_network_get_bias(b->net[1].network, k, bias, rows));
+        assert_ok(bnnep_network_get_alpha(b->net[1].network, k, &alpha, 1));
+        for (size_t j = 0; j < rows; j++) {
+            const double s = (double)above[n * rows + j];
+            double pull = (double)bias[j];
+            for (size_t i = 0; i < columns; i++)
+                pull += (double)alpha * signs[j * columns + i] * (double)below[n * columns + i];
+            sum += s * s / 2.0 - s * pull;
+        }
+        memcpy(below, above, sizeof below);
+    }
+    return sum;
+}
+
+static void falling_energy(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t i = 0; i < count; i++)
+        for (size_t connections = 2; connections <= 4; connections++) {
+            struct both b;
+            double before[SAMPLES], fell = 0.0;
+            const struct shape shape = shape_of(connections, BNNEP_DYNAMICS_REAL, 0);
+            struct stream stream = {shape.seed};
+            float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
+            make(&b, shape, backends[i]);
+            for (int32_t t = 0; t < STEPS; t += 2) {
+                for (size_t n = 0; n < SAMPLES; n++) {
+                    const double now = energy(&b, x, n);
+                    if (t > 0) { /* but for the rounding of states */
+                        assert_true(now <= before[n] + 1e-4);
+                        fell += before[n] - now;
+                    }
+                    before[n] = now;
+                }
+                assert_ok(phase_run(b.workspace[1], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 2, 0.0, NULL));
+            }
+            assert_true(fell > 0.1);
+            free(x);
+            destroy(&b);
+        }
+}
+
+/* --- what it goes with -------------------------------------------------------------------------------------------- */
+
+static void refused(void **state) {
+    (void)state;
+    const double rate[] = {0.1};
+    const bnnep_connection connection = BNNEP_FC(10);
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
+    bnnep_network *network;
+    bnnep_optimizer *optimizer;
+    o.connections = &connection;
+    o.connection_count = 1;
+    for (int32_t schedule = -1; schedule <= 2; schedule += 3) {
+        o.schedule = schedule;
+        assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT, "schedule is");
+    }
+    o.schedule = BNNEP_SCHEDULE_ALTERNATING;
+    assert_ok(bnnep_network_create(NULL, &o, &network));
+    assert_ok(bnnep_network_get_info(network, &info));
+    assert_int_equal(info.schedule, BNNEP_SCHEDULE_ALTERNATING);
+    p.method = BNNEP_METHOD_BPTT;
+    p.gamma = p.threshold = p.lr_bias = rate;
+    assert_refused(bnnep_optimizer_create(network, &p, &optimizer), BNNEP_ERROR_UNSUPPORTED, "schedule must be 0");
+    bnnep_network_free(network);
+}
+
+static size_t write_checkpoint(const struct net *net, uint8_t *bytes) {
+    uint64_t count;
+    bnnep_sink sink = BNNEP_SINK_INIT;
+    sink.bytes = bytes;
+    sink.room = ROOM;
+    sink.count = &count;
+    assert_ok(bnnep_checkpoint_write(net->optimizer, &sink, NULL));
+    return (size_t)count;
+}
+
+/* A file says that it is needed, so that a library that does not know it refuses the file. */
+static void files(void **state) {
+    (void)state;
+    static uint8_t bytes[2][ROOM];
+    struct both b;
+    make(&b, shape_of(2, BNNEP_DYNAMICS_REAL, 0), "cpu/1");
+    for (int s = 0; s < 2; s++) {
+        char requires[64];
+        bnnep_network *read;
+        bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
+        bnnep_source source = BNNEP_SOURCE_INIT;
+        source.bytes = bytes[s];
+        source.count = write_checkpoint(&b.net[s], bytes[s]);
+        assert_ok(bnnep_source_text(&source, "requires", requires, sizeof requires, NULL));
+        assert_string_equal(requires, s ? "[\"schedule\"]" : "[]");
+        assert_ok(bnnep_network_read(NULL, &source, NULL, &read));
+        assert_ok(bnnep_network_get_info(read, &info));
+        assert_int_equal(info.schedule, s);
+        bnnep_network_free(read);
+        assert_ok(bnnep_checkpoint_read(b.net[s].optimizer, &source));
+        assert_refused(bnnep_checkpoint_read(b.net[1 - s].optimizer, &source), BNNEP_ERROR_ARGUMENT, "schedule");
+    }
+    destroy(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(same_trajectory), cmocka_unit_test(same_rest),
+                                       cmocka_unit_test(falling_energy), cmocka_unit_test(refused),
+                                       cmocka_unit_test(files)};
+    return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
+}
