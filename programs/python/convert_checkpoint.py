@@ -147,6 +147,7 @@ def describe(layers, options):
         "free_steps": options.T,
         "settle_tolerance": 0.0,
         "grid_bits": 0,
+        "schedule": 0,
         "connections": connections,
     }
 

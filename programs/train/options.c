@@ -14,6 +14,7 @@ static const char *const datasets[] = {"mnist", "cifar10", NULL};
 static const char *const optims[] = {"ep", "bptt", NULL};
 static const char *const archis[] = {"fc", "conv", NULL};
 static const char *const settings[] = {"bin_W", "bin_W_N", NULL};
+static const char *const schedules[] = {"synchronous", "alternating", NULL};
 static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
@@ -67,6 +68,10 @@ const struct known known[] = {
     {"grid", "BITS", "bits", VALUE(INTEGER, grid, 8, 20), REAL, "no",
      "round states to multiples of 2^-BITS: the same bits on every backend, bin_W",
      "Rounds states to multiples of 2^−BITS, which gives the same bits on every backend. `bin_W` with `ep` only."},
+    {"schedule", "NAME", NULL, WORD(schedule, schedules), NUDGED, "synchronous",
+     "synchronous, as in the paper, or alternating: half of the layers a step",
+     "`synchronous`: all layers move in each time step, as in the paper; `alternating`: layers 1, 3, 5 ... in odd steps, the "
+     "others in even ones, which is half the work a step and another way to the same rest. `ep` only."},
     {"help", NULL, NULL, ACTION(HELP), ALWAYS, NULL, "print this and exit", "Prints a line an option and exits."},
     {"version", NULL, NULL, ACTION(VERSION), ALWAYS, NULL, "print the version and exit",
      "Prints the version and exits."},

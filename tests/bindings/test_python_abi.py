@@ -40,6 +40,7 @@ ENUMS = {
     "PART": bnnep.Part,
     "FORMAT": bnnep.Format,
     "DYNAMICS": bnnep.Dynamics,
+    "SCHEDULE": bnnep.Schedule,
     "CONNECTION": bnnep.Kind,
     "METHOD": bnnep.Method,
     "NUDGE": bnnep.Nudge,

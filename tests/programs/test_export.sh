@@ -89,7 +89,7 @@ for part in data_batch_1 data_batch_2 data_batch_3 data_batch_4 data_batch_5 tes
     { printf '\3'; head -c 3072 "$work/planes"; } >"$work/cifar/$part.bin"
 done
 { printf '\0\0\010\04\0\0\0\012\0\0\0\3\0\0\0\040\0\0\0\040'; cat "$work/planes"; } >"$work/colours"
-for grid in "" "--grid 12"; do
+for grid in "" "--grid 12" "--schedule alternating"; do
     name="cifar$grid"
     # shellcheck disable=SC2086
     run 0 --preset cifar10-conv --convList 4 4 4 4 3 --T 30 --Kmax 2 --data cifar --epochs 1 $grid --out "$name"

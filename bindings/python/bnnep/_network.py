@@ -30,6 +30,13 @@ class Dynamics(enum.IntEnum):
     BINARY = 1
 
 
+class Schedule(enum.IntEnum):
+    """Which layers move in a time step."""
+
+    SYNCHRONOUS = 0
+    ALTERNATING = 1
+
+
 class Readout(enum.IntEnum):
     """How the output units of a class are read."""
 
@@ -79,6 +86,7 @@ class NetworkOptions(TypedDict, total=False):
     max_batch: int  #: largest batch to train on, and how many samples are relaxed at once
     seed: int  #: initial weights and biases are drawn by it
     grid_bits: int  #: states on a grid of 2^-grid_bits
+    schedule: int  #: Schedule.SYNCHRONOUS or Schedule.ALTERNATING
 
 
 class Parameters:
@@ -203,6 +211,7 @@ class Network(Handle):
             NetworkInfo,
             backend=info.backend.decode(),
             dynamics=Dynamics(info.dynamics),
+            schedule=Schedule(info.schedule),
             input_shape=(info.input_channels, info.input_height, info.input_width),
         )
 
@@ -284,6 +293,7 @@ class NetworkInfo:
     max_batch: int
     free_steps: int
     grid_bits: int
+    schedule: Schedule
     input_shape: tuple[int, int, int]
 
 

@@ -174,7 +174,7 @@ class NetworkOptions(Struct):
         free_steps=c_int32,
         max_batch=c_int32,
         grid_bits=c_int32,
-        reserved=c_int32,
+        schedule=c_int32,
     )
 
 
@@ -198,7 +198,7 @@ class NetworkInfo(Struct):
         input_channels=c_int32,
         input_height=c_int32,
         input_width=c_int32,
-        reserved=c_int32,
+        schedule=c_int32,
     )
 
 
