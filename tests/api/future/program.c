@@ -36,7 +36,7 @@ static bnnep_network *make_network(bnnep_context *context) {
     o.classes = 4;
     o.max_batch = 8;
 #ifdef LATER
-    o.schedule = is("network");
+    o.delays = is("network");
 #endif
     check(bnnep_network_create(context, &o, &network));
     return network;
@@ -80,7 +80,7 @@ static void train(bnnep_network *network, bnnep_optimizer *optimizer) {
     report.flips_count = 2;
 #ifdef LATER
     run.all_reduce = is("collectives") ? reduce : NULL;
-    phase.schedule = is("relaxation");
+    phase.delays = is("relaxation");
 #endif
     for (int batch = 0; batch < 20; batch++) {
         check(bnnep_optimizer_train_batch(optimizer, inputs[0], labels, 8, &run, &report));

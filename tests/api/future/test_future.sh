@@ -62,7 +62,7 @@ collectives BNNEP_ERROR_UNSUPPORTED: bnnep_run_options: a field at byte
 relaxation BNNEP_ERROR_UNSUPPORTED: bnnep_relaxation: a field at byte
 FIELDS
 
-run later later set network "$work/file" || expect "a file that needs a schedule"
+run later later set network "$work/file" || expect "a file that needs delays"
 ! run today today set file "$work/file" || expect "today's library to refuse it"
-grep -q "BNNEP_ERROR_UNSUPPORTED: .*requires 'schedule', which libbnnep" "$work/said" || expect "its need by name"
+grep -q "BNNEP_ERROR_UNSUPPORTED: .*requires 'delays', which libbnnep" "$work/said" || expect "its need by name"
 echo "future: $((passed + 1)) passed, 0 failed"

@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The networks that exports are tested with, one of each kind: their names, and how bnnep-train makes them within seconds.
 # shellcheck disable=SC2034 # of those who source this
-networks="fc fc-grid fc-bin conv conv-grid conv-bin"
+networks="fc fc-grid fc-bin conv conv-grid conv-bin conv-bin-alternating"
 
 # options_of NETWORK
 options_of() {
@@ -13,5 +13,6 @@ options_of() {
     conv) echo --preset mnist-conv "$maps" ;;
     conv-grid) echo --preset mnist-conv-alpha "$maps" --grid 14 ;;
     conv-bin) echo --preset mnist-conv-bin-alpha "$maps" --convList 12 6 1 --layersList 50 --expand_output 5 --Kmax 10 ;;
+    conv-bin-alternating) echo "$(options_of conv-bin)" --schedule alternating ;;
     esac
 }
