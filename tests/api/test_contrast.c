@@ -335,7 +335,7 @@ static void refused(void **state) {
                    "another network");
     assert_refused(bnnep_optimizer_contrast(s.optimizer, NULL, NULL), BNNEP_ERROR_ARGUMENT, "NULL");
     assert_refused(bnnep_optimizer_get_contrast(s.optimizer, 0, 3, values, 23), BNNEP_ERROR_ARGUMENT,
-                   "part 3 does not exist");
+                   "part 3 does not exist; known are 0 to 2");
     assert_refused(bnnep_optimizer_get_contrast(s.optimizer, 0, BNNEP_CONTRAST_BIAS, values, 22), BNNEP_ERROR_ARGUMENT,
                    "22");
     assert_refused(bnnep_optimizer_set_contrast(s.optimizer, 0, BNNEP_CONTRAST_WEIGHTS, values, 23 * 17 + 1),

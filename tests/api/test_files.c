@@ -337,6 +337,12 @@ static void headers(void **state) {
     memset(header + sizeof start - 1, ' ', LONG - sizeof start + 1);
     write_file(header, 0);
     assert_refused(load(), BNNEP_ERROR_MEMORY, "a header of 5242880 bytes; the context's file_header allows 4194304");
+    header[(4 << 20) + 8] = '\0'; /* the limit itself, and the least beyond it */
+    write_file(header, 0);
+    assert_refused(load(), BNNEP_ERROR_MEMORY, "a header of 4194312 bytes");
+    header[4 << 20] = '\0';
+    write_file(header, 0);
+    assert_int_equal(load(), BNNEP_ERROR_FORMAT);
     free(header);
 }
 

@@ -63,6 +63,7 @@ static void assert_unusable(const char *path, const char *reason) {
     assert_ok(open_context(NULL, path, notice, &context));
     assert_true(find_backend(context, "cuda", &info, &index));
     assert_false(info.available);
+    assert_string_equal(info.summary, "NVIDIA GPUs");
     assert_int_equal(info.device_count, 0);
     assert_non_null(strstr(info.reason, reason));
     assert_string_equal(backend_of(context, &network), "cpu");

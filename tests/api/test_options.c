@@ -43,6 +43,18 @@ static void connections(void **state) {
                    "connection 0: the kernel of 9 x 9 is larger than the map of 5 x 5");
     REFUSE_NETWORK(connections = wide_pool, BNNEP_ERROR_ARGUMENT,
                    "connection 0: the pooling window of 4 x 4 is larger than the convolution's 3 x 3");
+    for (int pool = 0; pool < 2; pool++) { /* 0 is 1 */
+        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+        const bnnep_connection unpooled[] = {BNNEP_CONV(4, 3, 0, pool), BNNEP_FC(10)};
+        bnnep_network_options o = good();
+        bnnep_network *made;
+        o.input_height = o.input_width = 5;
+        o.connections = unpooled;
+        assert_ok(bnnep_network_create(NULL, &o, &made));
+        assert_ok(bnnep_network_get_connection(made, 0, &info));
+        assert_true(info.pool == 1 && info.height == 3 && info.width == 3);
+        bnnep_network_free(made);
+    }
     for (int wide = 0; wide < 2; wide++) { /* one of the two is enough */
         bnnep_network_options o = good();
         bnnep_network *made;
@@ -85,6 +97,12 @@ static void networks(void **state) {
     REFUSE_NETWORK(grid_bits = 7, BNNEP_ERROR_ARGUMENT, "grid_bits is 7; it must be 0, or from 8 to 20");
     REFUSE_NETWORK(grid_bits = 21, BNNEP_ERROR_ARGUMENT, "grid_bits is 21");
     REFUSE_NETWORK(grid_bits = -1, BNNEP_ERROR_ARGUMENT, "grid_bits is -1");
+    bnnep_network_options many = good(); /* of all layers the input has most */
+    bnnep_network *wrong;
+    many.input_channels = 5000;
+    many.grid_bits = 19;
+    assert_refused(bnnep_network_create(NULL, &many, &wrong), BNNEP_ERROR_ARGUMENT,
+                   "grid_bits is 19, but sums of 5000 values fit into 32 bits up to 18");
     REFUSE_NETWORK(size = 3, BNNEP_ERROR_ARGUMENT, "size is 3");
 }
 

@@ -108,8 +108,8 @@ static int32_t count_batches(void *user, const bnnep_progress *progress) {
     return 0;
 }
 
-/* The last batch of an evaluation, or of a prediction, may be a smaller one, and counts. */
-static void batches_of_an_evaluation(void **state) {
+/* The last batch of an evaluation, or of an epoch, may be a smaller one, and counts. */
+static void counted_batches(void **state) {
     (void)state;
     for (uint64_t count = 1; count < 9; count++) {
         struct net net = net_make(&shape, "ref");
@@ -117,6 +117,11 @@ static void batches_of_an_evaluation(void **state) {
         uint64_t seen[2] = {0};
         assert_ok(bnnep_network_evaluate(net.network, data,
                                          RUN(.batch_size = 3, .progress = count_batches, .user = seen), NULL));
+        assert_int_equal(seen[0], (count + 2) / 3);
+        assert_int_equal(seen[1], (count + 2) / 3);
+        seen[0] = 0;
+        assert_ok(bnnep_optimizer_train_epoch(net.optimizer, data,
+                                              RUN(.batch_size = 3, .progress = count_batches, .user = seen), NULL));
         assert_int_equal(seen[0], (count + 2) / 3);
         assert_int_equal(seen[1], (count + 2) / 3);
         bnnep_dataset_free(data);
@@ -387,16 +392,11 @@ static void learns(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(epoch_is_batches),
-        cmocka_unit_test(cancel),
-        cmocka_unit_test(batches_of_an_evaluation),
-        cmocka_unit_test(readouts),
-        cmocka_unit_test(bad_data_on_the_way),
-        cmocka_unit_test(shuffled_epochs),
-        cmocka_unit_test(large_callback_batch),
-        cmocka_unit_test(ties),
-        cmocka_unit_test(steps_of_bptt),
-        cmocka_unit_test(learns),
+        cmocka_unit_test(epoch_is_batches),     cmocka_unit_test(cancel),
+        cmocka_unit_test(counted_batches),      cmocka_unit_test(readouts),
+        cmocka_unit_test(bad_data_on_the_way),  cmocka_unit_test(shuffled_epochs),
+        cmocka_unit_test(large_callback_batch), cmocka_unit_test(ties),
+        cmocka_unit_test(steps_of_bptt),        cmocka_unit_test(learns),
     };
     return cmocka_run_group_tests_name("training", tests, NULL, NULL);
 }
