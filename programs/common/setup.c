@@ -22,8 +22,12 @@ static int open_context(struct setup *setup, const struct options *o) {
     const int limited = o->max_memory ? program_limit_memory(o->max_memory) : 0;
     if (limited)
         return limited;
-    const char *backend = o->backend || o->device < 0 ? o->backend : device;
-    const bnnep_status status = program_context(backend, o->threads, &setup->context);
+    const bool anywhere = !o->backend && o->device >= 0; /* as in the paper's commands, on any machine */
+    bnnep_status status = program_context(anywhere ? device : o->backend, o->threads, &setup->context);
+    if (anywhere && status == BNNEP_ERROR_BACKEND) {
+        fprintf(stderr, "%s: --device %d: %s; going on with the cpu\n", program_name, o->device, bnnep_last_error());
+        status = program_context("cpu", o->threads, &setup->context);
+    }
     return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 

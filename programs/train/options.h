@@ -12,7 +12,7 @@
 /* --- options.c: the table ------------------------------------------------------------------------------------- */
 
 /* What an option's value is, and PRESET to VERSION: what it does. */
-enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, COUNTS, FLAG, PRESET, LIST_PRESETS, HELP, VERSION };
+enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, COUNTS, FLAG, PRESET, FAST, LIST_PRESETS, HELP, VERSION };
 
 /* When an option matters to a run, and is written down with it. */
 enum matters { ALWAYS, CONNECTED, CONVOLUTIONAL, REAL, BINARY, NUDGED, LEARNT_ALPHA, NO_BACKEND, NEVER };

@@ -52,6 +52,8 @@ static int read_number(const struct known *option, const char *text, double *val
     char *end;
     errno = 0;
     *value = strtod(text, &end);
+    if (end > text && strncmp(end, "--", 2) == 0) /* as in a command that is printed in the paper's page */
+        return refuse("--%s: '%s' is not a number; does it lack a space before '%s'?", option->name, text, end);
     if (end == text || *end || !isfinite(*value) || errno == ERANGE)
         return refuse("--%s: '%s' is not a number", option->name, text);
     if (*value < option->min || *value > option->max)
@@ -138,6 +140,14 @@ static int use_preset(struct options *options, const char *name) {
     return status;
 }
 
+/* Two options in one word, which says so. */
+static int be_fast(struct options *options) {
+    options->schedule = "alternating";
+    options->settle = 1e-4;
+    fputs("bnnep-train: --fast: --schedule alternating --settle 1e-4\n", stderr);
+    return -1;
+}
+
 static int act(struct options *options, const struct known *option, const char *text) {
     switch (option->kind) {
     case HELP:
@@ -150,6 +160,8 @@ static int act(struct options *options, const struct known *option, const char *
         return list_presets();
     case PRESET:
         return use_preset(options, text);
+    case FAST:
+        return be_fast(options);
     default: {
         const int status = store(options, option, text);
         return status ? status : -1;

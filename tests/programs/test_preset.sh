@@ -1,11 +1,12 @@
 #!/bin/sh
-# One preset of the paper trains three batches of eight images, as it is:
+# A command of the paper, as it is printed, trains three batches of eight images; on the cpu where there is no GPU:
 #     test_preset.sh PROGRAM SAMPLE_FOLDER PRESET
 # MNIST's sample; for CIFAR-10 the folder in BNNEP_CIFAR10, else files made here in its format.
 set -u
 train=$1
 data=$2
 preset=$3
+here=$(dirname "$0")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -24,7 +25,9 @@ cifar10-*)
     fi
     ;;
 esac
-"$train" --preset "$preset" --data "$data" --no-save --batchSize 8 --epochs 1 --train-limit 24 --test-limit 1 >"$work/out" 2>"$work/err"
+command=$(sed -n "s/^$preset //p" "$here/paper_commands.txt")
+# shellcheck disable=SC2086
+"$train" $command --data "$data" --no-save --batchSize 8 --epochs 1 --train-limit 24 --test-limit 1 >"$work/out" 2>"$work/err"
 status=$?
 cat "$work/out" "$work/err"
 if [ $status -eq 0 ] && grep -Eq '^epoch=1 train_error=[0-9.]+ .* train_loss=[0-9.]+ .* flips=[0-9]+(,[0-9]+)+ seconds=[0-9.]+$' "$work/out"; then

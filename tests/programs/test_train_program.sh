@@ -241,13 +241,39 @@ says err '--conv_gamma has 1 values, the network has 2 convolutions'
 run 2 $small --activationFun heaviside
 says err 'bin_W goes with --activationFun hardsigm'
 
+# --fast is two options, which it names
+# shellcheck disable=SC2086
+run 0 $small $few --schedule alternating --settle 1e-4
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+# shellcheck disable=SC2086
+run 0 $small $few --fast
+says err '^bnnep-train: --fast: --schedule alternating --settle 1e-4$'
+like_first yes "--fast is other options"
+# shellcheck disable=SC2086
+run 0 $small $few --fast --schedule synchronous --settle 0
+like_first no "options after --fast do not override it"
+# shellcheck disable=SC2086
+run 1 $small --optim bptt --fast
+says err 'schedule must be 0'
+
 # failures: status 1
 # shellcheck disable=SC2086
 run 1 $small --train-limit 5001
 says err 'train-limit 5001: .* the data set has 5000'
 # shellcheck disable=SC2086
-BNNEP_BACKEND_PATH=$work run 1 $small --device 0
+BNNEP_BACKEND_PATH=$work run 1 $small --backend cuda:0
 says err "cuda:0' is not available: module libbnnep-cuda.so not found"
+# but a device alone, as the paper's commands have it, may be missing
+# shellcheck disable=SC2086
+run 0 $small $few --backend cpu
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+# shellcheck disable=SC2086
+BNNEP_BACKEND_PATH=$work run 0 $small $few --device 0
+says err "^bnnep-train: --device 0: .* module libbnnep-cuda.so not found .*; going on with the cpu$"
+like_first yes "--device 0 gives another run on the cpu"
+# one of which lacks a space
+run 2 --conv_gamma 8e-8 8e-8--conv_threshold 1e-7
+says err "conv_gamma: '8e-8--conv_threshold' is not a number; does it lack a space before '--conv_threshold'"
 # shellcheck disable=SC2086
 run 1 $small --backend fast
 says err "no backend 'fast'"
