@@ -114,7 +114,7 @@ bnnep_status call_end(struct slot *slot, bnnep_status status) {
 struct kind {
     bnnep_connection connection[MOST_CONNECTIONS];
     size_t connections;
-    int32_t dynamics, channels, height, expand_output, grid_bits;
+    int32_t dynamics, channels, height, expand_output, grid_bits, schedule;
     double settle_tolerance;
 };
 
@@ -133,7 +133,11 @@ static const struct kind kinds[KINDS] = {
      .height = 3,
      .expand_output = 2,
      .dynamics = BNNEP_DYNAMICS_BINARY},
-    {.connection = {BNNEP_FC(8), BNNEP_FC(2)}, .connections = 2, .channels = 6, .grid_bits = 12},
+    {.connection = {BNNEP_FC(8), BNNEP_FC(2)},
+     .connections = 2,
+     .channels = 6,
+     .grid_bits = 12,
+     .schedule = BNNEP_SCHEDULE_ALTERNATING},
 };
 
 void slot_create(struct slot *slot, unsigned number, bool reference, uint64_t seed) {
@@ -149,6 +153,7 @@ void slot_create(struct slot *slot, unsigned number, bool reference, uint64_t se
     o.expand_output = kind->expand_output;
     o.settle_tolerance = kind->settle_tolerance;
     o.grid_bits = kind->grid_bits;
+    o.schedule = kind->schedule;
     o.free_steps = 6;
     o.max_batch = MOST_BATCH;
     o.seed = seed;
