@@ -12,13 +12,13 @@
 struct real_lanes {
     struct real_workspace *ws;
     int32_t phase;
-    size_t next, end;    /* samples that have not begun */
-    size_t tile;         /* what is under way */
-    size_t in_use;       /* lanes */
-    bool half;           /* the lanes in use are in the first half */
-    float moving[LANES]; /* 1: in use */
+    size_t next, end;                  /* samples that have not begun */
+    size_t tile;                       /* what is under way */
+    size_t in_use;                     /* lanes */
+    bool half;                         /* the lanes in use are in the first half */
+    float moving[LANES];               /* 1: in use */
     int32_t steps[LANES], calm[LANES]; /* done; those in a row, to now, that changed nothing */
-    struct real_exchange *exchange; /* those that were made, [exchanges] */
+    struct real_exchange *exchange;    /* those that were made, [exchanges] */
     size_t exchanges;
 };
 
