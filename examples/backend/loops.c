@@ -158,8 +158,8 @@ static void receive(struct workspace *ws, size_t n) {
     }
 }
 
-/* One step of sample n: all layers move at once. Returns the largest change. */
-static float step(struct workspace *ws, size_t n, float beta) {
+/* Step t of sample n: layers move at once. Returns the largest change. */
+static float step(struct workspace *ws, size_t n, float beta, int32_t t) {
     const struct bnnep_model *model = ws->model;
     const bool binary = model->dynamics == BNNEP_DYNAMICS_BINARY;
     float change = 0.0f, *state = ws->state, *active = ws->active;
@@ -175,7 +175,8 @@ static float step(struct workspace *ws, size_t n, float beta) {
         for (size_t j = 0; j < units; j++) {
             float *s = &state[n * units + j];
             const float target = neuron.output ? ws->target[n * units + j] : 0.0f;
-            const float next = bnnep_next_state(&neuron, *s, *pre++, target, *s);
+            const float pulled = bnnep_next_state(&neuron, *s, *pre++, target, *s);
+            const float next = bnnep_moves(model->schedule, k, t) ? pulled : *s;
             change = fmaxf(change, fabsf(next - *s));
             *s = next;
         }
@@ -204,11 +205,11 @@ static bnnep_status relax(void *handle, const struct bnnep_phase_run *run, bnnep
     done->sample_steps = 0;
     done->most_steps = 0;
     for (size_t n = 0; status == BNNEP_OK && n < ws->count; n++) {
-        int32_t steps = 0;
-        for (float change = INFINITY; steps < run->steps && change > run->tolerance; steps++) {
+        int32_t steps = 0, calm = 0; /* steps in a row that changed nothing */
+        while (steps < run->steps && calm < bnnep_calm_steps(ws->model->schedule)) {
             if (run->cancelled && run->cancelled(run->cancel_user))
                 return BNNEP_CANCELLED;
-            change = step(ws, n, run->beta);
+            calm = step(ws, n, run->beta, ++steps) > run->tolerance ? 0 : calm + 1;
         }
         done->sample_steps += (uint64_t)steps;
         done->most_steps = steps > done->most_steps ? steps : done->most_steps;
@@ -248,6 +249,7 @@ static const struct bnnep_capabilities can = {
     .tape = 1,
     .phases = BNNEP_PHASES,
     .momentum_types = 1,
+    .alternating = 1,
 };
 
 extern const struct bnnep_backend bnnep_backend_loops __attribute__((visibility("default")));

@@ -39,7 +39,7 @@ static void write_image(const char *name) {
 /* Folders whose path is as long as the system allows, so that those of the files in them are too long. */
 static void long_paths(void **state) {
     (void)state;
-    static char path[4096];
+    static char path[4200];
     bnnep_open_options o = BNNEP_OPEN_OPTIONS_INIT;
     bnnep_dataset *data;
     strcpy(path, folder);
