@@ -108,8 +108,9 @@ static void put_states(const struct both *b, int32_t phase) {
         bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
         assert_ok(bnnep_network_get_connection(b->net[1].network, layer - 1, &info));
         assert_true(info.units <= 250);
-        assert_ok(bnnep_workspace_get_state(b->workspace[1], phase, layer, state, SAMPLES * info.units));
-        assert_ok(bnnep_workspace_set_state(b->workspace[0], phase, layer, state, SAMPLES * info.units));
+        const size_t count = SAMPLES * (size_t)info.units;
+        assert_ok(bnnep_workspace_get_state(b->workspace[1], phase, layer, state, count));
+        assert_ok(bnnep_workspace_set_state(b->workspace[0], phase, layer, state, count));
     }
 }
 
