@@ -204,9 +204,9 @@ static void binary_activations(void **state) {
 
 static void alternating(void **state) {
     (void)state;
-    compare_all(BNNEP_DYNAMICS_REAL, false, BNNEP_SCHEDULE_ALTERNATING, 16);
-    compare_all(BNNEP_DYNAMICS_REAL, true, BNNEP_SCHEDULE_ALTERNATING, 16);
-    compare_all(BNNEP_DYNAMICS_BINARY, false, BNNEP_SCHEDULE_ALTERNATING, 16);
+    compare_all(BNNEP_DYNAMICS_REAL, false, BNNEP_SCHEDULE_ALTERNATING, 10);
+    compare_all(BNNEP_DYNAMICS_REAL, true, BNNEP_SCHEDULE_ALTERNATING, 10);
+    compare_all(BNNEP_DYNAMICS_BINARY, false, BNNEP_SCHEDULE_ALTERNATING, 10);
 }
 
 /* More than one tile of weights in both directions, and an input wider than a tile of doubles. */

@@ -286,7 +286,7 @@ static void compare_binary(struct twins *t, struct stream *stream) {
 static void binary_activations(void **state) {
     (void)state;
     for_all((struct family){.dynamics = BNNEP_DYNAMICS_BINARY}, 18, compare_binary);
-    for_all((struct family){.dynamics = BNNEP_DYNAMICS_BINARY, .schedule = BNNEP_SCHEDULE_ALTERNATING}, 18,
+    for_all((struct family){.dynamics = BNNEP_DYNAMICS_BINARY, .schedule = BNNEP_SCHEDULE_ALTERNATING}, 9,
             compare_binary);
 }
 
@@ -403,7 +403,7 @@ static void compare_grid(struct twins *t, struct stream *stream) {
 static void real_activations_on_a_grid(void **state) {
     (void)state;
     for_all((struct family){.grid = true}, 18, compare_grid);
-    for_all((struct family){.grid = true, .schedule = BNNEP_SCHEDULE_ALTERNATING}, 18, compare_grid);
+    for_all((struct family){.grid = true, .schedule = BNNEP_SCHEDULE_ALTERNATING}, 9, compare_grid);
 }
 
 static size_t back_propagate(struct twins *t, struct stream *stream, int32_t steps) {
