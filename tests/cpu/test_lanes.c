@@ -16,19 +16,33 @@ struct example {
     bnnep_connection connections[LAYERS];
     int32_t channels, side;
     float tolerance; /* at which samples settle at different times */
+    int32_t schedule;
 };
 
 /* Enough multiply-adds a unit that samples change places; and so many that threads share a step. */
 static const struct example examples[] = {
-    {"fully connected", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f},
-    {"convolutions", {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-3f},
+    {"fully connected", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f, 0},
+    {"convolutions", {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-3f, 0},
+    {"alternating", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f, BNNEP_SCHEDULE_ALTERNATING},
+    {"alternating convolutions",
+     {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)},
+     3,
+     8,
+     2e-3f,
+     BNNEP_SCHEDULE_ALTERNATING},
 };
 /* Many channels. */
 static const struct example wide_example = {
-    "wide convolutions", {BNNEP_CONV(100, 5, 2, 2), BNNEP_CONV(160, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-2f};
+    "wide convolutions", {BNNEP_CONV(100, 5, 2, 2), BNNEP_CONV(160, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-2f, 0};
 static const struct example long_steps[] = {
-    {"large, fully connected", {BNNEP_FC(3500), BNNEP_FC(3501), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f},
-    {"large convolutions", {BNNEP_CONV(64, 5, 2, 2), BNNEP_CONV(128, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 16, 2e-3f},
+    {"large, fully connected", {BNNEP_FC(3500), BNNEP_FC(3501), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f, 0},
+    {"large convolutions", {BNNEP_CONV(64, 5, 2, 2), BNNEP_CONV(128, 5, 2, 2), BNNEP_FC(CLASSES)}, 3, 16, 2e-3f, 0},
+    {"large alternating convolutions",
+     {BNNEP_CONV(64, 5, 2, 2), BNNEP_CONV(128, 5, 2, 2), BNNEP_FC(CLASSES)},
+     3,
+     16,
+     2e-3f,
+     BNNEP_SCHEDULE_ALTERNATING},
 };
 
 static bnnep_network *make(const struct example *e, const char *backend) {
@@ -41,6 +55,7 @@ static bnnep_network *make(const struct example *e, const char *backend) {
     o.max_batch = SAMPLES;
     o.free_steps = STEPS;
     o.settle_tolerance = e->tolerance;
+    o.schedule = e->schedule;
     o.seed = 3;
     assert_ok(network_on(backend, &o, &network));
     return network;
