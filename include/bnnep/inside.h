@@ -105,7 +105,7 @@ typedef struct bnnep_relaxed {
 } bnnep_relaxed;
 #define BNNEP_RELAXED_INIT BNNEP_INIT_(sizeof(bnnep_relaxed), 0, 0, 0)
 
-/** Runs a phase. @p relaxed may be NULL. */
+/** Runs a phase. @p relaxed may be NULL. Alternating steps begin with layer 1 in each call. */
 BNNEP_API bnnep_status bnnep_workspace_relax(bnnep_workspace *workspace, const bnnep_relaxation *relaxation,
                                              bnnep_relaxed *relaxed);
 

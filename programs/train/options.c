@@ -22,8 +22,7 @@ const struct known known[] = {
      "A command of the paper, see `--list-presets`. Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
      "--schedule alternating --settle 1e-4; options after it override it",
-     "Another way to nearly the same rest, in a fraction of the time: `--schedule alternating --settle 1e-4`. Options after it "
-     "override it."},
+     "`--schedule alternating --settle 1e-4`: another way to nearly the same rest, with less work. Options after it override it."},
     {"list-presets", NULL, NULL, ACTION(LIST_PRESETS), ALWAYS, NULL, "print the names of the presets, one a line",
      "Prints the names of the presets, one a line, and exits."},
     {"data", "DIR", NULL, WORD(data, NULL), ALWAYS, "BNNEP_DATA, else the MNIST sample", "folder with the data set",

@@ -28,17 +28,6 @@ static int32_t stop(void *user, const bnnep_progress *progress) {
     return progress->event == BNNEP_EVENT_BATCH;
 }
 
-/* A checkpoint within an epoch, and its bytes. */
-static size_t write_checkpoint(const struct net *net, uint8_t *bytes) {
-    uint64_t count;
-    bnnep_sink sink = BNNEP_SINK_INIT;
-    sink.bytes = bytes;
-    sink.room = ROOM;
-    sink.count = &count;
-    assert_ok(bnnep_checkpoint_write(net->optimizer, &sink, NULL));
-    return (size_t)count;
-}
-
 static int make_whole(void **state) {
     static const float inputs[5 * 6] = {1.0f};
     static const int32_t labels[5] = {1};
@@ -49,7 +38,7 @@ static int make_whole(void **state) {
     o.channels = 6;
     assert_ok(bnnep_dataset_from_memory(NULL, &o, inputs, labels, 5, &data));
     assert_int_equal(bnnep_optimizer_train_epoch(net.optimizer, data, RUN(.progress = stop), NULL), BNNEP_CANCELLED);
-    whole_size = write_checkpoint(&net, whole);
+    whole_size = net_checkpoint(&net, whole, ROOM);
     bnnep_dataset_free(data);
     net_free(&net);
     return 0;
@@ -129,13 +118,13 @@ static bnnep_status read_changed(const struct net *net) {
 static void assert_bad(const char *part, const char *field, const char *value, bnnep_status expected) {
     static uint8_t before[ROOM], after[ROOM];
     struct net net = net_make(&shape, "ref");
-    const size_t size = write_checkpoint(&net, before);
+    const size_t size = net_checkpoint(&net, before, ROOM);
     change(part, field, value);
     const bnnep_status status = read_changed(&net);
     if (status != expected)
         fail_msg("%s of %s as %s is %s, expected %s", field, part, value ? value : "nothing", bnnep_status_name(status),
                  bnnep_status_name(expected));
-    assert_int_equal(write_checkpoint(&net, after), size);
+    assert_int_equal(net_checkpoint(&net, after, ROOM), size);
     assert_memory_equal(before, after, size);
     net_free(&net);
 }
@@ -318,7 +307,7 @@ static void left_out(void **state) {
         struct net net = net_make(&shape, "ref");
         change("position", position[f], NULL);
         assert_ok(read_changed(&net));
-        assert_int_equal(write_checkpoint(&net, bytes), whole_size);
+        assert_int_equal(net_checkpoint(&net, bytes, ROOM), whole_size);
         assert_memory_equal(bytes, whole, whole_size);
         net_free(&net);
     }

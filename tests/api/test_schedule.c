@@ -238,16 +238,6 @@ static void refused(void **state) {
     bnnep_network_free(network);
 }
 
-static size_t write_checkpoint(const struct net *net, uint8_t *bytes) {
-    uint64_t count;
-    bnnep_sink sink = BNNEP_SINK_INIT;
-    sink.bytes = bytes;
-    sink.room = ROOM;
-    sink.count = &count;
-    assert_ok(bnnep_checkpoint_write(net->optimizer, &sink, NULL));
-    return (size_t)count;
-}
-
 /* A file says that it is needed, so that a library that does not know it refuses the file. */
 static void files(void **state) {
     (void)state;
@@ -260,7 +250,7 @@ static void files(void **state) {
         bnnep_network_info info = BNNEP_NETWORK_INFO_INIT;
         bnnep_source source = BNNEP_SOURCE_INIT;
         source.bytes = bytes[s];
-        source.count = write_checkpoint(&b.net[s], bytes[s]);
+        source.count = net_checkpoint(&b.net[s], bytes[s], ROOM);
         assert_ok(bnnep_source_text(&source, "requires", requires, sizeof requires, NULL));
         assert_string_equal(requires, s ? "[\"schedule\"]" : "[]");
         assert_ok(bnnep_network_read(NULL, &source, NULL, &read));

@@ -139,6 +139,16 @@ struct net net_make(const struct shape *shape, const char *where) {
     return net;
 }
 
+size_t net_checkpoint(const struct net *net, uint8_t *bytes, size_t room) {
+    uint64_t count;
+    bnnep_sink sink = BNNEP_SINK_INIT;
+    sink.bytes = bytes;
+    sink.room = room;
+    sink.count = &count;
+    assert_ok(bnnep_checkpoint_write(net->optimizer, &sink, NULL));
+    return (size_t)count;
+}
+
 void net_free(struct net *net) {
     bnnep_optimizer_free(net->optimizer);
     bnnep_network_free(net->network);

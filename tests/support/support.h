@@ -70,6 +70,8 @@ struct net {
 /* Biases are drawn by the seed too, larger than the initial ones, so that states differ. */
 struct net net_make(const struct shape *shape, const char *where);
 void net_free(struct net *net);
+/* A checkpoint, in memory; its size. */
+size_t net_checkpoint(const struct net *net, uint8_t *bytes, size_t room);
 
 /* The network's whole memory: signs, alpha, biases, momenta; compare with memcmp or free with free(). */
 float *net_memory(const struct net *net, size_t *count);
