@@ -214,8 +214,8 @@ void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contr
 void update(optimizer &optimizer, const bnnep_learning &how);
 void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from);
 void get_contrast(const optimizer &optimizer, size_t k, const bnnep_contrast_out &to);
-/* The terms of connection k's gradient, into optimizer.host_terms[k]. Those whose sum over `above` is the gradient of the
- * bias come first: returns how many they are. */
+/* The terms of connection k's gradient, into optimizer.host_terms[k]. Those whose sum over `above` is the gradient of
+ * the bias come first: returns how many they are. */
 size_t tape_terms(optimizer &optimizer, const workspace &ws, int k);
 void backpropagate(optimizer &optimizer, workspace &ws, int32_t steps);
 
