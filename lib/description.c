@@ -25,9 +25,12 @@ static bnnep_status check_numbers(const bnnep_network_options *o) {
     if (o->dynamics != BNNEP_DYNAMICS_REAL && o->dynamics != BNNEP_DYNAMICS_BINARY)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "dynamics is %d; known are 0 (real activations) and 1 (binary)",
                           o->dynamics);
-    if (o->schedule != BNNEP_SCHEDULE_SYNCHRONOUS && o->schedule != BNNEP_SCHEDULE_ALTERNATING)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "schedule is %d; known are 0 (synchronous) and 1 (alternating)",
+    if (o->schedule < BNNEP_SCHEDULE_SYNCHRONOUS || o->schedule > BNNEP_SCHEDULE_OVER_RELAXED)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "schedule is %d; known are 0 (synchronous), 1 (alternating) and 2 (over-relaxed)",
                           o->schedule);
+    if (o->schedule == BNNEP_SCHEDULE_OVER_RELAXED && o->dynamics == BNNEP_DYNAMICS_BINARY)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "schedule is 2 (over-relaxed), which needs full-precision activations");
     if (o->input_channels < 1 || o->input_height < 1 || o->input_width < 1 ||
         (double)o->input_channels * o->input_height * o->input_width > MOST_UNITS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,

@@ -165,6 +165,8 @@ static bool can_do(const struct bnnep_capabilities *can, const struct bnnep_mode
                         : model->convolutional && !can->convolution ? "convolutions"
                         : model->grid.steps != 0.0f && !can->grid   ? "states on a grid (grid_bits)"
                         : model->schedule && !can->alternating      ? "alternating steps (schedule)"
+                        : model->schedule == BNNEP_SCHEDULE_OVER_RELAXED && !can->over_relaxed
+                            ? "over-relaxed steps (schedule)"
                         : can->phases <= BNNEP_PHASE_NUDGED         ? "two phases"
                         : !(can->momentum_types & 1)                ? "momenta in float"
                                                                     : NULL;

@@ -292,6 +292,7 @@ static const struct bnnep_capabilities can = {
     .phases = BNNEP_PHASES,
     .momentum_types = 1,
     .alternating = 1,
+    .over_relaxed = 1,
 };
 
 const struct bnnep_backend bnnep_backend_cpu = {

@@ -343,7 +343,7 @@ static const bnnep_capabilities can = {
     .phases = BNNEP_PHASES,
     .momentum_types = 1,
     .alternating = 1,
-    .reserved = 0,
+    .over_relaxed = 1,
 };
 
 extern "C" {

@@ -36,11 +36,13 @@ void activate(workspace &ws, int32_t phase, int k) {
  * prediction count for it alone; active is NULL for real activations. */
 static __global__ void move(bnnep_neuron neuron, int units, const phase_control *control, const float *forward,
                             const float *feedback, const float *target, const float *prediction, const uint8_t *running,
-                            float *state, int8_t *active, uint8_t *moved, uint8_t calm_steps, size_t count) {
+                            const uint32_t *steps, bool over_relaxed, float *state, int8_t *active, uint8_t *moved,
+                            uint8_t calm_steps, size_t count) {
     const size_t at = thread_index(), n = at / units;
     if (at >= count || !running[n])
         return;
     neuron.beta = control->beta;
+    neuron.stride = bnnep_stride(over_relaxed, neuron.beta, static_cast<int32_t>(steps[n]) + 1);
     const float s = state[at], pre = feedback ? forward[at] + feedback[at] : forward[at];
     const float next =
         bnnep_next_state(&neuron, s, pre, neuron.output ? target[at] : 0.0f, neuron.output ? prediction[at] : 0.0f);
@@ -90,8 +92,9 @@ static void step(workspace &ws, int32_t phase, int32_t t) {
         const bnnep_neuron neuron = bnnep_neuron_of(ws.net.model, static_cast<size_t>(k), 0.0f);
         const size_t values = ws.count * ws.at(k).s.out;
         launch(ws.work, values, move, neuron, ws.at(k).s.out, ws.control, ws.forward[k], ws.feedback[k], ws.target,
-               ws.state[BNNEP_PHASE_FREE][k], ws.running, ws.state[phase][k], ws.active[k], ws.moved, calm_steps(ws),
-               values);
+               ws.state[BNNEP_PHASE_FREE][k], ws.running, ws.steps,
+               ws.net.model->schedule == BNNEP_SCHEDULE_OVER_RELAXED, ws.state[phase][k], ws.active[k], ws.moved,
+               calm_steps(ws), values);
     }
     launch(ws.work, ws.count, settle, ws.control, ws.running, ws.moved, ws.steps, static_cast<int>(ws.count));
 }

@@ -188,7 +188,8 @@ static float step(struct ref_workspace *ws, size_t n, const struct bnnep_phase_r
     bnnep_ref_sums(ws, how->to, n, t);
     for (size_t k = 0; k < L; k++) {
         const size_t units = model->links[k]->out;
-        const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
+        struct bnnep_neuron neuron = bnnep_neuron_of(model, k, how->beta);
+        neuron.stride = bnnep_stride(model->schedule == BNNEP_SCHEDULE_OVER_RELAXED, how->beta, t);
         memcpy(ws->argmax[how->to][k] + n * units, ws->pooled[k], units * sizeof(uint16_t));
         for (size_t j = 0; bnnep_moves(model->schedule, k, t) && j < units; j++) {
             float *s = &ws->state[how->to][k][n * units + j];

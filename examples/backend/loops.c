@@ -170,7 +170,8 @@ static float step(struct workspace *ws, size_t n, float beta, int32_t t) {
     state = ws->state;
     const float *pre = ws->pre;
     for (size_t k = 0; k < model->connections; k++, state += ws->count * model->links[k - 1]->out) {
-        const struct bnnep_neuron neuron = bnnep_neuron_of(model, k, beta);
+        struct bnnep_neuron neuron = bnnep_neuron_of(model, k, beta);
+        neuron.stride = bnnep_stride(model->schedule == BNNEP_SCHEDULE_OVER_RELAXED, beta, t);
         const size_t units = model->links[k]->out;
         for (size_t j = 0; j < units; j++) {
             float *s = &state[n * units + j];
@@ -250,6 +251,7 @@ static const struct bnnep_capabilities can = {
     .phases = BNNEP_PHASES,
     .momentum_types = 1,
     .alternating = 1,
+    .over_relaxed = 1,
 };
 
 extern const struct bnnep_backend bnnep_backend_loops __attribute__((visibility("default")));

@@ -166,7 +166,7 @@ struct bnnep_capabilities {
     int32_t phases;         /* states that a workspace keeps, 2 or BNNEP_PHASES */
     int32_t momentum_types; /* bit 0: float. No other type is known yet */
     int32_t alternating;    /* BNNEP_SCHEDULE_ALTERNATING; not with a tape */
-    int32_t reserved;
+    int32_t over_relaxed;   /* BNNEP_SCHEDULE_OVER_RELAXED; the same */
 };
 
 /* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.
@@ -254,6 +254,7 @@ static inline struct bnnep_neuron bnnep_neuron_of(const struct bnnep_model *mode
     neuron.keep = (float)(1.0 - (double)model->gamma_neur);
     neuron.gain = model->gamma_neur;
     neuron.beta = beta;
+    neuron.stride = 1.0f;
     neuron.grid = model->grid;
     return neuron;
 }

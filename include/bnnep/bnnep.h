@@ -335,7 +335,9 @@ enum {
 /** Which layers move in a time step, t = 1, 2, ... of each phase. */
 enum {
     BNNEP_SCHEDULE_SYNCHRONOUS = 0, /**< all of them, from the states of the step before: the paper's */
-    BNNEP_SCHEDULE_ALTERNATING = 1  /**< layers 1, 3, 5 ... where t is odd, else the others: half the work a step */
+    BNNEP_SCHEDULE_ALTERNATING = 1, /**< layers 1, 3, 5 ... where t is odd, else the others: half the work a step */
+    BNNEP_SCHEDULE_OVER_RELAXED = 2 /**< alternating, and from the ninth step of the free phase on states go 1.4 times
+                                       the way: fewer steps where samples rest late. Real activations */
 };
 
 enum {

@@ -185,7 +185,9 @@ static int open_network(struct setup *setup, const struct options *o) {
     n.free_steps = o->T;
     n.settle_tolerance = o->settle;
     n.grid_bits = o->grid;
-    n.schedule = strcmp(o->schedule, "alternating") == 0 ? BNNEP_SCHEDULE_ALTERNATING : BNNEP_SCHEDULE_SYNCHRONOUS;
+    n.schedule = strcmp(o->schedule, "over-relaxed") == 0  ? BNNEP_SCHEDULE_OVER_RELAXED
+                 : strcmp(o->schedule, "alternating") == 0 ? BNNEP_SCHEDULE_ALTERNATING
+                                                           : BNNEP_SCHEDULE_SYNCHRONOUS;
     n.max_batch = o->batch_size;
     n.seed = (uint64_t)o->seed;
     const bnnep_status made = bnnep_network_create(setup->context, &n, &setup->network);

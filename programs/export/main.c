@@ -155,8 +155,10 @@ static void write_options(const struct export *e, const struct sizes *s) {
             e->single ? 1 : i->expand_output, i->free_steps);
     fprintf(e->out, /* with so many values at once, glibc would need memory */
             "enum { MAP_UNITS = %zu, PATCH = %zu, FED_BACK = %zu };\n"
-            "#define BINARY %d\n#define GRID_BITS %d\n#define MAP_FEEDBACK %d\n#define ALTERNATING %d\n",
-            s->map_units, s->patch, s->fed_back, binary, i->grid_bits, s->map_feedback, i->schedule);
+            "#define BINARY %d\n#define GRID_BITS %d\n#define MAP_FEEDBACK %d\n#define ALTERNATING %d\n"
+            "#define OVER_RELAXED %d\n",
+            s->map_units, s->patch, s->fed_back, binary, i->grid_bits, s->map_feedback,
+            i->schedule != BNNEP_SCHEDULE_SYNCHRONOUS, i->schedule == BNNEP_SCHEDULE_OVER_RELAXED);
     define(e->out, "TOLERANCE", (float)i->settle_tolerance);
     define(e->out, "START", binary ? 1.0f : is_convolution(e, 0) ? 0.5f : 0.0f);
     if (binary) {

@@ -158,8 +158,12 @@ static void print_network(const json_t *about) {
                shown(network, "gamma_neur", other));
     else if (number(network, "grid_bits") > 0)
         printf("            states on a grid of 2^-%.0f\n", number(network, "grid_bits"));
+    const double schedule = number(network, "schedule");
     printf("free phase  %.0f steps%s, tolerance %s\n", number(network, "free_steps"),
-           number(network, "schedule") > 0 ? ", alternating" : "", shown(network, "settle_tolerance", one));
+           schedule == BNNEP_SCHEDULE_OVER_RELAXED  ? ", over-relaxed"
+           : schedule == BNNEP_SCHEDULE_ALTERNATING ? ", alternating"
+                                                    : "",
+           shown(network, "settle_tolerance", one));
     printf("input       %.0f x %.0f x %.0f (channels, height, width)\n", element(network, "input", 0),
            element(network, "input", 1), element(network, "input", 2));
     printf("output      %.0f classes, units of each: %.0f\n\n", number(network, "classes"),

@@ -14,15 +14,16 @@ static const char *const datasets[] = {"mnist", "cifar10", NULL};
 static const char *const optims[] = {"ep", "bptt", NULL};
 static const char *const archis[] = {"fc", "conv", NULL};
 static const char *const settings[] = {"bin_W", "bin_W_N", NULL};
-static const char *const schedules[] = {"synchronous", "alternating", NULL};
+static const char *const schedules[] = {"synchronous", "alternating", "over-relaxed", NULL};
 static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
     {"preset", "NAME", NULL, ACTION(PRESET), ALWAYS, NULL, "a command of the paper; options after it override it",
      "A command of the paper, see `--list-presets`. Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
-     "--schedule alternating --settle 1e-4; options after it override it",
-     "`--schedule alternating --settle 1e-4`: another way to nearly the same rest, with less work. Options after it override it."},
+     "--settle 1e-4, --schedule over-relaxed or alternating; options after it override it",
+     "`--settle 1e-4 --schedule over-relaxed`, or `alternating` for convolutions and binary activations: another way to nearly "
+     "the same rest, with less work. Says what it is. Options after it override it."},
     {"list-presets", NULL, NULL, ACTION(LIST_PRESETS), ALWAYS, NULL, "print the names of the presets, one a line",
      "Prints the names of the presets, one a line, and exits."},
     {"data", "DIR", NULL, WORD(data, NULL), ALWAYS, "BNNEP_DATA, else the MNIST sample", "folder with the data set",
@@ -72,9 +73,10 @@ const struct known known[] = {
      "round states to multiples of 2^-BITS: the same bits on every backend, bin_W",
      "Rounds states to multiples of 2^−BITS, which gives the same bits on every backend. `bin_W` with `ep` only."},
     {"schedule", "NAME", NULL, WORD(schedule, schedules), NUDGED, "synchronous",
-     "synchronous, as in the paper, or alternating: half of the layers a step",
+     "synchronous, as in the paper; alternating: half of the layers a step; over-relaxed",
      "`synchronous`: all layers move in each time step, as in the paper; `alternating`: layers 1, 3, 5 ... in odd steps, the "
-     "others in even ones, which is half the work a step and another way to the same rest. `ep` only."},
+     "others in even ones, which is half the work a step and another way to the same rest; `over-relaxed`: alternating, and "
+     "states go further from the ninth step of the free phase on, `bin_W` only ([the algorithm](algorithm.md)). `ep` only."},
     {"help", NULL, NULL, ACTION(HELP), ALWAYS, NULL, "print this and exit", "Prints a line an option and exits."},
     {"version", NULL, NULL, ACTION(VERSION), ALWAYS, NULL, "print the version and exit",
      "Prints the version and exits."},

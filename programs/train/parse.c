@@ -140,12 +140,23 @@ static int use_preset(struct options *options, const char *name) {
     return status;
 }
 
-/* Two options in one word, which says so. */
+/* Two options in one word; which schedule is known when all are read. */
 static int be_fast(struct options *options) {
-    options->schedule = "alternating";
+    options->fast = true;
+    options->schedule = NULL;
     options->settle = 1e-4;
-    fputs("bnnep-train: --fast: --schedule alternating --settle 1e-4\n", stderr);
     return -1;
+}
+
+/* Over-relaxed steps lead elsewhere with pooling, and need states without a leak. */
+static void choose_schedule(struct options *options) {
+    const bool over = strcmp(options->archi, "fc") == 0 && strcmp(options->binary_settings, "bin_W") == 0;
+    if (!options->fast)
+        return;
+    if (!options->schedule)
+        options->schedule = over ? "over-relaxed" : "alternating";
+    options->fast = false;
+    fprintf(stderr, "bnnep-train: --fast: --schedule %s --settle %g\n", options->schedule, options->settle);
 }
 
 static int act(struct options *options, const struct known *option, const char *text) {
@@ -218,7 +229,9 @@ static void set_standards(struct options *options) {
 
 int options_add(struct options *options, int argc, char **argv) {
     optind = 0; /* glibc: start anew, also when called again */
-    return parse(options, argc, argv);
+    const int status = parse(options, argc, argv);
+    choose_schedule(options);
+    return status;
 }
 
 int options_read(struct options *options, int argc, char **argv) {

@@ -206,6 +206,8 @@ static void alternating(void **state) {
     (void)state;
     compare_all(BNNEP_DYNAMICS_REAL, false, BNNEP_SCHEDULE_ALTERNATING, 10);
     compare_all(BNNEP_DYNAMICS_REAL, true, BNNEP_SCHEDULE_ALTERNATING, 10);
+    compare_all(BNNEP_DYNAMICS_REAL, false, BNNEP_SCHEDULE_OVER_RELAXED, 10);
+    compare_all(BNNEP_DYNAMICS_REAL, true, BNNEP_SCHEDULE_OVER_RELAXED, 10);
     compare_all(BNNEP_DYNAMICS_BINARY, false, BNNEP_SCHEDULE_ALTERNATING, 10);
 }
 

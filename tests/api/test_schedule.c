@@ -27,10 +27,10 @@ static struct shape shape_of(size_t connections, int32_t dynamics, int32_t grid_
     return shape;
 }
 
-/* Two networks that differ in nothing but the schedule, with the same batch. */
+/* Two networks that differ in nothing but the schedule, with the same batch: one synchronous, one as the shape says. */
 struct both {
     struct shape shape[2];
-    struct net net[2]; /* synchronous, alternating */
+    struct net net[2];
     bnnep_workspace *workspace[2];
 };
 
@@ -42,7 +42,7 @@ static void make(struct both *b, struct shape shape, const char *where) {
         for (size_t n = 0; n < SAMPLES; n++)
             target[10 * n + n % 10] = 1.0f;
         b->shape[s] = shape;
-        b->shape[s].schedule = s;
+        b->shape[s].schedule = s ? shape.schedule : BNNEP_SCHEDULE_SYNCHRONOUS;
         b->net[s] = net_make(&b->shape[s], where);
         b->workspace[s] = bnnep_network_workspace(b->net[s].network);
         assert_ok(bnnep_workspace_stage(b->workspace[s], x, target, SAMPLES));
@@ -114,13 +114,17 @@ static void put_states(const struct both *b, int32_t phase) {
     }
 }
 
-/* Where all samples come to rest before the last step, a synchronous step moves none of them any more. */
-static bool compare_rest(const char *where, struct shape shape) {
+/* Where all samples come to rest before the last step, a synchronous step moves none of them any more; by hardly more
+ * than a tolerance, where there is one. */
+static bool compare_rest(const char *where, struct shape shape, double tolerance) {
     struct both b;
     bnnep_relaxed there = BNNEP_RELAXED_INIT, here = BNNEP_RELAXED_INIT;
     make(&b, shape, where);
+    for (int s = 0; s < 2; s++)
+        assert_ok(bnnep_network_set_relaxation(b.net[s].network, shape.free_steps, s ? tolerance : 3.0 * tolerance));
     assert_ok(phase_run(b.workspace[1], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape.free_steps, 0.0, &there));
     const bool rests = there.most_steps < shape.free_steps;
+    assert_true(shape.schedule != BNNEP_SCHEDULE_OVER_RELAXED || there.most_steps > 9);
     if (rests) {
         put_states(&b, BNNEP_PHASE_FREE);
         assert_ok(phase_run(b.workspace[0], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, shape.free_steps, 0.0, &here));
@@ -136,21 +140,22 @@ static void same_rest(void **state) {
     const char *backends[MOST_BACKENDS];
     const size_t count = available_backends(backends);
     for (size_t i = 0; i < count; i++) {
-        size_t rested[3] = {0};
-        for (int kind = 0; kind < 3; kind++) /* real on a grid, binary, a convolution on a grid */
+        size_t rested[4] = {0};
+        for (int kind = 0; kind < 4; kind++) /* real on a grid, binary, a convolution on a grid, over-relaxed floats */
             for (size_t connections = 2; connections <= 4; connections++)
                 for (uint64_t seed = 0; seed < 3; seed++) {
-                    struct shape shape = shape_of(connections, kind == 1, kind == 1 ? 0 : 12);
+                    struct shape shape = shape_of(connections, kind == 1, kind % 2 ? 0 : 12);
                     shape.seed = seed;
+                    shape.schedule = kind == 3 ? BNNEP_SCHEDULE_OVER_RELAXED : BNNEP_SCHEDULE_ALTERNATING;
                     if (kind == 2) {
                         shape.units[1] = 3;
                         shape.height = 5;
                         shape.width = 8;
                         shape.units[0] = 40;
                     }
-                    rested[kind] += compare_rest(backends[i], shape);
+                    rested[kind] += compare_rest(backends[i], shape, kind == 3 ? 1e-5 : 0.0);
                 }
-        assert_true(rested[0] > 5 && rested[1] > 5 && rested[2] > 0);
+        assert_true(rested[0] > 5 && rested[1] > 5 && rested[2] > 0 && rested[3] > 5);
     }
 }
 
@@ -182,33 +187,82 @@ static double energy(const struct both *b, const float *x, size_t n) {
     return sum;
 }
 
+/* After 2, 4, ... steps from the start. */
+static void follow_energy(const char *where, struct shape shape) {
+    double before[SAMPLES], fell = 0.0;
+    struct stream stream = {shape.seed};
+    float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
+    for (int32_t t = 2; t < STEPS; t += 2) {
+        struct both b;
+        make(&b, shape, where);
+        assert_ok(phase_run(b.workspace[1], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, t, 0.0, NULL));
+        for (size_t n = 0; n < SAMPLES; n++) {
+            const double now = energy(&b, x, n);
+            if (t > 2) { /* but for the rounding of states */
+                assert_true(now <= before[n] + 1e-4);
+                fell += before[n] - now;
+            }
+            before[n] = now;
+        }
+        destroy(&b);
+    }
+    assert_true(fell > 0.1);
+    free(x);
+}
+
 static void falling_energy(void **state) {
     (void)state;
     const char *backends[MOST_BACKENDS];
     const size_t count = available_backends(backends);
     for (size_t i = 0; i < count; i++)
-        for (size_t connections = 2; connections <= 4; connections++) {
-            struct both b;
-            double before[SAMPLES], fell = 0.0;
-            const struct shape shape = shape_of(connections, BNNEP_DYNAMICS_REAL, 0);
-            struct stream stream = {shape.seed};
-            float *x = random_pixels(&stream, SAMPLES, shape.units[0]);
-            make(&b, shape, backends[i]);
-            for (int32_t t = 0; t < STEPS; t += 2) {
-                for (size_t n = 0; n < SAMPLES; n++) {
-                    const double now = energy(&b, x, n);
-                    if (t > 0) { /* but for the rounding of states */
-                        assert_true(now <= before[n] + 1e-4);
-                        fell += before[n] - now;
-                    }
-                    before[n] = now;
-                }
-                assert_ok(phase_run(b.workspace[1], BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 2, 0.0, NULL));
+        for (size_t connections = 2; connections <= 4; connections++)
+            for (int32_t schedule = BNNEP_SCHEDULE_ALTERNATING; schedule <= BNNEP_SCHEDULE_OVER_RELAXED; schedule++) {
+                struct shape shape = shape_of(connections, BNNEP_DYNAMICS_REAL, 0);
+                shape.schedule = schedule;
+                follow_energy(backends[i], shape);
             }
-            assert_true(fell > 0.1);
-            free(x);
-            destroy(&b);
+}
+
+/* --- over-relaxation ---------------------------------------------------------------------------------------------- */
+
+/* Two chains of units that pull each other up with alpha: an error falls by alpha^2 in two steps, or by 0.4. */
+static void fewer_steps(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    const float alpha = 0.9f;
+    for (size_t i = 0; i < count; i++) {
+        int32_t steps[3];
+        float reached[3];
+        for (int32_t schedule = BNNEP_SCHEDULE_ALTERNATING; schedule <= BNNEP_SCHEDULE_OVER_RELAXED; schedule++) {
+            const bnnep_connection layers[] = {BNNEP_FC(1), BNNEP_FC(2)};
+            bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+            bnnep_relaxed done = BNNEP_RELAXED_INIT;
+            bnnep_network *network;
+            o.connections = layers;
+            o.connection_count = 2;
+            o.classes = 2;
+            o.free_steps = 1000;
+            o.settle_tolerance = 1e-6;
+            o.schedule = schedule;
+            assert_ok(network_on(backends[i], &o, &network));
+            bnnep_workspace *workspace = bnnep_network_workspace(network);
+            const float x = 0.0f, bias[] = {0.05f}, none[] = {0.0f, -1.0f};
+            const int8_t plus[] = {1, 1};
+            assert_ok(bnnep_network_set_signs(network, 1, plus, 2));
+            assert_ok(bnnep_network_set_alpha(network, 1, &alpha, 1));
+            assert_ok(bnnep_network_set_bias(network, 0, bias, 1));
+            assert_ok(bnnep_network_set_bias(network, 1, none, 2)); /* the second output stays at 0 */
+            assert_ok(bnnep_workspace_stage(workspace, &x, NULL, 1));
+            assert_ok(phase_run(workspace, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 1000, 0.0, &done));
+            assert_ok(bnnep_workspace_get_state(workspace, BNNEP_PHASE_FREE, 1, &reached[schedule], 1));
+            steps[schedule] = done.most_steps;
+            bnnep_network_free(network);
         }
+        const float rest = 0.05f / (1.0f - alpha * alpha);
+        assert_true(fabsf(reached[1] - rest) < 1e-5f && fabsf(reached[2] - rest) < 1e-5f);
+        assert_true(steps[1] > 90 && 2 * steps[2] < steps[1]);
+    }
 }
 
 /* --- what it goes with -------------------------------------------------------------------------------------------- */
@@ -224,10 +278,14 @@ static void refused(void **state) {
     bnnep_optimizer *optimizer;
     o.connections = &connection;
     o.connection_count = 1;
-    for (int32_t schedule = -1; schedule <= 2; schedule += 3) {
+    for (int32_t schedule = -1; schedule <= 3; schedule += 4) {
         o.schedule = schedule;
         assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT, "schedule is");
     }
+    o.schedule = BNNEP_SCHEDULE_OVER_RELAXED;
+    o.dynamics = BNNEP_DYNAMICS_BINARY;
+    assert_refused(bnnep_network_create(NULL, &o, &network), BNNEP_ERROR_ARGUMENT, "full-precision activations");
+    o.dynamics = BNNEP_DYNAMICS_REAL;
     o.schedule = BNNEP_SCHEDULE_ALTERNATING;
     assert_ok(bnnep_network_create(NULL, &o, &network));
     assert_ok(bnnep_network_get_info(network, &info));
@@ -239,11 +297,12 @@ static void refused(void **state) {
 }
 
 /* A file says that it is needed, so that a library that does not know it refuses the file. */
-static void files(void **state) {
-    (void)state;
+static void keep(int32_t schedule) {
     static uint8_t bytes[2][ROOM];
     struct both b;
-    make(&b, shape_of(2, BNNEP_DYNAMICS_REAL, 0), "cpu/1");
+    struct shape shape = shape_of(2, BNNEP_DYNAMICS_REAL, 0);
+    shape.schedule = schedule;
+    make(&b, shape, "cpu/1");
     for (int s = 0; s < 2; s++) {
         char requires[64];
         bnnep_network *read;
@@ -255,7 +314,7 @@ static void files(void **state) {
         assert_string_equal(requires, s ? "[\"schedule\"]" : "[]");
         assert_ok(bnnep_network_read(NULL, &source, NULL, &read));
         assert_ok(bnnep_network_get_info(read, &info));
-        assert_int_equal(info.schedule, s);
+        assert_int_equal(info.schedule, s ? schedule : BNNEP_SCHEDULE_SYNCHRONOUS);
         bnnep_network_free(read);
         assert_ok(bnnep_checkpoint_read(b.net[s].optimizer, &source));
         assert_refused(bnnep_checkpoint_read(b.net[1 - s].optimizer, &source), BNNEP_ERROR_ARGUMENT, "schedule");
@@ -263,9 +322,16 @@ static void files(void **state) {
     destroy(&b);
 }
 
+static void files(void **state) {
+    (void)state;
+    keep(BNNEP_SCHEDULE_ALTERNATING);
+    keep(BNNEP_SCHEDULE_OVER_RELAXED);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_trajectory), cmocka_unit_test(same_rest),
-                                       cmocka_unit_test(falling_energy), cmocka_unit_test(refused),
+                                       cmocka_unit_test(falling_energy), cmocka_unit_test(fewer_steps),
+                                       cmocka_unit_test(refused),
                                        cmocka_unit_test(files)};
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

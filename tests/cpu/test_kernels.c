@@ -261,7 +261,7 @@ static void signed_sums(void **state) {
 static void compare_states(const struct cpu_kernels *kernels, struct stream *stream) {
     enum { ARRAYS = 4, COUNT = 40 * 16 };
     const size_t units = (size_t)stream_between(stream, 1, 40);
-    float *a[ARRAYS], *b[ARRAYS], moving[LANES], change_a[LANES] = {0}, change_b[LANES] = {0};
+    float *a[ARRAYS], *b[ARRAYS], moving[LANES], stride[LANES], change_a[LANES] = {0}, change_b[LANES] = {0};
     for (int i = 0; i < ARRAYS; i++) {
         a[i] = memory(COUNT * sizeof *a[i]);
         b[i] = memory(COUNT * sizeof *b[i]);
@@ -270,9 +270,13 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
     }
     for (size_t l = 0; l < LANES; l++)
         moving[l] = (float)(stream_next(stream) % 2);
+    for (size_t l = 0; l < LANES; l++)
+        stride[l] = bnnep_stride(stream_next(stream) % 2, 0.0f, 9);
+    const float *strides = stream_next(stream) % 2 ? stride : NULL;
     const struct bnnep_neuron neuron = {.grid = {stream_next(stream) % 2 ? 0x1p12f : 0.0f, 2.0f}};
-    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &neuron, moving, change_a);
-    kernels->states->move_hidden(b[0], &(struct pull){b[1], b[2], 0.37f}, units, &neuron, moving, change_b);
+    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &neuron, moving, strides,
+                                   change_a);
+    kernels->states->move_hidden(b[0], &(struct pull){b[1], b[2], 0.37f}, units, &neuron, moving, strides, change_b);
     for (size_t v = 0; v < units * LANES; v++)
         assert_true(moving[v % LANES] == 0.0f || a[0][v] == bnnep_on_grid(&neuron.grid, a[0][v]));
     assert_memory_equal(change_a, change_b, sizeof change_a);

@@ -24,6 +24,7 @@ static const struct example examples[] = {
     {"fully connected", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f, 0},
     {"convolutions", {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)}, 3, 8, 2e-3f, 0},
     {"alternating", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 2e-3f, BNNEP_SCHEDULE_ALTERNATING},
+    {"over-relaxed", {BNNEP_FC(1040), BNNEP_FC(1040), BNNEP_FC(CLASSES)}, 37, 1, 1e-4f, BNNEP_SCHEDULE_OVER_RELAXED},
     {"alternating convolutions",
      {BNNEP_CONV(72, 3, 1, 2), BNNEP_CONV(72, 3, 1, 2), BNNEP_FC(CLASSES)},
      3,

@@ -39,7 +39,7 @@ void call_begin(struct slot *slot);
 bnnep_status call_end(struct slot *slot, bnnep_status status);
 
 /* A description by number, real or binary, with maps or without, and what it can be trained with. */
-enum { KINDS = 6 };
+enum { KINDS = 7 };
 void slot_create(struct slot *slot, unsigned kind, bool reference, uint64_t seed);
 bnnep_status slot_teach(struct slot *slot, struct fuzz_bytes *bytes);
 /* A data set for a slot: from memory with labels, with a bad one, without, or from a callback that may fail, which is

@@ -68,10 +68,10 @@ struct pooling {
 };
 
 struct state_kernels {
-    /* state <- rho(pull), on the grid if there is one, in the lanes where moving is 1; change[LANES] is raised to the
-     * largest step. */
+    /* state goes stride[LANES] of the way (NULL: all of it) to rho(pull), on the grid if there is one, in the lanes
+     * where moving is 1; change[LANES] is raised to the largest step. */
     void (*move_hidden)(float *state, const struct pull *pull, size_t units, const struct bnnep_neuron *neuron,
-                        const float *moving, float *change);
+                        const float *moving, const float *stride, float *change);
     /* value <- alpha * sums + bias; they may be the same array. */
     void (*scale_rows)(const float *sums, float alpha, const float *bias, size_t rows, float *value);
     /* value and argmax take the largest alpha * sums + bias of each window. */

@@ -2,28 +2,31 @@
 /* Real activations: how states move, and what pooling keeps. Arrays are [unit][LANES]. */
 #include "backends/cpu/kernels/vectors.h"
 
-/* Inlined twice, for where there is a grid and where there is none. */
+/* Inlined for where there is a grid or none, and strides or none. */
 INLINE void move_units(float *restrict state, struct pull pull, size_t units, struct bnnep_neuron neuron,
-                       const float *restrict moving, float *restrict change) {
+                       const float *restrict moving, const float *restrict stride, float *restrict change) {
     const float *restrict forward = pull.forward, *restrict feedback = pull.feedback;
     for (size_t j = 0; j < units; j++)
         for (size_t l = 0; l < LANES; l++) {
             const size_t v = j * LANES + l;
             const float s = state[v], rho = bnnep_rho(&neuron, forward[v] + pull.scale * feedback[v]);
-            const float next = bnnep_on_grid(&neuron.grid, rho), step = fabsf(next - s) * moving[l];
+            const float reached = stride ? bnnep_go(s, rho, stride[l]) : rho;
+            const float next = bnnep_on_grid(&neuron.grid, reached), step = fabsf(next - s) * moving[l];
             change[l] = step > change[l] ? step : change[l];
             state[v] = moving[l] != 0.0f ? next : s;
         }
 }
 
 static void move_hidden(float *state, const struct pull *pull, size_t units, const struct bnnep_neuron *neuron,
-                        const float *moving, float *change) {
+                        const float *moving, const float *stride, float *change) {
     struct bnnep_neuron off_grid = *neuron;
     off_grid.grid = (struct bnnep_grid){.steps = 0.0f};
-    if (neuron->grid.steps == 0.0f)
-        move_units(state, *pull, units, off_grid, moving, change);
+    if (neuron->grid.steps != 0.0f)
+        move_units(state, *pull, units, *neuron, moving, stride, change);
+    else if (stride)
+        move_units(state, *pull, units, off_grid, moving, stride, change);
     else
-        move_units(state, *pull, units, *neuron, moving, change);
+        move_units(state, *pull, units, off_grid, moving, NULL, change);
 }
 
 static void scale_rows(const float *sums, float alpha, const float *bias, size_t rows, float *value) {

@@ -42,6 +42,8 @@ struct passage {
     unsigned worker;             /* who takes them; with shared steps all do */
     struct real_scratch *common; /* where the parts of a step meet */
     struct real_precision precision;
+    float stride[LANES]; /* of a step that is over-relaxed */
+    bool over_relaxed;
     struct real_lanes lanes;
 };
 
@@ -118,10 +120,11 @@ static void move_output(const struct passage *p, const float *forward, float *st
     const struct real_workspace *ws = p->run->ws;
     const struct bnnep_model *model = ws->network->model;
     const size_t top = model->connections - 1, units = model->links[top]->out;
-    const struct bnnep_neuron neuron = bnnep_neuron_of(model, top, p->run->how->beta);
+    struct bnnep_neuron neuron = bnnep_neuron_of(model, top, p->run->how->beta);
     const float *target = ws->target + p->lanes.tile * units * LANES, *moving = p->lanes.moving;
     for (size_t v = 0; v < units * LANES; v++) {
         const size_t l = v % LANES;
+        neuron.stride = p->stride[l];
         const float next = bnnep_next_state(&neuron, state[v], forward[v], target[v], 0.0f);
         const float step = fabsf(next - state[v]) * moving[l];
         change[l] = step > change[l] ? step : change[l];
@@ -139,7 +142,8 @@ static void move_hidden(const struct passage *p, size_t k, const float *forward,
                               bnnep_real_feedback_scale(net, k + 1)};
     const struct bnnep_neuron neuron = bnnep_neuron_of(net->model, k, p->run->how->beta);
     float *state = bnnep_real_state(ws, p->run->how->to, p->lanes.tile, k) + first * LANES;
-    net->kernels->states->move_hidden(state, &pull, units, &neuron, p->lanes.moving, change);
+    net->kernels->states->move_hidden(state, &pull, units, &neuron, p->lanes.moving,
+                                      p->over_relaxed ? p->stride : NULL, change);
 }
 
 /* Of some units, from `first` on; that of the drive never changes. */
@@ -274,10 +278,14 @@ static void begin_tile(struct passage *p) {
 }
 
 static void begin_step(struct passage *p) {
+    const bool can = p->run->ws->network->model->schedule == BNNEP_SCHEDULE_OVER_RELAXED;
     p->t++;
-    p->begins = false;
-    for (size_t l = 0; l < LANES; l++)
+    p->begins = p->over_relaxed = false;
+    for (size_t l = 0; l < LANES; l++) {
         p->begins = p->begins || (p->lanes.moving[l] != 0.0f && p->lanes.steps[l] == 0);
+        p->stride[l] = bnnep_stride(can, p->run->how->beta, p->lanes.steps[l] + 1);
+        p->over_relaxed = p->over_relaxed || p->stride[l] != 1.0f;
+    }
 }
 
 static void relax_share(void *arg, size_t share, unsigned worker) {

@@ -35,6 +35,7 @@ class Schedule(enum.IntEnum):
 
     SYNCHRONOUS = 0
     ALTERNATING = 1
+    OVER_RELAXED = 2
 
 
 class Readout(enum.IntEnum):
@@ -86,7 +87,7 @@ class NetworkOptions(TypedDict, total=False):
     max_batch: int  #: largest batch to train on, and how many samples are relaxed at once
     seed: int  #: initial weights and biases are drawn by it
     grid_bits: int  #: states on a grid of 2^-grid_bits
-    schedule: int  #: Schedule.SYNCHRONOUS or Schedule.ALTERNATING
+    schedule: int  #: Schedule.SYNCHRONOUS, ALTERNATING or OVER_RELAXED
 
 
 class Parameters:
