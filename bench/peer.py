@@ -2,17 +2,29 @@
 # SPDX-License-Identifier: MIT
 """What a batch costs a program in PyTorch: the networks of the paper as its users write them.
 
-    peer.py time PRESET [FRACTION]
+    peer.py time PRESET [FRACTION] [--shortcuts TOLERANCE] [--network FILE] [--data DIR]
 
 Weights are dense float32 matrices, every step computes every product anew, and all steps are done. One batch of 64
 random sparse inputs: free phase, nudged phase, contrast, momentum, flips. Prints "PRESET seconds_per_batch X". With a
-FRACTION of the steps (8+4 at least), what the others would take is extrapolated, and the line says so. Threads: NT in
-the environment, 2 by default. DEVICE in the environment, such as cuda, computes there, in float32, without TF32. Needs PyTorch (Debian: python3-torch).
-"""
-import os
-import sys
-import time
+FRACTION of the steps (8+4 at least), what the others would take is extrapolated, and the line says so.
 
+With --shortcuts it is what a good engineer makes of that: the drive of the first layer is computed once a batch, a
+phase ends for the batch when a step changes no state by more than TOLERANCE, and updates are made in place. How long
+that takes depends on the network: --network takes the weights of a file that bnnep-train wrote, --data the first
+images of MNIST. The line then says how many steps were done.
+
+Threads: NT in the environment, 2 by default. DEVICE in the environment, such as cuda, computes there, in float32,
+without TF32. Needs PyTorch (Debian: python3-torch).
+"""
+import argparse
+import gzip
+import json
+import os
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -150,10 +162,86 @@ class Network:
         self.learn(self.correlations(x, free, pooled_free), self.correlations(x, nudged, pooled))
 
 
-def time_batch(name, fraction):
-    preset = PRESETS[name]
-    net = Network(**preset)
+class ShortNetwork(Network):
+    """With the shortcuts that PyTorch allows."""
+
+    def __init__(self, tolerance, **preset):
+        super().__init__(**preset)
+        self.tolerance, self.drive, self.done = tolerance, None, []
+
+    def step(self, x, states, target=None, beta=0.0, prediction=None):
+        a = self.activations(x, states)
+        pulls = [self.drive] + [layer.forward(below) for layer, below in zip(self.layers[1:], a[1:])]
+        after = []
+        for k, (state, (pull, _)) in enumerate(zip(states, pulls)):
+            nudge = None
+            if k + 1 < len(states):
+                pull = pull + self.layers[k + 1].feedback(a[k + 2], pulls[k + 1][1]).view_as(pull)
+            elif target is not None:
+                nudge = beta * (target - (state if prediction is None else prediction))
+            else:
+                pull = pull.clone()  # the drive is kept
+            after.append(self.move(state, pull, nudge))
+        return after, [pooled for _, pooled in pulls]
+
+    def relax(self, x, states, steps, **nudge):
+        if not nudge or nudge["target"] is None:
+            self.drive, self.done = self.layers[0].forward(x), []
+        done = 0
+        for done in range(1, steps + 1):
+            before = states
+            states, pooled = self.step(x, states, **nudge)
+            if max((s - b).abs_().max().item() for s, b in zip(states, before)) <= self.tolerance:
+                break
+        self.done.append(done)
+        return states, pooled
+
+    def learn(self, free, nudged):
+        gain = 1 / (self.beta * BATCH)
+        beyond = torch.ge if self.convolutional else torch.gt
+        for layer, momentum, (weight, bias), (weight_free, bias_free) in zip(self.layers, self.momenta, nudged, free):
+            momentum.mul_(1 - GAMMA).add_(weight.sub_(weight_free), alpha=GAMMA * gain)
+            pull = torch.sign(layer.weight, out=weight).neg_().mul_(momentum)
+            layer.weight.mul_(beyond(pull, THRESHOLD).to(weight.dtype).mul_(-2).add_(1))
+            layer.bias.add_(bias.sub_(bias_free), alpha=LR_BIAS * gain)
+
+
+def load_weights(net, path):
+    """Signs, scaling factors and biases of a network file of libbnnep, a safetensors file."""
+    data = Path(path).read_bytes()
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])
+
+    def tensor(name, dtype):
+        begin, end = header[name]["data_offsets"]
+        return np.frombuffer(data[8 + length + begin : 8 + length + end], dtype)
+
+    for k, layer in enumerate(net.layers):
+        alpha = torch.from_numpy(tensor(f"connection.{k}.alpha", np.float32).copy())
+        rows = layer.weight.shape[0]
+        bits = np.unpackbits(tensor(f"connection.{k}.signs", np.uint8).reshape(rows, -1), axis=1, bitorder="little")
+        signs = bits[:, : layer.weight[0].numel()].astype(np.float32) * 2 - 1
+        scale = alpha.view(-1, *[1] * (layer.weight.dim() - 1))
+        layer.weight = torch.from_numpy(signs).view_as(layer.weight).mul_(scale).to(layer.weight.device)
+        layer.bias = torch.from_numpy(tensor(f"connection.{k}.bias", np.float32).copy()).to(layer.weight.device)
+
+
+def load_images(folder, shape):
+    path = Path(folder) / "train-images-idx3-ubyte"
+    data = path.read_bytes() if path.exists() else gzip.open(f"{path}.gz").read()
+    pixels = np.frombuffer(data, np.uint8, BATCH * 784, offset=16).astype(np.float32) / 255
+    return torch.from_numpy(pixels).view(BATCH, *shape)
+
+
+def time_batch(options):
+    name, fraction, preset = options.preset, options.fraction, PRESETS[options.preset]
+    short = options.shortcuts is not None
+    net = ShortNetwork(options.shortcuts, **preset) if short else Network(**preset)
+    if options.network:
+        load_weights(net, options.network)
     x = torch.rand(BATCH, *net.input) * (torch.rand(BATCH, *net.input) > 0.8)
+    if options.data:
+        x = load_images(options.data, net.input).to(x.device)
     target = F.one_hot(torch.arange(BATCH) % CLASSES, CLASSES).float()
     target = target.repeat_interleave(preset["units"][-1] // CLASSES, 1)
 
@@ -172,20 +260,30 @@ def time_batch(name, fraction):
     if fraction < 1:
         taken = few + (taken - few) / (sum(some) - 4) * (sum(net.steps) - 4)
         note = f" (from {some[0]}+{some[1]} of {net.steps[0]}+{net.steps[1]} steps)"
+    elif short:
+        note = f" ({'+'.join(map(str, net.done))} of {net.steps[0]}+{net.steps[1]} steps)"
     print(f"{name} seconds_per_batch {taken:.4f}{note}", flush=True)
 
 
-def main(words):
-    if len(words) not in (2, 3) or words[0] != "time" or words[1] not in PRESETS:
-        sys.exit(f"usage: peer.py time PRESET [FRACTION]\npresets: {' '.join(PRESETS)}")
+def main():
+    parser = argparse.ArgumentParser(description="What a batch costs a program in PyTorch.")
+    parser.add_argument("time", choices=["time"])
+    parser.add_argument("preset", choices=PRESETS)
+    parser.add_argument("fraction", nargs="?", type=float, default=1.0, help="do this part of the steps, and extrapolate")
+    parser.add_argument("--shortcuts", type=float, metavar="TOLERANCE", help="end phases there; see the source")
+    parser.add_argument("--network", help="a network file of libbnnep")
+    parser.add_argument("--data", help="a folder with MNIST")
+    options = parser.parse_args()
+    if options.shortcuts is not None and options.fraction != 1:
+        parser.error("with --shortcuts phases end by themselves: no fraction")
     torch.manual_seed(0)
     torch.set_num_threads(int(os.environ.get("NT", "2")))
     if "DEVICE" in os.environ:
         torch.set_default_device(os.environ["DEVICE"])
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     with torch.no_grad():
-        time_batch(words[1], float(words[2]) if len(words) == 3 else 1.0)
+        time_batch(options)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

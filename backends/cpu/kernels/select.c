@@ -16,8 +16,8 @@ const struct cpu_kernels *bnnep_runnable_kernels(size_t i) {
     const struct cpu_kernels *runnable[4] = {NULL};
     size_t count = 0;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq"))
+    if (__builtin_cpu_supports("bmi2") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"))
         runnable[count++] = &bnnep_kernels_avx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
         runnable[count++] = &bnnep_kernels_avx2;
