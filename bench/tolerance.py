@@ -59,4 +59,5 @@ def main():
             row(preset, tolerance, exact, other, steps)
 
 
-main()
+if __name__ == "__main__":
+    main()
