@@ -144,7 +144,7 @@ static int use_preset(struct options *options, const char *name) {
 static int be_fast(struct options *options) {
     options->fast = true;
     options->schedule = NULL;
-    options->settle = 1e-4;
+    options->settle = 1e-3;
     return -1;
 }
 

@@ -21,6 +21,7 @@
 extern const struct cpu_kernels KERNELS;
 const struct cpu_kernels KERNELS = {
     .name = BNNEP_TEXT(BNNEP_ISA),
+    .halves = VECTOR_BYTES < ENTRY_BYTES,
     .f32 = &lut_f32,
     .i32 = &lut_i32,
     .i16 = &lut_i16,

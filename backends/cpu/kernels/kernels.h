@@ -155,6 +155,7 @@ struct neuron_kernels {
 
 struct cpu_kernels {
     const char *name;
+    bool halves; /* sums of half a tile take less time than those of a whole one, being half as many vectors */
     const struct arithmetic *f32, *i32, *i16; /* activations; those on a grid, in steps of it; packed digits */
     const struct arithmetic *f64;             /* inputs of binary networks, LANES / 2 at a time */
     const struct state_kernels *states;

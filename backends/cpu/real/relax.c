@@ -311,7 +311,7 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
             bnnep_real_refill(lanes);
         if (run->delta_coded)
             begin_coding(&p, new_tile);
-        else if (lanes->in_use <= LANES / 2 && !lanes->half)
+        else if (ws->network->kernels->halves && lanes->in_use <= LANES / 2 && !lanes->half)
             bnnep_real_pack(lanes);
         begin_step(&p);
         step(&p);
