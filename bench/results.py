@@ -37,7 +37,7 @@ def spread(values):
     return f"{values.mean():.2f}" + (f" ± {values.std():.2f}" if len(values) > 1 else "")
 
 
-def row_of(preset, way, images, epochs, group):
+def row_of(preset, way, schedule, settle, images, epochs, group):
     ends = [curve.iloc[-1] for curve in group.Curve]
     best = [curve.Ave_Test_Error.min() for curve in group.Curve]
     seconds = pd.Series([curve.Seconds.median() for curve in group.Curve]).median()
@@ -45,18 +45,18 @@ def row_of(preset, way, images, epochs, group):
     where = "; ".join(f"{m}, {d}" for m, d in group[["Machine", "Date"]].drop_duplicates().itertuples(index=False))
     threads = ", ".join(map(str, sorted(set(group.Threads))))
     return (
-        f"| {preset} | {way} | {images} | {epochs} | {seeds} | {spread([e.Ave_Test_Error for e in ends])} "
+        f"| {preset} | {way} | {schedule}, {settle:g} | {images} | {epochs} | {seeds} | {spread([e.Ave_Test_Error for e in ends])} "
         f"| {spread(best)} | {spread([e.Ave_Train_Error for e in ends])} | {seconds:.3g} | {threads} | {where} |"
     )
 
 
 def table(runs):
     lines = [
-        "| preset | way | images | epochs | seeds | test error, % | lowest of a run | train error, % "
+        "| preset | way | schedule, tolerance | images | epochs | seeds | test error, % | lowest of a run | train error, % "
         "| seconds an epoch | threads | machine, date |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, group in runs.groupby(["Preset", "Way", "Images", "Epochs"], observed=True):
+    for key, group in runs.groupby(["Preset", "Way", "Schedule", "Settle", "Images", "Epochs"], observed=True):
         lines.append(row_of(*key, group))
     return "\n".join(lines) + "\n"
 
