@@ -21,9 +21,9 @@ const struct known known[] = {
     {"preset", "NAME", NULL, ACTION(PRESET), ALWAYS, NULL, "a command of the paper; options after it override it",
      "A command of the paper, see `--list-presets`. Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
-     "--settle 1e-3, --schedule over-relaxed or alternating; options after it override it",
-     "`--settle 1e-3 --schedule over-relaxed`, or `alternating` for convolutions and binary activations: another way to nearly "
-     "the same rest, with less work. Says what it is. Options after it override it."},
+     "bin_W: --settle 1e-3, --schedule over-relaxed or alternating; options after it override it",
+     "`--settle 1e-3 --schedule over-relaxed`, or `alternating` for convolutions: another way to nearly the same rest, with less "
+     "work. Changes nothing for binary activations, which learn worse so. Says what it is. Options after it override it."},
     {"list-presets", NULL, NULL, ACTION(LIST_PRESETS), ALWAYS, NULL, "print the names of the presets, one a line",
      "Prints the names of the presets, one a line, and exits."},
     {"data", "DIR", NULL, WORD(data, NULL), ALWAYS, "BNNEP_DATA, else the MNIST sample", "folder with the data set",

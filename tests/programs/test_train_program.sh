@@ -252,6 +252,8 @@ like_first yes "--fast is other options"
 # shellcheck disable=SC2086
 run 0 $small $few --fast --schedule synchronous --settle 0
 like_first no "options after --fast do not override it"
+run 0 --preset mnist-fc1-bin --layersList 784 20 10 --expand_output 1 --train-limit 64 --test-limit 10 --epochs 1 --no-save --fast
+says err '^bnnep-train: --fast: --schedule synchronous --settle 0$'
 # shellcheck disable=SC2086
 run 1 $small --optim bptt --fast
 says err 'schedule must be 0'
