@@ -77,7 +77,9 @@ train_run() {
     if [ -n "$folder" ]; then
         "$train" --resume "$folder" --threads "$threads" || return 1
     else
-        set -- --preset "$1" --seed "$3" $([ "$2" = plain ] || echo "--$2")
+        way=$2
+        set -- --preset "$1" --seed "$3"
+        [ "$way" = plain ] || set -- "$@" "--$way"
         [ -z "$epochs" ] || set -- "$@" --epochs "$epochs"
         [ -z "$limit" ] || set -- "$@" --train-limit "$limit"
         "$train" "$@" --data "$data" --threads "$threads" --out "$place" || return 1

@@ -34,7 +34,7 @@ struct options {
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
     int threads; /* 0: one a processor */
-    bool fast;                       /* while the options are read: --fast was among them */
+    bool fast;   /* while the options are read: --fast was among them */
     bool no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
     int grid; /* 0: none */

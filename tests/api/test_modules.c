@@ -339,7 +339,8 @@ static void capabilities(void **state) {
     (void)state;
     const struct bnnep_capabilities all = *bnnep_backend_loops.can;
     struct bnnep_capabilities can = all;
-    bnnep_network_options real = BNNEP_NETWORK_OPTIONS_INIT, binary = real, grid = real, alternating = real, over_relaxed = real;
+    bnnep_network_options real = BNNEP_NETWORK_OPTIONS_INIT, binary = real, grid = real, alternating = real,
+                          over_relaxed = real;
     binary.dynamics = BNNEP_DYNAMICS_BINARY;
     grid.grid_bits = 12;
     alternating.schedule = BNNEP_SCHEDULE_ALTERNATING;

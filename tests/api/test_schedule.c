@@ -330,8 +330,7 @@ static void files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_trajectory), cmocka_unit_test(same_rest),
-                                       cmocka_unit_test(falling_energy), cmocka_unit_test(fewer_steps),
-                                       cmocka_unit_test(refused),
-                                       cmocka_unit_test(files)};
+                                       cmocka_unit_test(falling_energy),  cmocka_unit_test(fewer_steps),
+                                       cmocka_unit_test(refused),         cmocka_unit_test(files)};
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -274,8 +274,7 @@ static void compare_states(const struct cpu_kernels *kernels, struct stream *str
         stride[l] = bnnep_stride(stream_next(stream) % 2, 0.0f, 9);
     const float *strides = stream_next(stream) % 2 ? stride : NULL;
     const struct bnnep_neuron neuron = {.grid = {stream_next(stream) % 2 ? 0x1p12f : 0.0f, 2.0f}};
-    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &neuron, moving, strides,
-                                   change_a);
+    generic()->states->move_hidden(a[0], &(struct pull){a[1], a[2], 0.37f}, units, &neuron, moving, strides, change_a);
     kernels->states->move_hidden(b[0], &(struct pull){b[1], b[2], 0.37f}, units, &neuron, moving, strides, change_b);
     for (size_t v = 0; v < units * LANES; v++)
         assert_true(moving[v % LANES] == 0.0f || a[0][v] == bnnep_on_grid(&neuron.grid, a[0][v]));

@@ -138,7 +138,10 @@ static const struct kind kinds[KINDS] = {
      .channels = 6,
      .grid_bits = 12,
      .schedule = BNNEP_SCHEDULE_ALTERNATING},
-    {.connection = {BNNEP_FC(8), BNNEP_FC(2)}, .connections = 2, .channels = 6, .schedule = BNNEP_SCHEDULE_OVER_RELAXED},
+    {.connection = {BNNEP_FC(8), BNNEP_FC(2)},
+     .connections = 2,
+     .channels = 6,
+     .schedule = BNNEP_SCHEDULE_OVER_RELAXED},
 };
 
 void slot_create(struct slot *slot, unsigned number, bool reference, uint64_t seed) {

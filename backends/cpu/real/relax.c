@@ -142,8 +142,8 @@ static void move_hidden(const struct passage *p, size_t k, const float *forward,
                               bnnep_real_feedback_scale(net, k + 1)};
     const struct bnnep_neuron neuron = bnnep_neuron_of(net->model, k, p->run->how->beta);
     float *state = bnnep_real_state(ws, p->run->how->to, p->lanes.tile, k) + first * LANES;
-    net->kernels->states->move_hidden(state, &pull, units, &neuron, p->lanes.moving,
-                                      p->over_relaxed ? p->stride : NULL, change);
+    net->kernels->states->move_hidden(state, &pull, units, &neuron, p->lanes.moving, p->over_relaxed ? p->stride : NULL,
+                                      change);
 }
 
 /* Of some units, from `first` on; that of the drive never changes. */
