@@ -91,14 +91,6 @@ run_peer() {
     note "$1" peer "$(echo "$said" | sed -n 's/.*seconds_per_batch //p')"
 }
 
-# place PRESET: where its data are
-place() {
-    case $1 in
-    cifar10-*) folder=$cifar10 ;;
-    *) folder=$data ;;
-    esac
-}
-
 # run_short PRESET: PyTorch with shortcuts, its network trained as long
 run_short() {
     set -- "$1" --shortcuts 1e-6
@@ -113,19 +105,22 @@ run_short() {
 
 # run_ours PRESET TOLERANCE, or PRESET fast
 run_ours() {
-    place "$1"
+    case $1 in
+    cifar10-*) folder=$cifar10 ;;
+    *) folder=$data ;;
+    esac
     if [ "$2" = fast ]; then way="-- --fast"; else way="--settle $2"; fi
     # shellcheck disable=SC2086 # several words
-    said=$("$bench" --preset "$1" $where --batches "$batches" --after "$after" ${folder:+--data "$folder"} $way \
-        2>"$work/said" | tail -n 1) || complain "$(cat "$work/said")"
-    note "$1" "$2" "$(echo "$said" | sed -n 's/.*seconds_per_batch=\([^ ]*\).*/\1/p')"
+    "$bench" --preset "$1" $where --batches "$batches" --after "$after" ${folder:+--data "$folder"} $way \
+        >"$work/lines" 2>"$work/said" || complain "$(cat "$work/said")"
+    note "$1" "$2" "$(tail -n 1 "$work/lines" | sed -n 's/.*seconds_per_batch=\([^ ]*\).*/\1/p')"
 }
 
 left_out=
 for round in $(seq "$rounds"); do
     for preset in "$@"; do
-        if [ "$preset" = cifar10-conv ] && [ -z "$cifar10" ]; then
-            left_out="cifar10-conv is left out: no data were given."
+        if [ "$preset" = cifar10-conv ] && { [ -z "$cifar10" ] || [ "$after" != 0 ]; }; then
+            left_out="cifar10-conv is left out: no data were given, or it was to be trained."
             continue
         fi
         echo "round $round of $rounds: $preset" >&2

@@ -118,8 +118,8 @@ BNNEP_RULE int32_t bnnep_calm_steps(bool alternating) {
 
 /* How much of the way to where they are pulled states go in step t of a sample's phase. Successive over-relaxation: an
  * error that falls by rho^2 in two alternating steps falls by omega - 1 with omega = 2 / (1 + sqrt(1 - rho^2)); the
- * energy of a network without pooling still never rises below 2. The first steps, in which units saturate, go 1, and
- * networks that contract well are nearly at rest by then; so does the nudged phase, which ends before its rest. */
+ * energy of a network without pooling still never rises below 2. The first steps, in which units saturate, go 1:
+ * networks that contract well are nearly at rest by then. So does the nudged phase, which ends before its rest. */
 BNNEP_RULE float bnnep_stride(bool over_relaxed, float beta, int32_t t) {
     return over_relaxed && beta == 0.0f && t > 8 ? 1.4f : 1.0f;
 }

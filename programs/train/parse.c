@@ -148,8 +148,8 @@ static int be_fast(struct options *options) {
     return -1;
 }
 
-/* Over-relaxed steps lead elsewhere with pooling. Leaky states do not rest in the steps that the paper gives them: with
- * half the moves they learn worse. */
+/* Over-relaxed steps lead elsewhere with pooling. Binary activations learnt worse with alternating steps at 1e-3, for
+ * which of the two reasons is not known (docs/results.md). */
 static void choose_fast(struct options *options) {
     const bool binary = strcmp(options->binary_settings, "bin_W_N") == 0, conv = strcmp(options->archi, "conv") == 0;
     if (!options->fast)

@@ -225,7 +225,7 @@ static void falling_energy(void **state) {
 
 /* --- over-relaxation ---------------------------------------------------------------------------------------------- */
 
-/* Two chains of units that pull each other up with alpha: an error falls by alpha^2 in two steps, or by 0.4. */
+/* Two units that pull each other up with alpha: an error falls by alpha^2 in two steps, or by 0.4. */
 static void fewer_steps(void **state) {
     (void)state;
     const char *backends[MOST_BACKENDS];
