@@ -71,6 +71,7 @@ done
 
 where="--threads $threads"
 [ -z "${BACKEND:-}" ] || where="--backend $BACKEND"
+[ "$after" = 0 ] || where="$where --after $after"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 results=$work/results
@@ -111,7 +112,7 @@ run_ours() {
     esac
     if [ "$2" = fast ]; then way="-- --fast"; else way="--settle $2"; fi
     # shellcheck disable=SC2086 # several words
-    "$bench" --preset "$1" $where --batches "$batches" --after "$after" ${folder:+--data "$folder"} $way \
+    "$bench" --preset "$1" $where --batches "$batches" ${folder:+--data "$folder"} $way \
         >"$work/lines" 2>"$work/said" || complain "$(cat "$work/said")"
     note "$1" "$2" "$(tail -n 1 "$work/lines" | sed -n 's/.*seconds_per_batch=\([^ ]*\).*/\1/p')"
 }
@@ -188,7 +189,7 @@ $model, $(date -u +%Y-%m-%d), PyTorch $("$python" -c 'import torch; print(torch.
 
     ${DEVICE:+DEVICE=$DEVICE }NT=$threads ${peer##*/} time PRESET$([ "$fraction" = 1 ] || echo " $fraction")
     NT=$threads peer.py time PRESET --shortcuts 1e-6$([ "$after" = 0 ] || echo " --data DIR --network FILE")
-    bnnep-bench --preset PRESET $where --batches $batches --after $after --settle 0
-    bnnep-bench --preset PRESET $where --batches $batches --after $after --settle 1e-6
-    bnnep-bench --preset PRESET $where --batches $batches --after $after -- --fast
+    bnnep-bench --preset PRESET $where --batches $batches --settle 0
+    bnnep-bench --preset PRESET $where --batches $batches --settle 1e-6
+    bnnep-bench --preset PRESET $where --batches $batches -- --fast
 END
