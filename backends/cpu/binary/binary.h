@@ -47,24 +47,24 @@ struct binary_events {
     size_t ups, downs;
 };
 
-/* Channels that one position of a convolution's output turned on, or off, for one scaling factor. */
-struct binary_run {
-    uint32_t key; /* 2 * index of alpha, + 1 if off */
-    uint32_t from, count;
+/* A unit above a convolution that came to a position of its output, or left it. */
+struct binary_move {
+    uint32_t channel, y, x;
+    bool left;
+    uint32_t cell; /* that it is sorted into */
 };
 
 /* Convolutions: events by the place they are at. */
 struct binary_places {
     size_t *up_from, *down_from; /* [pixels + 1]: where a pixel's events begin among those of the layer below */
-    uint32_t *on, *off;          /* [position][rows]: channels whose unit switched on, or came, or left */
-    size_t *ons, *offs;          /* [position]: how many */
-    size_t *moving, moves;       /* positions with such channels */
-    uint32_t *channel;           /* those of all positions in the order of the runs */
-    struct binary_run *run;
-    size_t *runs;     /* [moves + 1]: where a position's runs begin */
-    uint32_t *list;   /* what one position, or pixel, sees of the events */
-    size_t *bounds;   /* of the keys in the list */
-    uint16_t *argmax; /* [units above]: of this step */
+    struct binary_move *move;    /* [2 * units above] */
+    size_t moves, factors;
+    uint32_t *factor, *nth; /* [rows]: scaling factors that moves have; which of them one is */
+    uint32_t *row;          /* [moves]: what stands for each in `up`, seen from pixel (0, 0), by cells, */
+    uint32_t *from;         /* [factor][came, left][position]: where those of a cell begin */
+    uint32_t *list;         /* what one position, or pixel, sees of the events */
+    size_t *bounds;         /* [factor][came, left]: where they end in the list */
+    uint16_t *argmax;       /* [units above]: of this step */
 };
 
 /* A sample on its way through a phase. Arrays of all layers are [layer offset + unit]. */

@@ -35,26 +35,37 @@ static void split(const uint32_t *events, size_t count, size_t pixels, size_t ch
     }
 }
 
+/* The part of a map that a window covers: rows top ... bottom - 1, columns left ... right - 1, which may be none. */
+struct window {
+    size_t top, bottom, left, right;
+};
+
+/* A square window, of which so many rows and columns come before (y, x). */
+static struct window window_of(size_t y, size_t x, size_t edge, size_t before, size_t height, size_t width) {
+    return (struct window){.top = y > before ? y - before : 0,
+                           .bottom = y + edge - before < height ? y + edge - before : height,
+                           .left = x > before ? x - before : 0,
+                           .right = x + edge - before < width ? x + edge - before : width};
+}
+
 static size_t shift_all(const uint32_t *from, size_t count, uint32_t shift, uint32_t *restrict to) {
     for (size_t i = 0; i < count; i++)
         to[i] = from[i] + shift;
     return count;
 }
 
-/* The columns that stand for the events of the pixels that the kernel sees from (y, x). */
+/* The columns that stand for the events of the pixels that the kernel sees from (y, x): channel + place * channels. */
 static size_t gather_columns(const struct bnnep_link *link, const uint32_t *events, const size_t *from, size_t y,
                              size_t x, uint32_t *list) {
-    const size_t K = link->kernel, P = link->padding, H = link->from.height, W = link->from.width;
+    const size_t K = link->kernel, P = link->padding, W = link->from.width;
+    const struct window in = window_of(y, x, K, P, link->from.height, W);
     size_t count = 0;
-    for (size_t row = 0; row < K; row++)
-        for (size_t column = 0; column < K; column++) {
-            if (y + row < P || y + row - P >= H || x + column < P || x + column - P >= W)
-                continue;
-            const size_t pixel = (y + row - P) * W + x + column - P;
-            /* channel + position * channels */
-            const uint32_t shift = (uint32_t)(((row * K + column) - pixel) * link->from.channels);
-            count += shift_all(events + from[pixel], from[pixel + 1] - from[pixel], shift, list + count);
-        }
+    for (size_t row = in.top; in.left < in.right && row < in.bottom; row++) {
+        const size_t pixel = row * W + in.left, place = (row + P - y) * K + in.left + P - x;
+        const size_t first = from[pixel], beyond = from[pixel + in.right - in.left];
+        count +=
+            shift_all(events + first, beyond - first, (uint32_t)((place - pixel) * link->from.channels), list + count);
+    }
     return count;
 }
 
@@ -100,14 +111,14 @@ void bnnep_binary_pool(const struct binary_workspace *ws, size_t k, const struct
 
 /* --- going down --------------------------------------------------------------------------------------------------- */
 
-/* Sorts units into lists of channels, by the position that each took. */
-static void sort_units(const struct bnnep_link *link, uint64_t word, size_t base, const uint16_t *argmax,
-                       uint32_t *channels, size_t *counts) {
+/* Lists units as moves to, or from, the position that each took. */
+static void list_units(const struct bnnep_link *link, uint64_t word, size_t base, const uint16_t *argmax, bool left,
+                       struct binary_places *s) {
     for (; word; word &= word - 1) {
         const size_t unit = base + (size_t)__builtin_ctzll(word);
         const struct bnnep_position at = bnnep_binary_position(link, unit / link->rows, argmax[unit]);
-        const size_t position = at.y * link->to.width * link->pool + at.x;
-        channels[position * link->rows + counts[position]++] = (uint32_t)(unit % link->rows);
+        s->move[s->moves++] =
+            (struct binary_move){(uint32_t)(unit % link->rows), (uint32_t)at.y, (uint32_t)at.x, left, 0};
     }
 }
 
@@ -117,99 +128,93 @@ static void find_moves(const struct bnnep_link *link, const struct binary_layer 
     const uint16_t *before = bnnep_binary_part(p->record, layer->argmax);
     const uint64_t *fed = bnnep_binary_part(p->record, layer->fed), *active = p->active + layer->offset / 64;
     const uint16_t *now = pooled ? s->argmax : before;
-    memset(s->ons, 0, bnnep_binary_positions(link) * sizeof *s->ons);
-    memset(s->offs, 0, bnnep_binary_positions(link) * sizeof *s->offs);
+    s->moves = 0;
     for (size_t i = 0; i < layer->units; i += 64) {
         const size_t units = layer->units - i < 64 ? layer->units - i : 64;
         uint64_t moved = 0;
         if (memcmp(now + i, before + i, units * sizeof *now) != 0) /* rare, after the first steps */
             for (size_t j = 0; j < units; j++)
                 moved |= (uint64_t)(now[i + j] != before[i + j]) << j;
-        const uint64_t off = fed[i / 64] & (~active[i / 64] | moved), on = active[i / 64] & (~fed[i / 64] | moved);
-        sort_units(link, off, i, before, s->off, s->offs);
-        sort_units(link, on, i, now, s->on, s->ons);
+        list_units(link, fed[i / 64] & (~active[i / 64] | moved), i, before, true, s);
+        list_units(link, active[i / 64] & (~fed[i / 64] | moved), i, now, false, s);
     }
-    s->moves = 0;
-    for (size_t i = 0; i < bnnep_binary_positions(link); i++)
-        if (s->ons[i] + s->offs[i] > 0)
-            s->moving[s->moves++] = i;
 }
 
-/* Starts of the parts from their sizes; the last one's end is the sum. */
-static size_t add_bounds(size_t *bounds, size_t count) {
-    size_t total = 0;
-    for (size_t i = 0; i <= count; i++) {
-        const size_t size = bounds[i];
-        bounds[i] = total;
-        total += size;
-    }
-    return total;
-}
-
-/* Of what happened to a channel's unit: by scaling factor and sign. */
-static size_t key_of(const struct binary_alphas *alphas, uint32_t channel, bool off) {
-    return (size_t)2 * alphas->of[channel] + off;
-}
-
-/* Sorts what happened at each position by scaling factor and sign, into runs. */
-static void find_runs(const struct bnnep_link *link, const struct binary_alphas *alphas, struct binary_places *s) {
-    const size_t keys = 2 * alphas->count;
-    size_t from = 0, runs = 0;
-    for (size_t i = 0; i < s->moves; i++) {
-        const size_t position = s->moving[i];
-        const uint32_t *on = s->on + position * link->rows, *off = s->off + position * link->rows;
-        memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
-        for (size_t e = 0; e < s->ons[position]; e++)
-            s->bounds[key_of(alphas, on[e], false)]++;
-        for (size_t e = 0; e < s->offs[position]; e++)
-            s->bounds[key_of(alphas, off[e], true)]++;
-        const size_t total = add_bounds(s->bounds, keys);
-        s->runs[i] = runs;
-        for (uint32_t key = 0; key < keys; key++)
-            if (s->bounds[key] < s->bounds[key + 1])
-                s->run[runs++] = (struct binary_run){key, (uint32_t)(from + s->bounds[key]),
-                                                     (uint32_t)(s->bounds[key + 1] - s->bounds[key])};
-        for (size_t e = 0; e < s->ons[position]; e++)
-            s->channel[from + s->bounds[key_of(alphas, on[e], false)]++] = on[e];
-        for (size_t e = 0; e < s->offs[position]; e++)
-            s->channel[from + s->bounds[key_of(alphas, off[e], true)]++] = off[e];
-        from += total;
-    }
-    s->runs[s->moves] = runs;
-}
-
-/* The rows of `up` that stand for the moves a pixel sees, sorted by scaling factor and sign: the end of those of
- * scaling factor a that came, and of those that left, are bounds[2a] and bounds[2a+1]. Returns how many there are. */
-static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connection *c,
-                          const struct binary_alphas *alphas, size_t y, size_t x, struct binary_places *s) {
-    const size_t K = link->kernel, width = link->to.width * link->pool, keys = 2 * alphas->count;
-    memset(s->bounds, 0, (keys + 1) * sizeof *s->bounds);
-    for (int fill = 0; fill < 2; fill++) { /* first their sizes */
-        for (size_t i = 0; i < s->moves; i++) {
-            const size_t row = y + link->padding - s->moving[i] / width;
-            const size_t column = x + link->padding - s->moving[i] % width;
-            const size_t base = (row * K + column) * c->up_panels * c->rows;
-            if (row >= K || column >= K) /* below 0, too */
-                continue;
-            for (const struct binary_run *r = s->run + s->runs[i]; r < s->run + s->runs[i + 1]; r++) {
-                if (fill)
-                    shift_all(s->channel + r->from, r->count, (uint32_t)base, s->list + s->bounds[r->key]);
-                s->bounds[r->key] += r->count;
-            }
+/* The scaling factors that moves have, in ascending order of their index. */
+static void find_factors(const struct binary_alphas *alphas, struct binary_places *s) {
+    memset(s->nth, 0, alphas->count * sizeof *s->nth);
+    for (size_t i = 0; i < s->moves; i++)
+        s->nth[alphas->of[s->move[i].channel]] = 1;
+    s->factors = 0;
+    for (uint32_t a = 0; a < alphas->count; a++)
+        if (s->nth[a]) {
+            s->nth[a] = (uint32_t)s->factors;
+            s->factor[s->factors++] = a;
         }
-        if (!fill && add_bounds(s->bounds, keys) == 0)
-            return 0;
+}
+
+/* Sorts the moves into cells, which are ordered by scaling factor, then by who came and who left, then by position. */
+static void sort_moves(const struct bnnep_link *link, const struct cpu_connection *c,
+                       const struct binary_alphas *alphas, struct binary_places *s) {
+    const size_t width = link->to.width * link->pool, positions = bnnep_binary_positions(link);
+    const size_t cells = 2 * s->factors * positions;
+    memset(s->from, 0, (cells + 2) * sizeof *s->from);
+    for (size_t i = 0; i < s->moves; i++) {
+        struct binary_move *m = &s->move[i];
+        m->cell = (uint32_t)((2 * s->nth[alphas->of[m->channel]] + m->left) * positions + m->y * width + m->x);
+        s->from[m->cell + 2]++;
     }
-    return s->bounds[keys];
+    for (size_t i = 2; i < cells + 2; i++)
+        s->from[i] += s->from[i - 1];
+    for (size_t i = 0; i < s->moves; i++) { /* which moves from[cell + 1] from a cell's begin to its end */
+        const struct binary_move *m = &s->move[i];
+        s->row[s->from[m->cell + 1]++] = m->channel - (uint32_t)((m->y * link->kernel + m->x) * c->up_panels * c->rows);
+    }
+}
+
+/* The rows of `up` that stand for the moves a pixel sees: those of factor n that came, and those that left, end at
+ * bounds[2n] and bounds[2n+1]. Returns how many there are. */
+static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connection *c, size_t y, size_t x,
+                          struct binary_places *s) {
+    const size_t K = link->kernel, P = link->padding, width = link->to.width * link->pool;
+    const size_t positions = bnnep_binary_positions(link);
+    const struct window in = window_of(y + P, x + P, K, K - 1, positions / width, width);
+    const uint32_t shift = (uint32_t)(((y + P) * K + x + P) * c->up_panels * c->rows);
+    const uint32_t *from = s->from;
+    size_t count = 0;
+    for (size_t n = 0; n < 2 * s->factors; n++, from += positions) {
+        for (size_t i = in.top * width; in.left < in.right && i < in.bottom * width; i += width) {
+            const size_t first = from[i + in.left];
+            count += shift_all(s->row + first, from[i + in.right] - first, shift, s->list + count);
+        }
+        s->bounds[n] = count;
+    }
+    return count;
+}
+
+/* The sums of one pixel take in what gather_rows found. */
+static void send_back(const struct binary_workspace *ws, size_t k, struct binary_scratch *scratch, double *sums) {
+    const struct cpu_kernels *kernels = ws->network->kernels;
+    const struct cpu_connection *c = &ws->network->connection[k];
+    const struct binary_places *s = &scratch->places;
+    for (size_t panel = 0; panel < c->up_panels; panel++)
+        for (size_t n = 0, from = 0; n < s->factors; from = s->bounds[2 * n + 1], n++) {
+            const size_t downs = s->bounds[2 * n], end = s->bounds[2 * n + 1];
+            const size_t outputs = c->inner - panel * PANEL < PANEL ? c->inner - panel * PANEL : PANEL;
+            if (from == end)
+                continue;
+            kernels->counts->counts(bnnep_cpu_up(c, 0, panel), s->list + from, downs - from, s->list + downs,
+                                    end - downs, outputs, scratch->counts);
+            kernels->counts->add_counts(scratch->counts, outputs, (double)ws->alphas[k].alpha[s->factor[n]],
+                                        sums + panel * PANEL);
+        }
 }
 
 void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct binary_passage *p,
                             struct binary_scratch *scratch) {
     const struct bnnep_link *link = ws->network->model->links[k];
-    const struct cpu_kernels *kernels = ws->network->kernels;
     const struct cpu_connection *c = &ws->network->connection[k];
     const struct binary_layer *layer = &ws->layer[k];
-    const struct binary_alphas *alphas = &ws->alphas[k];
     struct binary_places *s = &scratch->places;
     const bool pooled = p->stale[k];
     if (pooled)
@@ -219,26 +224,17 @@ void bnnep_binary_feed_back(const struct binary_workspace *ws, size_t k, struct 
         memcpy(bnnep_binary_part(p->record, layer->argmax), s->argmax, layer->units * sizeof *s->argmax);
     if (s->moves == 0)
         return;
-    find_runs(link, alphas, s);
+    find_factors(&ws->alphas[k], s);
+    sort_moves(link, c, &ws->alphas[k], s);
     memcpy(bnnep_binary_part(p->record, layer->fed), p->active + layer->offset / 64,
            (layer->units + 63) / 64 * sizeof(uint64_t));
     double *sums = bnnep_binary_part(p->record, layer->back);
     bool *pulled = p->pulled + layer[-1].offset / PANEL;
     for (size_t i = 0; i < link->from.height * link->from.width; i++, sums += c->inner) {
-        if (gather_rows(link, c, alphas, i / link->from.width, i % link->from.width, s) == 0)
+        if (gather_rows(link, c, i / link->from.width, i % link->from.width, s) == 0)
             continue;
         for (size_t j = i * c->inner / PANEL; j <= ((i + 1) * c->inner - 1) / PANEL; j++)
             pulled[j] = true;
-        for (size_t panel = 0; panel < c->up_panels; panel++)
-            for (size_t a = 0; a < alphas->count; a++) {
-                const size_t from = a > 0 ? s->bounds[2 * a - 1] : 0, downs = s->bounds[2 * a];
-                const size_t end = s->bounds[2 * a + 1];
-                const size_t outputs = c->inner - panel * PANEL < PANEL ? c->inner - panel * PANEL : PANEL;
-                if (from == end)
-                    continue;
-                kernels->counts->counts(bnnep_cpu_up(c, 0, panel), s->list + from, downs - from, s->list + downs,
-                                        end - downs, outputs, scratch->counts);
-                kernels->counts->add_counts(scratch->counts, outputs, (double)alphas->alpha[a], sums + panel * PANEL);
-            }
+        send_back(ws, k, scratch, sums);
     }
 }

@@ -67,31 +67,27 @@ static struct binary_passage take_passage(struct bnnep_arena *arena, const struc
 }
 
 static struct binary_places take_places(struct bnnep_arena *arena, const struct bnnep_model *model) {
-    size_t pixels = 0, positions = 0, channels = 0, seen = 0, rows = 0, units = 0;
+    size_t pixels = 0, seen = 0, rows = 0, units = 0, cells = 0;
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = model->links[k];
         if (!bnnep_is_convolution(link))
             continue;
         pixels = larger(pixels, link->from.height * link->from.width);
-        positions = larger(positions, bnnep_binary_positions(link));
-        channels = larger(channels, bnnep_binary_positions(link) * link->rows);
         seen = larger(seen, link->kernel * link->kernel * larger(link->rows, link->from.channels));
         rows = larger(rows, link->rows);
         units = larger(units, bnnep_binary_padded(link->out));
+        cells = larger(cells, k > 0 ? 2 * link->rows * bnnep_binary_positions(link) : 0);
     }
     struct binary_places p = {0};
     p.up_from = bnnep_arena_take(arena, pixels + 1, sizeof(size_t));
     p.down_from = bnnep_arena_take(arena, pixels + 1, sizeof(size_t));
-    p.on = bnnep_arena_take(arena, channels, sizeof(uint32_t));
-    p.off = bnnep_arena_take(arena, channels, sizeof(uint32_t));
-    p.ons = bnnep_arena_take(arena, positions, sizeof(size_t));
-    p.offs = bnnep_arena_take(arena, positions, sizeof(size_t));
-    p.moving = bnnep_arena_take(arena, positions, sizeof(size_t));
-    p.channel = bnnep_arena_take(arena, 2 * units, sizeof(uint32_t));
-    p.run = bnnep_arena_take(arena, 2 * units, sizeof *p.run);
-    p.runs = bnnep_arena_take(arena, positions + 1, sizeof(size_t));
+    p.move = bnnep_arena_take(arena, 2 * units, sizeof *p.move);
+    p.factor = bnnep_arena_take(arena, rows, sizeof(uint32_t));
+    p.nth = bnnep_arena_take(arena, rows, sizeof(uint32_t));
+    p.row = bnnep_arena_take(arena, 2 * units, sizeof(uint32_t));
+    p.from = bnnep_arena_take(arena, cells + 2, sizeof(uint32_t));
     p.list = bnnep_arena_take(arena, 2 * seen, sizeof(uint32_t));
-    p.bounds = bnnep_arena_take(arena, 2 * rows + 1, sizeof(size_t));
+    p.bounds = bnnep_arena_take(arena, 2 * rows, sizeof(size_t));
     p.argmax = bnnep_arena_take(arena, units, sizeof(uint16_t));
     return p;
 }

@@ -19,8 +19,8 @@ INLINE part_longs row_of(const uint64_t *panel, uint32_t event) {
 
 /* a + b + *sum -> *sum + 2 * the result */
 INLINE part_longs carry_save(part_longs *sum, part_longs a, part_longs b) {
-    const part_longs differ = a ^ b, carry = (a & b) | (differ & *sum);
-    *sum ^= differ;
+    const part_longs carry = carry_bits(a, b, *sum);
+    *sum = sum_bits(a, b, *sum);
     return carry;
 }
 
@@ -60,38 +60,43 @@ INLINE void ripple(part_longs *plane, size_t k, size_t planes, part_longs carry)
 
 INLINE void count_all(part_longs *plane, size_t planes, const uint64_t *panel, const uint32_t *events, size_t count) {
     size_t i = 0;
-    for (; i + 32 <= count; i += 32)
+    for (; planes > 5 && i + 32 <= count; i += 32)
         ripple(plane, 5, planes, add_32(plane, panel, events + i));
-    if (count - i >= 16) {
+    if (planes > 5 && count - i >= 16) {
         ripple(plane, 4, planes, add_16(plane, panel, events + i));
         i += 16;
     }
-    for (; i + 4 <= count; i += 4)
+    for (; planes > 3 && i + 4 <= count; i += 4)
         ripple(plane, 2, planes, add_4(plane, panel, events + i));
     for (; i < count; i++)
         ripple(plane, 0, planes, row_of(panel, events[i]));
 }
 
-/* Each byte of some bits of a plane, to the 8 places that want a bit of it. */
-INLINE part_bytes spread_bytes(uint32_t some) {
-    const part_uints all = some - (part_uints){0};
-#if VECTOR_BYTES < 32
-    return __builtin_shufflevector((part_bytes)all, (part_bytes)all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+/* Each bit in a byte of its own, 255 if it is set: -1. */
+INLINE part_bytes spread(uint32_t bits) {
+#if defined(__AVX512BW__)
+    return (part_bytes)_mm256_movm_epi8(bits);
 #else
-    return __builtin_shufflevector((part_bytes)all, (part_bytes)all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 18,
-                                   18, 18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19);
+    const part_bytes of = (part_bytes)(UINT64_C(0x8040201008040201) - (part_longs){0});
+    const part_bytes all = (part_bytes)(bits - (part_uints){0});
+#if VECTOR_BYTES < 32
+    const part_bytes byte = __builtin_shufflevector(all, all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+#else
+    const part_bytes byte = __builtin_shufflevector(all, all, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 18, 18,
+                                                    18, 18, 18, 18, 18, 18, 19, 19, 19, 19, 19, 19, 19, 19);
+#endif
+    return (part_bytes)((byte & of) == of);
 #endif
 }
 
 /* The number that the planes first ... last-1 hold for PART_BYTES outputs from output i on, the last of them its sign;
  * 8 planes can be read as an unsigned byte as well. */
 INLINE part_bytes number(const part_longs *plane, size_t first, size_t last, size_t i) {
-    const part_bytes bit = (part_bytes)(UINT64_C(0x8040201008040201) - (part_longs){0});
     part_bytes total = {0};
     for (size_t k = last; k-- > first;) {
         uint32_t some = 0;
         memcpy(&some, (const char *)&plane[k] + i / 8, PART_BYTES / 8);
-        const part_bytes set = (part_bytes)((spread_bytes(some) & bit) == bit); /* 255 if set: -1 */
+        const part_bytes set = spread(some);
         total = k + 1 == last ? set : (part_bytes)(total + total - set);
     }
     return total;
@@ -117,11 +122,9 @@ INLINE void add_up(const part_longs *plane, size_t planes, int32_t signs, size_t
     }
 }
 
-/* All events at once, at most MOST of each kind. */
-static void count_events(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
-                         size_t down_count, size_t outputs, int32_t *sums) {
-    const size_t most = up_count > down_count ? up_count : down_count;
-    const size_t planes = 33 - (size_t)__builtin_clz((unsigned)most | 1);
+/* So many planes hold the number of events of each kind, and a sign. Inlined for where they are few and known. */
+INLINE void count_in(size_t planes, const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
+                     size_t down_count, size_t outputs, int32_t *sums) {
     const size_t part = (size_t)8 * PART_BYTES; /* outputs */
     for (size_t done = 0; done < outputs; done += part, panel += PART_BYTES / 8) {
         const size_t here = outputs - done < part ? outputs - done : part;
@@ -134,6 +137,20 @@ static void count_events(const uint64_t *panel, const uint32_t *ups, size_t up_c
         count_all(plane, planes, panel, ups, up_count);
         add_up(plane, planes, (int32_t)up_count - (int32_t)down_count, here, sums + done);
     }
+}
+
+/* All events at once, at most MOST of each kind. */
+static void count_events(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
+                         size_t down_count, size_t outputs, int32_t *sums) {
+    const size_t most = up_count > down_count ? up_count : down_count;
+    if (most < 4)
+        count_in(3, panel, ups, up_count, downs, down_count, outputs, sums);
+    else if (most < 16)
+        count_in(5, panel, ups, up_count, downs, down_count, outputs, sums);
+    else if (most < 128)
+        count_in(8, panel, ups, up_count, downs, down_count, outputs, sums);
+    else
+        count_in(33 - (size_t)__builtin_clz((unsigned)most), panel, ups, up_count, downs, down_count, outputs, sums);
 }
 
 static void counts(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,

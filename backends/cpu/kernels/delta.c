@@ -19,7 +19,7 @@ INLINE part_ints encode_lanes(const float *x, float *sent, const struct digit_st
     const part_floats shift = 0x1.8p23f - (part_floats){0};
     const part_floats change = load_part(x + l) - load_part(sent + l), steps = change * load_part(s->per_step + l);
     const part_floats rounded = (steps + shift) - shift, most = (float)MOST_DIGIT - (part_floats){0};
-    const part_floats within = select_part(rounded > most, most, select_part(rounded < -most, -most, rounded));
+    const part_floats within = smaller_part(most, larger_part(-most, rounded));
     const part_floats digit = select_part(magnitude_part(steps) < load_part(s->least + l), (part_floats){0}, within);
     const part_floats now = load_part(sent + l) + digit * load_part(s->step + l);
     store_part(sent + l, now);

@@ -2,16 +2,15 @@
 /* The update of a layer of neurons with binary activations, 64 at a time: a word of activations. */
 #include "backends/cpu/kernels/vectors.h"
 
-#if defined(__SSE2__)
-#include <immintrin.h>
-#endif
-
 #define WORD ((size_t)64)
 
 /* Bit i of the result is the sign of on[i]. */
 static inline uint64_t pack(const int32_t *on) {
     uint64_t word = 0;
-#if defined(__AVX2__)
+#if defined(__AVX512DQ__)
+    for (size_t i = 0; i < WORD; i += 16)
+        word |= (uint64_t)_mm512_movepi32_mask(_mm512_loadu_si512(on + i)) << i;
+#elif defined(__AVX2__)
     for (size_t i = 0; i < WORD; i += 8)
         word |= (uint64_t)(unsigned)_mm256_movemask_ps(_mm256_loadu_ps((const float *)(const void *)(on + i))) << i;
 #elif defined(__SSE2__)
@@ -88,10 +87,9 @@ static void pool_sums(size_t channels, const int32_t *sums, const struct pooling
         pool_some(o, channels - o, sums, &copy, value, argmax);
 }
 
-/* bnnep_clamp01, which compilers do not make two instructions of. */
+/* bnnep_clamp01: what is not above 1, nor below 0, stays as it is, -0 and NaN as well. */
 static inline floats clamp(floats v) {
-    const ints above = (ints)v & ~(v < 0.0f), beyond = v > 1.0f;
-    return select(beyond, 1.0f - (floats){0}, (floats)above);
+    return smaller(1.0f - (floats){0}, larger((floats){0}, v));
 }
 
 /* Arrays of a layer. */
@@ -135,8 +133,10 @@ INLINE float move(struct bnnep_neuron neuron, enum role role, size_t units, stru
         layer.active[i / WORD] = move_word(&neuron, &layer, i, &change);
     if (units % WORD) /* no activation where there is no neuron */
         layer.active[units / WORD] &= (UINT64_C(1) << units % WORD) - 1;
-    for (size_t l = 0; l < WIDTH; l++)
-        largest = change[l] > largest ? change[l] : largest;
+    const part_floats halved =
+        larger_part(load_part((const float *)&change), load_part((const float *)(&change + 1) - PART_WIDTH));
+    for (size_t l = 0; l < PART_WIDTH; l++)
+        largest = halved[l] > largest ? halved[l] : largest;
     return largest;
 }
 

@@ -7,6 +7,10 @@
 
 #include "backends/cpu/kernels/kernels.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #if defined(BNNEP_VECTOR_BYTES)
 #define VECTOR_BYTES BNNEP_VECTOR_BYTES /* given by a test */
 #elif defined(__AVX512F__)
@@ -81,12 +85,60 @@ INLINE part_floats magnitude_part(part_floats v) {
     return (part_floats)((part_ints)v & INT32_MAX);
 }
 
+/* a > b ? a : b, and a < b ? a : b, which x86 has instructions for and compilers do not find. */
+#if defined(__SSE2__) && !defined(BNNEP_VECTOR_BYTES)
+#if defined(__AVX512F__)
+#define X86(operation) _mm512_##operation
+#define X86_PART(operation) _mm256_##operation
+#elif defined(__AVX2__)
+#define X86(operation) _mm256_##operation
+#define X86_PART(operation) _mm256_##operation
+#else
+#define X86(operation) _mm_##operation
+#define X86_PART(operation) _mm_##operation
+#endif
+INLINE floats larger(floats a, floats b) {
+    return (floats)X86(max_ps)(a, b);
+}
+INLINE floats smaller(floats a, floats b) {
+    return (floats)X86(min_ps)(a, b);
+}
+INLINE part_floats larger_part(part_floats a, part_floats b) {
+    return (part_floats)X86_PART(max_ps)(a, b);
+}
+INLINE part_floats smaller_part(part_floats a, part_floats b) {
+    return (part_floats)X86_PART(min_ps)(a, b);
+}
+#else
 INLINE floats larger(floats a, floats b) {
     return select(a > b, a, b);
 }
-
+INLINE floats smaller(floats a, floats b) {
+    return select(a < b, a, b);
+}
 INLINE part_floats larger_part(part_floats a, part_floats b) {
     return select_part(a > b, a, b);
+}
+INLINE part_floats smaller_part(part_floats a, part_floats b) {
+    return select_part(a < b, a, b);
+}
+#endif
+
+/* Bit by bit, the sum of three and what it carries. */
+INLINE part_longs sum_bits(part_longs a, part_longs b, part_longs c) {
+#if defined(__AVX512VL__)
+    return (part_longs)_mm256_ternarylogic_epi64((__m256i)a, (__m256i)b, (__m256i)c, 0x96);
+#else
+    return a ^ b ^ c;
+#endif
+}
+
+INLINE part_longs carry_bits(part_longs a, part_longs b, part_longs c) {
+#if defined(__AVX512VL__)
+    return (part_longs)_mm256_ternarylogic_epi64((__m256i)a, (__m256i)b, (__m256i)c, 0xe8);
+#else
+    return (a & b) | ((a ^ b) & c);
+#endif
 }
 
 /* Keeps a vector's operations in the order in which they are written, where it matters to the cache. */
