@@ -38,7 +38,7 @@ struct cpu_network {
     const struct cpu_device *device;
     const struct bnnep_model *model;
     const struct cpu_kernels *kernels;
-    const struct arithmetic *sums; /* of real activations */
+    const struct arithmetic *sums, *outer; /* of real activations; of inputs and outputs, which may be larger than 1 */
     const struct cpu_engine *engine;
     struct cpu_connection *connection;
 };

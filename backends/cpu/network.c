@@ -73,7 +73,8 @@ bnnep_status bnnep_cpu_network_create(void *handle, const struct bnnep_model *mo
     struct cpu_network *net = divide(&arena, model);
     net->device = device;
     net->kernels = bnnep_select_kernels();
-    net->sums = model->grid.steps != 0.0f ? net->kernels->i32 : net->kernels->f32;
+    net->outer = model->grid.steps != 0.0f ? net->kernels->i32 : net->kernels->f32;
+    net->sums = model->grid.steps != 0.0f && model->grid.steps <= COARSE_STEPS ? net->kernels->i16 : net->outer;
     *out = net;
     return BNNEP_OK;
 }

@@ -140,6 +140,30 @@ static void compare_whole_sums(const struct cpu_kernels *kernels, struct stream 
     free(x), free(sums), free(words), free(tables);
 }
 
+/* Sums of states on a coarse grid, which may all be 1, or half a step away from a point of the grid. */
+static void check_coarse_sums(const struct cpu_kernels *kernels, struct stream *stream) {
+    const size_t inputs = inputs_of(stream), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
+    const bool all = stream_next(stream) % 5 == 0;
+    float *x = memory(64 * LANES * sizeof *x);
+    int32_t *sums = memory((MOST_ROWS + 1) * LANES * sizeof *sums);
+    uint64_t *words = memory((MOST_ROWS + 1) * sizeof *words);
+    void *tables = memory(TABLE_BYTES);
+    for (size_t v = 0; v < inputs * LANES; v++)
+        x[v] = all ? 1.0f : (float)stream_between(stream, -1024, 1024) / 2.0f / COARSE_STEPS;
+    for (size_t j = 0; j < MOST_ROWS; j++)
+        words[j] = stream_next(stream) % 3 ? word_of(stream) : stream_next(stream) % 2 ? UINT64_MAX : 0;
+    const size_t groups = kernels->i16->tables(x, inputs, ENTRY_BYTES, COARSE_STEPS, tables);
+    if (groups > 0)
+        kernels->i16->add(words, rows, groups, ENTRY_BYTES, tables, sums);
+    for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++) {
+        int32_t sum = 0;
+        for (size_t i = 0; i < inputs && v < rows * LANES; i++)
+            sum += (words[v / LANES] >> i & 1 ? 1 : -1) * (int32_t)nearbyintf(x[i * LANES + v % LANES] * COARSE_STEPS);
+        assert_int_equal(sums[v], sum);
+    }
+    free(x), free(sums), free(words), free(tables);
+}
+
 /* Sums of digits, two lanes to a word, the largest among them. */
 static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *stream) {
     const size_t inputs = inputs_of(stream), rows = (size_t)stream_between(stream, 0, MOST_ROWS);
@@ -148,7 +172,7 @@ static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *s
     void *tables = memory(TABLE_BYTES);
     int32_t digit[64 * LANES];
     memset(tables, 0x55, TABLE_BYTES);
-    assert_int_equal(kernels->i16->tables(packed, inputs, ENTRY_BYTES, 0.0f, tables), 0); /* nothing to add */
+    assert_int_equal(kernels->digits->tables(packed, inputs, ENTRY_BYTES, 0.0f, tables), 0); /* nothing to add */
     const size_t only = stream_next(stream) % 3 ? 64 * LANES : stream_next(stream) % (inputs * LANES);
     for (size_t v = 0; v < 64 * LANES; v++) {
         digit[v] = stream_next(stream) % 9 ? stream_between(stream, -MOST_DIGIT, MOST_DIGIT) : MOST_DIGIT;
@@ -164,9 +188,9 @@ static void check_digit_sums(const struct cpu_kernels *kernels, struct stream *s
         words[j] = stream_next(stream) % 9 ? word_of(stream) : UINT64_MAX;
     for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++)
         sums[v] = (int32_t)v * 1000;
-    const size_t groups = kernels->i16->tables(packed, inputs, ENTRY_BYTES, 0.0f, tables);
+    const size_t groups = kernels->digits->tables(packed, inputs, ENTRY_BYTES, 0.0f, tables);
     assert_int_equal(groups, (inputs + DIGIT_GROUP - 1) / DIGIT_GROUP);
-    kernels->i16->add(words, rows, groups, ENTRY_BYTES, tables, sums);
+    kernels->digits->add(words, rows, groups, ENTRY_BYTES, tables, sums);
     for (size_t v = 0; v < (MOST_ROWS + 1) * LANES; v++) {
         int32_t sum = (int32_t)v * 1000;
         for (size_t i = 0; i < inputs && v < rows * LANES; i++)
@@ -225,6 +249,7 @@ static void check_coding(const struct cpu_kernels *kernels, struct stream *strea
 static void digits(void **state) {
     (void)state;
     on_each(check_digit_sums);
+    on_each(check_coarse_sums);
     on_each(check_coding);
 }
 

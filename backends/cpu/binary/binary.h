@@ -51,7 +51,7 @@ struct binary_events {
 struct binary_move {
     uint32_t channel, y, x;
     bool left;
-    uint32_t cell; /* that it is sorted into */
+    size_t cell; /* that it is sorted into */
 };
 
 /* Convolutions: events by the place they are at. */

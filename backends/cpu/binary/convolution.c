@@ -35,17 +35,25 @@ static void split(const uint32_t *events, size_t count, size_t pixels, size_t ch
     }
 }
 
-/* The part of a map that a window covers: rows top ... bottom - 1, columns left ... right - 1, which may be none. */
-struct window {
-    size_t top, bottom, left, right;
+/* first ... beyond - 1, which may be none. */
+struct span {
+    size_t first, beyond;
 };
+
+/* The part of a map that a window covers. */
+struct window {
+    struct span rows, columns;
+};
+
+/* What a window of so many places, of which some come before `at`, covers of a map. */
+static struct span span_of(size_t at, size_t places, size_t before, size_t size) {
+    const size_t beyond = at + places > before ? at + places - before : 0;
+    return (struct span){at > before ? at - before : 0, beyond < size ? beyond : size};
+}
 
 /* A square window, of which so many rows and columns come before (y, x). */
 static struct window window_of(size_t y, size_t x, size_t edge, size_t before, size_t height, size_t width) {
-    return (struct window){.top = y > before ? y - before : 0,
-                           .bottom = y + edge - before < height ? y + edge - before : height,
-                           .left = x > before ? x - before : 0,
-                           .right = x + edge - before < width ? x + edge - before : width};
+    return (struct window){span_of(y, edge, before, height), span_of(x, edge, before, width)};
 }
 
 static size_t shift_all(const uint32_t *from, size_t count, uint32_t shift, uint32_t *restrict to) {
@@ -60,9 +68,9 @@ static size_t gather_columns(const struct bnnep_link *link, const uint32_t *even
     const size_t K = link->kernel, P = link->padding, W = link->from.width;
     const struct window in = window_of(y, x, K, P, link->from.height, W);
     size_t count = 0;
-    for (size_t row = in.top; in.left < in.right && row < in.bottom; row++) {
-        const size_t pixel = row * W + in.left, place = (row + P - y) * K + in.left + P - x;
-        const size_t first = from[pixel], beyond = from[pixel + in.right - in.left];
+    for (size_t row = in.rows.first; in.columns.first < in.columns.beyond && row < in.rows.beyond; row++) {
+        const size_t pixel = row * W + in.columns.first, place = (row + P - y) * K + in.columns.first + P - x;
+        const size_t first = from[pixel], beyond = from[pixel + in.columns.beyond - in.columns.first];
         count +=
             shift_all(events + first, beyond - first, (uint32_t)((place - pixel) * link->from.channels), list + count);
     }
@@ -161,7 +169,7 @@ static void sort_moves(const struct bnnep_link *link, const struct cpu_connectio
     memset(s->from, 0, (cells + 2) * sizeof *s->from);
     for (size_t i = 0; i < s->moves; i++) {
         struct binary_move *m = &s->move[i];
-        m->cell = (uint32_t)((2 * s->nth[alphas->of[m->channel]] + m->left) * positions + m->y * width + m->x);
+        m->cell = (2 * s->nth[alphas->of[m->channel]] + m->left) * positions + m->y * width + m->x;
         s->from[m->cell + 2]++;
     }
     for (size_t i = 2; i < cells + 2; i++)
@@ -183,9 +191,10 @@ static size_t gather_rows(const struct bnnep_link *link, const struct cpu_connec
     const uint32_t *from = s->from;
     size_t count = 0;
     for (size_t n = 0; n < 2 * s->factors; n++, from += positions) {
-        for (size_t i = in.top * width; in.left < in.right && i < in.bottom * width; i += width) {
-            const size_t first = from[i + in.left];
-            count += shift_all(s->row + first, from[i + in.right] - first, shift, s->list + count);
+        for (size_t i = in.rows.first * width; in.columns.first < in.columns.beyond && i < in.rows.beyond * width;
+             i += width) {
+            const size_t first = from[i + in.columns.first];
+            count += shift_all(s->row + first, from[i + in.columns.beyond] - first, shift, s->list + count);
         }
         s->bounds[n] = count;
     }

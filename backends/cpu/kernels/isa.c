@@ -25,6 +25,7 @@ const struct cpu_kernels KERNELS = {
     .f32 = &lut_f32,
     .i32 = &lut_i32,
     .i16 = &lut_i16,
+    .digits = &lut_digits,
     .f64 = &lut_f64,
     .states = &state_kernels,
     .delta = &delta_kernels,

@@ -33,11 +33,13 @@
 #define ENTRY_BYTES ((size_t)64) /* 2^6 */
 #define TABLE_BYTES (GROUPS * ENTRIES * ENTRY_BYTES)
 
-/* Of 16-bit digits: 64 entries of 6 inputs. Digits have up to 9 bits and a sign, so that 64 of them sum to 16 bits. */
+/* Of 16-bit digits: 64 entries of 6 inputs. Digits have up to 9 bits and a sign, so that 64 of them sum to 16 bits.
+ * States of up to 1 on a grid of so many steps are summed up as digits too, 60 at a time. */
 #define DIGIT_GROUP ((size_t)6)
 #define DIGIT_ENTRIES ((size_t)1 << DIGIT_GROUP)
 #define DIGIT_ENTRY_BYTES (LANES * sizeof(int16_t))
 #define MOST_DIGIT 511
+#define COARSE_STEPS 512.0f
 
 /* Signed sums in one type of number. */
 struct arithmetic {
@@ -156,8 +158,10 @@ struct neuron_kernels {
 struct cpu_kernels {
     const char *name;
     bool halves; /* sums of half a tile take less time than those of a whole one, being half as many vectors */
-    const struct arithmetic *f32, *i32, *i16; /* activations; those on a grid, in steps of it; packed digits */
-    const struct arithmetic *f64;             /* inputs of binary networks, LANES / 2 at a time */
+    const struct arithmetic *f32;       /* activations */
+    const struct arithmetic *i32, *i16; /* those on a grid, in steps of it; hidden ones on a coarse grid */
+    const struct arithmetic *digits;    /* packed */
+    const struct arithmetic *f64;       /* inputs of binary networks, LANES / 2 at a time */
     const struct state_kernels *states;
     const struct delta_kernels *delta;
     const struct momentum_kernels *momenta;

@@ -5,12 +5,16 @@
  *
  * Two samples share a word, lane l in its low half and lane l + LANES / 2 in its high one. So they are packed, and sums
  * of up to 64 digits, which fit into 16 bits, are widened to two vectors of lanes in order, without moving anything
- * across a vector.
+ * across a vector. States on a coarse grid are such digits too.
  */
 #include "backends/cpu/kernels/vectors.h"
 
-/* Parts of an entry, and sums that are in registers at a time. */
-enum { DIGIT_PARTS = DIGIT_ENTRY_BYTES / PART_BYTES, BY_5 = 64 - 5 /* an entry's bytes are 2^5 */ };
+/* Parts of an entry; groups of a word. */
+enum {
+    DIGIT_PARTS = DIGIT_ENTRY_BYTES / PART_BYTES,
+    BY_5 = 64 - 5 /* an entry's bytes are 2^5 */,
+    MOST_GROUPS = (64 + DIGIT_GROUP - 1) / DIGIT_GROUP
+};
 
 static size_t i16_tables(const void *digits, size_t inputs, size_t bytes, float steps, void *tables) {
     const size_t groups = (inputs + DIGIT_GROUP - 1) / DIGIT_GROUP;
@@ -50,7 +54,16 @@ INLINE const part_shorts *i16_entry(const char *tables, size_t g, uint64_t word)
     return (const part_shorts *)(const void *)(tables + g * DIGIT_ENTRIES * DIGIT_ENTRY_BYTES + at);
 }
 
-INLINE void i16_add_rows(const uint64_t *weights, size_t some, size_t groups, const char *tables, int32_t *sums) {
+/* Sums of two lanes each are added to those of 4 bytes. */
+INLINE void i16_widen(const part_shorts *sum, size_t p, int32_t *sums) {
+    part_ints *low = (part_ints *)sums + p, *high = low + DIGIT_PARTS;
+    *low += (part_ints)*sum << 16 >> 16;
+    *high += (part_ints)*sum >> 16;
+}
+
+/* apart: the last group is widened by itself. */
+INLINE void i16_add_rows(const uint64_t *weights, size_t some, size_t groups, bool apart, const char *tables,
+                         int32_t *sums) {
     part_shorts sum[SUMS][DIGIT_PARTS];
 #pragma GCC unroll 8
     for (size_t j = 0; j < some; j++)
@@ -58,7 +71,7 @@ INLINE void i16_add_rows(const uint64_t *weights, size_t some, size_t groups, co
         for (size_t p = 0; p < DIGIT_PARTS; p++)
             sum[j][p] = i16_entry(tables, 0, weights[j])[p];
 #pragma GCC unroll 11
-    for (size_t g = 1; g < groups; g++)
+    for (size_t g = 1; g < groups - apart; g++)
 #pragma GCC unroll 8
         for (size_t j = 0; j < some; j++)
 #pragma GCC unroll 2
@@ -70,44 +83,64 @@ INLINE void i16_add_rows(const uint64_t *weights, size_t some, size_t groups, co
     for (size_t j = 0; j < some; j++)
 #pragma GCC unroll 2
         for (size_t p = 0; p < DIGIT_PARTS; p++) {
-            part_ints *low = (part_ints *)(sums + j * LANES) + p, *high = low + DIGIT_PARTS;
-            *low += (part_ints)sum[j][p] << 16 >> 16;
-            *high += (part_ints)sum[j][p] >> 16;
+            i16_widen(&sum[j][p], p, sums + j * LANES);
+            if (apart)
+                i16_widen(i16_entry(tables, groups - 1, weights[j]) + p, p, sums + j * LANES);
         }
 }
 
-INLINE void i16_add_groups(const uint64_t *weights, size_t rows, size_t groups, const char *tables, int32_t *sums) {
+INLINE void i16_add_groups(const uint64_t *weights, size_t rows, size_t groups, bool apart, const char *tables,
+                           int32_t *sums) {
     const size_t some = SUMS / DIGIT_PARTS;
     for (; rows >= some; rows -= some, weights += some, sums += some * LANES)
-        i16_add_rows(weights, some, groups, tables, sums);
+        i16_add_rows(weights, some, groups, apart, tables, sums);
     for (; rows > 0; rows--, weights++, sums += LANES)
-        i16_add_rows(weights, 1, groups, tables, sums);
+        i16_add_rows(weights, 1, groups, apart, tables, sums);
 }
 
 /* For 64, 32, 10, up to 6 and any number of inputs: where it is known, the loop over the groups is unrolled. */
 static void i16_add(const uint64_t *weights, size_t rows, size_t groups, size_t bytes, const void *tables, void *sums) {
     (void)bytes;
     switch (groups) {
-    case (64 + DIGIT_GROUP - 1) / DIGIT_GROUP:
-        i16_add_groups(weights, rows, (64 + DIGIT_GROUP - 1) / DIGIT_GROUP, tables, sums);
+    case MOST_GROUPS:
+        i16_add_groups(weights, rows, MOST_GROUPS, false, tables, sums);
         break;
     case (32 + DIGIT_GROUP - 1) / DIGIT_GROUP:
-        i16_add_groups(weights, rows, (32 + DIGIT_GROUP - 1) / DIGIT_GROUP, tables, sums);
+        i16_add_groups(weights, rows, (32 + DIGIT_GROUP - 1) / DIGIT_GROUP, false, tables, sums);
         break;
     case 2:
-        i16_add_groups(weights, rows, 2, tables, sums);
+        i16_add_groups(weights, rows, 2, false, tables, sums);
         break;
     case 1:
-        i16_add_groups(weights, rows, 1, tables, sums);
+        i16_add_groups(weights, rows, 1, false, tables, sums);
         break;
     default:
-        i16_add_groups(weights, rows, groups, tables, sums);
+        i16_add_groups(weights, rows, groups, false, tables, sums);
     }
 }
 
-/* They are added to floats as they are. */
-static void i16_finish(void *sums, size_t count, float steps) {
-    (void)sums, (void)count, (void)steps;
+/* States in steps of a coarse grid: 64 of them may sum to one more than 16 bits hold. */
+static void coarse_add(const uint64_t *weights, size_t rows, size_t groups, size_t bytes, const void *tables,
+                       void *sums) {
+    if (groups == MOST_GROUPS)
+        i16_add_groups(weights, rows, MOST_GROUPS, true, tables, sums);
+    else
+        i16_add(weights, rows, groups, bytes, tables, sums);
 }
 
-static const struct arithmetic lut_i16 = {LANES / 2 * sizeof(int32_t), i16_tables, i16_add, i16_finish};
+/* Floats in steps of a coarse grid, the nearest. */
+static size_t coarse_tables(const void *x, size_t inputs, size_t bytes, float steps, void *tables) {
+    enum { HALF = LANES / 2 };
+    const float *from = x;
+    uint32_t digits[64 * HALF] __attribute__((aligned(64)));
+    for (size_t j = 0; j < inputs; j++)
+        for (size_t l = 0; l < HALF; l++) {
+            const int32_t low = (int32_t)rintf(from[j * LANES + l] * steps);
+            const int32_t high = (int32_t)rintf(from[j * LANES + HALF + l] * steps);
+            digits[j * HALF + l] = ((uint32_t)low & 0xffff) | (uint32_t)high << 16;
+        }
+    return i16_tables(digits, inputs, bytes, steps, tables);
+}
+
+static const struct arithmetic lut_digits = {LANES / 2 * sizeof(int32_t), i16_tables, i16_add, leave};
+static const struct arithmetic lut_i16 = {LANES * sizeof(float), coarse_tables, coarse_add, grid_finish};

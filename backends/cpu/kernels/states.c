@@ -21,8 +21,10 @@ static void move_hidden(float *state, const struct pull *pull, size_t units, con
                         const float *moving, const float *stride, float *change) {
     struct bnnep_neuron off_grid = *neuron;
     off_grid.grid = (struct bnnep_grid){.steps = 0.0f};
-    if (neuron->grid.steps != 0.0f)
+    if (neuron->grid.steps != 0.0f && stride)
         move_units(state, *pull, units, *neuron, moving, stride, change);
+    else if (neuron->grid.steps != 0.0f)
+        move_units(state, *pull, units, *neuron, moving, NULL, change);
     else if (stride)
         move_units(state, *pull, units, off_grid, moving, stride, change);
     else

@@ -11,7 +11,7 @@ void bnnep_real_forward(const struct cpu_network *net, size_t k, struct real_par
     }
     const size_t first = bnnep_real_first(part, c->rows), some = bnnep_real_beyond(part, c->rows) - first;
     float *rows = value + first * LANES;
-    bnnep_real_up(net, k, part, (struct real_operand){net->sums, below}, value, scratch);
+    bnnep_real_up(net, k, part, (struct real_operand){bnnep_real_sums_below(net, k), below}, value, scratch);
     net->kernels->states->scale_rows(rows, c->alpha[0], c->bias + first, some, rows);
 }
 
@@ -20,7 +20,7 @@ void bnnep_real_feedback(const struct cpu_network *net, size_t k, struct real_pa
     if (bnnep_is_convolution(net->model->links[k]))
         bnnep_real_convolve_back(net, k, part, above, argmax, value, scratch);
     else
-        bnnep_real_down(net, k, part, (struct real_operand){net->sums, above}, value, scratch);
+        bnnep_real_down(net, k, part, (struct real_operand){bnnep_real_sums_above(net, k), above}, value, scratch);
 }
 
 float bnnep_real_feedback_scale(const struct cpu_network *net, size_t k) {
@@ -37,7 +37,7 @@ void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const 
         bnnep_real_convolve_at(net, k, below, argmax, value, scratch);
         return;
     }
-    bnnep_real_up(net, k, WHOLE, (struct real_operand){net->sums, below}, value, scratch);
+    bnnep_real_up(net, k, WHOLE, (struct real_operand){bnnep_real_sums_below(net, k), below}, value, scratch);
     for (size_t v = 0; v < link->out * LANES; v++)
         value[v] *= net->connection[k].alpha[0];
 }

@@ -21,6 +21,15 @@ void bnnep_real_feedback_adjoint(const struct cpu_network *net, size_t k, const 
 /* Both of all connections but the first, from the states of a tile, into scratch->step. */
 void bnnep_real_sum_all(const struct real_workspace *ws, int32_t phase, size_t tile, struct real_scratch *scratch);
 
+/* The numbers in which what lies below connection k is summed up, and what lies above. */
+static inline const struct arithmetic *bnnep_real_sums_below(const struct cpu_network *net, size_t k) {
+    return k > 0 ? net->sums : net->outer;
+}
+
+static inline const struct arithmetic *bnnep_real_sums_above(const struct cpu_network *net, size_t k) {
+    return k + 1 < net->model->connections ? net->sums : net->outer;
+}
+
 /* --- connected.c: products of a sign matrix ----------------------------------------------------------------------- */
 
 /* What is summed up, and in which numbers. */

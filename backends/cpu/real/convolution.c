@@ -39,7 +39,7 @@ static void sum_windows(const struct cpu_network *net, size_t k, size_t window_r
                         struct real_scratch *scratch) {
     const struct bnnep_link *link = net->model->links[k];
     const struct cpu_connection *c = &net->connection[k];
-    const struct arithmetic *in = net->sums;
+    const struct arithmetic *in = bnnep_real_sums_below(net, k);
     const size_t C = link->from.channels, K = link->kernel, width = link->to.width * link->pool;
     const size_t top = window_row * link->pool;
     char *sums = scratch->windows.sums;
@@ -116,8 +116,9 @@ static void scatter(const struct cpu_network *net, size_t k, struct bnnep_positi
     for (size_t row = 0; row < K; row++)
         for (size_t column = 0; column < K; column++)
             if (at.y + row >= P && at.y + row - P < link->from.height && at.x + column >= P && at.x + column - P < W)
-                net->sums->add(words + (row * K + column) * C, to.some, groups, scratch->bytes, scratch->tables,
-                               to.sums + (((at.y + row - P) * W + at.x + column - P) * C + to.first) * ROW_BYTES);
+                bnnep_real_sums_above(net, k)->add(
+                    words + (row * K + column) * C, to.some, groups, scratch->bytes, scratch->tables,
+                    to.sums + (((at.y + row - P) * W + at.x + column - P) * C + to.first) * ROW_BYTES);
 }
 
 /* What the output channels multiply their activations with, before the sum. */
@@ -137,7 +138,8 @@ static void scatter_window(const struct cpu_network *net, size_t k, size_t u, si
     const struct bnnep_link *link = net->model->links[k];
     const float steps = net->model->grid.steps, *unpooled = scratch->windows.unpooled;
     for (size_t q = 0; q < link->pool * link->pool; q++, unpooled += some * LANES) {
-        const size_t groups = net->sums->tables(unpooled, some, scratch->bytes, steps, scratch->tables);
+        const size_t groups =
+            bnnep_real_sums_above(net, k)->tables(unpooled, some, scratch->bytes, steps, scratch->tables);
         scatter(net, k, bnnep_place_of(u, q, link->to.width, link->pool), o, groups, to, scratch);
     }
 }
@@ -162,5 +164,6 @@ void bnnep_real_convolve_back(const struct cpu_network *net, size_t k, struct re
             scatter_window(net, k, u, o, some, to, scratch);
         }
     for (size_t pixel = 0; pixel < pixels; pixel++)
-        net->sums->finish(value + (pixel * C + first) * LANES, to.some * LANES, net->model->grid.steps);
+        bnnep_real_sums_above(net, k)->finish(value + (pixel * C + first) * LANES, to.some * LANES,
+                                              net->model->grid.steps);
 }

@@ -103,7 +103,7 @@ void bnnep_real_delta_forward(const struct real_workspace *ws, size_t k, struct 
     const size_t first = bnnep_real_first(part, c->rows), some = bnnep_real_beyond(part, c->rows) - first;
     const size_t layer = ws->offset[k] * LANES, at = layer + first * LANES;
     for (size_t n = 0; n < message->digits; n++) {
-        const struct real_operand digits = {kernels->i16, message->digit[n]};
+        const struct real_operand digits = {kernels->digits, message->digit[n]};
         bnnep_real_up(ws->network, k, part, digits, delta->sums + layer, scratch);
         kernels->delta->accumulate(delta->sums + at, some, message->step[n], delta->forward + at);
     }
@@ -118,7 +118,7 @@ void bnnep_real_delta_feedback(const struct real_workspace *ws, size_t k, struct
     const size_t first = bnnep_real_first(part, c->columns), some = bnnep_real_beyond(part, c->columns) - first;
     const size_t layer = ws->offset[k - 1] * LANES, at = layer + first * LANES;
     for (size_t n = 0; n < message->digits; n++) {
-        const struct real_operand digits = {kernels->i16, message->digit[n]};
+        const struct real_operand digits = {kernels->digits, message->digit[n]};
         bnnep_real_down(ws->network, k, part, digits, delta->sums + layer, scratch);
         kernels->delta->accumulate(delta->sums + at, some, message->step[n], delta->feedback + at);
     }
