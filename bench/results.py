@@ -27,6 +27,7 @@ def read_runs(kept):
     runs = pd.read_csv(kept / "runs.csv").drop_duplicates("Run", keep="last")
     runs[["Preset", "Way", "Seed"]] = runs.Run.str.extract(r"(.+)-(plain|fast)-(\d+)$")
     runs["Curve"] = [pd.read_csv(kept / f"{run}.csv") for run in runs.Run]
+    runs["Grid"] = runs.Grid.fillna(0).astype(int)
     runs["Way"] = pd.Categorical(runs.Way, COLOURS)
     return runs.sort_values(["Preset", "Way", "Seed"])
 
@@ -37,7 +38,9 @@ def spread(values):
     return f"{values.mean():.2f}" + (f" ± {values.std():.2f}" if len(values) > 1 else "")
 
 
-def row_of(preset, way, schedule, settle, images, epochs, group):
+def row_of(key, group):
+    preset, way, schedule, settle, grid, images, epochs = key
+    how = f"{schedule}, {settle:g}" + (f", {grid} bits" if grid else "")
     ends = [curve.iloc[-1] for curve in group.Curve]
     best = [curve.Ave_Test_Error.min() for curve in group.Curve]
     seconds = pd.Series([curve.Seconds.median() for curve in group.Curve]).median()
@@ -45,19 +48,19 @@ def row_of(preset, way, schedule, settle, images, epochs, group):
     where = "; ".join(f"{m}, {d}" for m, d in group[["Machine", "Date"]].drop_duplicates().itertuples(index=False))
     threads = ", ".join(map(str, sorted(set(group.Threads))))
     return (
-        f"| {preset} | {way} | {schedule}, {settle:g} | {images} | {epochs} | {seeds} | {spread([e.Ave_Test_Error for e in ends])} "
+        f"| {preset} | {way} | {how} | {images} | {epochs} | {seeds} | {spread([e.Ave_Test_Error for e in ends])} "
         f"| {spread(best)} | {spread([e.Ave_Train_Error for e in ends])} | {seconds:.3g} | {threads} | {where} |"
     )
 
 
 def table(runs):
     lines = [
-        "| preset | way | schedule, tolerance | images | epochs | seeds | test error, % | lowest of a run | train error, % "
+        "| preset | way | schedule, tolerance, grid | images | epochs | seeds | test error, % | lowest of a run | train error, % "
         "| seconds an epoch | threads | machine, date |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for key, group in runs.groupby(["Preset", "Way", "Schedule", "Settle", "Images", "Epochs"], observed=True):
-        lines.append(row_of(*key, group))
+    for key, group in runs.groupby(["Preset", "Way", "Schedule", "Settle", "Grid", "Images", "Epochs"], observed=True):
+        lines.append(row_of(key, group))
     return "\n".join(lines) + "\n"
 
 

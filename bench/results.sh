@@ -93,9 +93,10 @@ keep() {
     [ "$(($(wc -l <"$folder/results.csv") - 1))" -ge "$wanted" ] || return 1
     images=$(sed -n 's/^train-limit = //p' "$folder/Hyperparameters.txt")
     how=$(sed -n 's/^schedule = //p' "$folder/Hyperparameters.txt"),$(sed -n 's/^settle = //p' "$folder/Hyperparameters.txt")
-    [ -e "$kept/runs.csv" ] || echo "Run,Schedule,Settle,Images,Epochs,Threads,Machine,Date,Program" >"$kept/runs.csv"
+    grid=$(sed -n 's/^grid = //p' "$folder/Hyperparameters.txt")
+    [ -e "$kept/runs.csv" ] || echo "Run,Schedule,Settle,Images,Epochs,Threads,Machine,Date,Program,Grid" >"$kept/runs.csv"
     cp "$folder/results.csv" "$kept/$1.csv"
-    echo "$1,$how,${images:-all},$wanted,$threads,$machine,$(date -u +%F),$("$train" --version)" >>"$kept/runs.csv"
+    echo "$1,$how,${images:-all},$wanted,$threads,$machine,$(date -u +%F),$("$train" --version),${grid:-0}" >>"$kept/runs.csv"
 }
 
 for seed in $seeds; do
