@@ -21,9 +21,9 @@ const struct known known[] = {
     {"preset", "NAME", NULL, ACTION(PRESET), ALWAYS, NULL, "a command of the paper; options after it override it",
      "A command of the paper, see `--list-presets`. Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
-     "bin_W: --schedule over-relaxed or alternating, --settle, --grid; options after it override it",
-     "`--schedule over-relaxed --settle 1e-3`, for convolutions `--schedule alternating --settle 2e-3 --grid 9`: another way to "
-     "nearly the same rest, with less work. Changes nothing for binary activations, which learn worse so. Says what it is. Options after it override it."},
+     "bin_W: --settle 1e-3, --schedule over-relaxed or alternating; options after it override it",
+     "`--settle 1e-3 --schedule over-relaxed`, or `alternating` for convolutions: another way to nearly the same rest, with less "
+     "work. Changes nothing for binary activations, which learn worse so. Says what it is. Options after it override it."},
     {"list-presets", NULL, NULL, ACTION(LIST_PRESETS), ALWAYS, NULL, "print the names of the presets, one a line",
      "Prints the names of the presets, one a line, and exits."},
     {"data", "DIR", NULL, WORD(data, NULL), ALWAYS, "BNNEP_DATA, else the MNIST sample", "folder with the data set",

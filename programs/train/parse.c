@@ -140,17 +140,15 @@ static int use_preset(struct options *options, const char *name) {
     return status;
 }
 
-/* Three options in one word; which they are is known when all are read. */
+/* Two options in one word; which they are is known when all are read. */
 static int be_fast(struct options *options) {
     options->fast = true;
     options->schedule = NULL;
-    options->grid = -1;
     options->settle = NAN;
     return -1;
 }
 
-/* Over-relaxed steps lead elsewhere with pooling. A grid of 9 bits is what short sums hold, and 0.002 is a step of it.
- * Binary activations learnt worse with alternating steps at 1e-3, for
+/* Over-relaxed steps lead elsewhere with pooling. Binary activations learnt worse with alternating steps at 1e-3, for
  * which of the two reasons is not known (docs/results.md). */
 static void choose_fast(struct options *options) {
     const bool binary = strcmp(options->binary_settings, "bin_W_N") == 0, conv = strcmp(options->archi, "conv") == 0;
@@ -159,12 +157,9 @@ static void choose_fast(struct options *options) {
     if (!options->schedule)
         options->schedule = binary ? "synchronous" : conv ? "alternating" : "over-relaxed";
     if (isnan(options->settle))
-        options->settle = binary ? 0.0 : conv ? 2e-3 : 1e-3;
-    if (options->grid < 0)
-        options->grid = conv && !binary ? 9 : 0;
+        options->settle = binary ? 0.0 : 1e-3;
     options->fast = false;
-    fprintf(stderr, "bnnep-train: --fast: --schedule %s --settle %g", options->schedule, options->settle);
-    fprintf(stderr, options->grid > 0 ? " --grid %d\n" : "\n", options->grid);
+    fprintf(stderr, "bnnep-train: --fast: --schedule %s --settle %g\n", options->schedule, options->settle);
 }
 
 static int act(struct options *options, const struct known *option, const char *text) {

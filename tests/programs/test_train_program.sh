@@ -241,7 +241,7 @@ says err '--conv_gamma has 1 values, the network has 2 convolutions'
 run 2 $small --activationFun heaviside
 says err 'bin_W goes with --activationFun hardsigm'
 
-# --fast is two or three options, which it names
+# --fast is two options, which it names
 # shellcheck disable=SC2086
 run 0 $small $few --schedule over-relaxed --settle 1e-3
 sed 's/ seconds.*//' "$work/out" >"$work/first"
@@ -255,9 +255,7 @@ like_first no "options after --fast do not override it"
 run 0 --preset mnist-fc1-bin --layersList 784 20 10 --expand_output 1 --train-limit 64 --test-limit 10 --epochs 1 --no-save --fast
 says err '^bnnep-train: --fast: --schedule synchronous --settle 0$'
 run 0 --preset mnist-conv --convList 4 2 1 --train-limit 64 --test-limit 10 --epochs 1 --no-save --fast
-says err '^bnnep-train: --fast: --schedule alternating --settle 0.002 --grid 9$'
-run 0 --preset mnist-conv --convList 4 2 1 --train-limit 64 --test-limit 10 --epochs 1 --no-save --fast --grid 12
-says err '^bnnep-train: --fast: --schedule alternating --settle 0.002 --grid 12$'
+says err '^bnnep-train: --fast: --schedule alternating --settle 0.001$'
 # shellcheck disable=SC2086
 run 1 $small --optim bptt --fast
 says err 'schedule must be 0'

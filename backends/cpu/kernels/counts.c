@@ -122,42 +122,46 @@ INLINE void add_up(const part_longs *plane, size_t planes, int32_t signs, size_t
     }
 }
 
+/* Neurons that switched on or off. */
+struct switched {
+    const uint32_t *ups, *downs;
+    size_t up_count, down_count;
+};
+
 /* So many planes hold the number of events of each kind, and a sign. Inlined for where they are few and known. */
-INLINE void count_in(size_t planes, const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
-                     size_t down_count, size_t outputs, int32_t *sums) {
+INLINE void count_in(size_t planes, const uint64_t *panel, const struct switched *of, size_t outputs, int32_t *sums) {
     const size_t part = (size_t)8 * PART_BYTES; /* outputs */
     for (size_t done = 0; done < outputs; done += part, panel += PART_BYTES / 8) {
         const size_t here = outputs - done < part ? outputs - done : part;
         part_longs plane[PLANES];
         for (size_t k = 0; k < planes; k++)
             plane[k] = (part_longs){0};
-        count_all(plane, planes, panel, downs, down_count);
+        count_all(plane, planes, panel, of->downs, of->down_count);
         for (size_t k = 0; k < planes; k++)
             plane[k] = ~plane[k];
-        count_all(plane, planes, panel, ups, up_count);
-        add_up(plane, planes, (int32_t)up_count - (int32_t)down_count, here, sums + done);
+        count_all(plane, planes, panel, of->ups, of->up_count);
+        add_up(plane, planes, (int32_t)of->up_count - (int32_t)of->down_count, here, sums + done);
     }
 }
 
 /* All events at once, at most MOST of each kind. */
-static void count_events(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
-                         size_t down_count, size_t outputs, int32_t *sums) {
-    const size_t most = up_count > down_count ? up_count : down_count;
+static void count_events(const uint64_t *panel, const struct switched *of, size_t outputs, int32_t *sums) {
+    const size_t most = of->up_count > of->down_count ? of->up_count : of->down_count;
     if (most < 4)
-        count_in(3, panel, ups, up_count, downs, down_count, outputs, sums);
+        count_in(3, panel, of, outputs, sums);
     else if (most < 16)
-        count_in(5, panel, ups, up_count, downs, down_count, outputs, sums);
+        count_in(5, panel, of, outputs, sums);
     else if (most < 128)
-        count_in(8, panel, ups, up_count, downs, down_count, outputs, sums);
+        count_in(8, panel, of, outputs, sums);
     else
-        count_in(33 - (size_t)__builtin_clz((unsigned)most), panel, ups, up_count, downs, down_count, outputs, sums);
+        count_in(33 - (size_t)__builtin_clz((unsigned)most), panel, of, outputs, sums);
 }
 
 static void counts(const uint64_t *panel, const uint32_t *ups, size_t up_count, const uint32_t *downs,
                    size_t down_count, size_t outputs, int32_t *sums) {
     while (up_count + down_count > 0) {
         const size_t some = up_count < MOST ? up_count : MOST, others = down_count < MOST ? down_count : MOST;
-        count_events(panel, ups, some, downs, others, outputs, sums);
+        count_events(panel, &(struct switched){ups, downs, some, others}, outputs, sums);
         ups += some;
         up_count -= some;
         downs += others;

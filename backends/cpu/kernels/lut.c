@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sums of inputs with the signs of a weight matrix, through look-up tables shared by all rows. */
+#include "backends/cpu/kernels/finish.h"
 #include "backends/cpu/kernels/vectors.h"
 
 #define ELEMENT float
@@ -14,11 +15,6 @@
 #define NAME(x) i32_##x
 #include "backends/cpu/kernels/lut.h"
 
-/* The sums are what their users take. */
-static void leave(void *sums, size_t count, float steps) {
-    (void)sums, (void)count, (void)steps;
-}
-
 /* Floats in steps of a grid, the nearest. */
 static size_t grid_tables(const void *x, size_t inputs, size_t bytes, float steps, void *tables) {
     const float *from = x;
@@ -26,14 +22,6 @@ static size_t grid_tables(const void *x, size_t inputs, size_t bytes, float step
     for (size_t v = 0; v < inputs * LANES; v++)
         whole[v] = (int32_t)rintf(from[v] * steps);
     return i32_tables(whole, inputs, bytes, steps, tables);
-}
-
-static void grid_finish(void *sums, size_t count, float steps) {
-    const float step = 1.0f / steps;
-    const int32_t *whole = sums;
-    float *value = sums;
-    for (size_t v = 0; v < count; v++)
-        value[v] = (float)whole[v] * step;
 }
 
 static const struct arithmetic lut_f32 = {LANES * sizeof(float), f32_tables, f32_add, leave};

@@ -7,6 +7,7 @@
  * of up to 64 digits, which fit into 16 bits, are widened to two vectors of lanes in order, without moving anything
  * across a vector. States on a coarse grid are such digits too.
  */
+#include "backends/cpu/kernels/finish.h"
 #include "backends/cpu/kernels/vectors.h"
 
 /* Parts of an entry; groups of a word. */
