@@ -67,21 +67,20 @@ def load(folder, part, limit, shape):
     data = Dataset.open(folder, part)
     count = min(limit or len(data), len(data))
     if shape[0] == 3:
-        normal = Transform.cifar10(Part.TEST)
-        data = data.transformed(normal)
+        data = data.transformed(Transform.cifar10(Part.TEST))
     inputs, labels = data.read(0, count)
     target = F.one_hot(torch.from_numpy(np.array(labels)).long(), CLASSES).float()
     return torch.from_numpy(np.array(inputs)).view(count, *shape), target
 
 
 def augment(x, draws):
-    """Mirrors half of the images, and crops all after an edge of 4 zeros, which is as black as the mean is."""
+    """Mirrors half of the images, and crops all at random after their edges were repeated 4 times."""
     out = torch.empty_like(x)
-    edge = F.pad(x, (4, 4, 4, 4))
+    edge = F.pad(x, (4, 4, 4, 4), mode="replicate")
     for n in range(len(x)):
-        top, left = torch.randint(9, (2,), generator=draws)
+        top, left = torch.randint(9, (2,), generator=draws, device="cpu")
         image = edge[n, :, top : top + x.shape[2], left : left + x.shape[3]]
-        out[n] = image.flip(2) if torch.rand(1, generator=draws) < 0.5 else image
+        out[n] = image.flip(2) if torch.rand(1, generator=draws, device="cpu") < 0.5 else image
     return out
 
 
@@ -95,7 +94,7 @@ def train(net, options):
         order = torch.randperm(len(x), generator=draws, device="cpu")
         for batch in order[: len(x) // BATCH * BATCH].split(BATCH):
             images = augment(x[batch], draws) if net.input[0] == 3 else x[batch]
-            beta = abs(net.beta) * (1 if torch.rand(1, generator=draws) < 0.5 else -1)
+            beta = abs(net.beta) * (1 if torch.rand(1, generator=draws, device="cpu") < 0.5 else -1)
             errors += net.learn_batch(images.to(device), target[batch].to(device), beta)
         failed = sum(
             wrong(net.settle(some.to(device))[0][-1], there.to(device))

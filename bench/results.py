@@ -27,7 +27,6 @@ def read_runs(kept):
     runs = pd.read_csv(kept / "runs.csv").drop_duplicates("Run", keep="last")
     runs[["Preset", "Way", "Seed"]] = runs.Run.str.extract(r"(.+)-(plain|fast)-(\d+)$")
     runs["Curve"] = [pd.read_csv(kept / f"{run}.csv") for run in runs.Run]
-    runs["Grid"] = runs.Grid.fillna(0).astype(int)
     runs["Way"] = pd.Categorical(runs.Way, COLOURS)
     return runs.sort_values(["Preset", "Way", "Seed"])
 
