@@ -269,8 +269,9 @@ bnnep_status bnnep_relax_watched(bnnep_workspace *ws, const bnnep_relaxation *ho
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-/* Contrast of the free and the nudged phase, or with a tape the gradient, and the update; flips go to opt->flips. */
-bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws);
+/* Contrast of the phase `first` and the nudged one, or with a tape the gradient, and the update; flips go to opt->flips.
+ */
+bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t first);
 /* Can it train on so many samples at once? A tape has room for the max_batch of the network. */
 bnnep_status bnnep_check_trainable(const bnnep_optimizer *opt, size_t count);
 /* Goes back through the tape; the gradient is then to be had from the backend. */

@@ -56,17 +56,17 @@ static struct bnnep_learning learning_of(const bnnep_optimizer *opt, int32_t fir
 
 /* --- in one pass, for training ------------------------------------------------------------------------------------ */
 
-bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws) {
+bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t first) {
     bnnep_network *net = opt->network;
     const struct bnnep_backend *backend = net->backend;
     char why[BNNEP_WHY] = "";
-    const double beta = (double)ws->beta[BNNEP_PHASE_NUDGED], count = (double)ws->count;
-    const struct bnnep_gain gain = gain_of(opt, opt->tape > 0 ? -1.0 / count : 1.0 / (beta * count));
+    const double betas = (double)ws->beta[BNNEP_PHASE_NUDGED] - (double)ws->beta[first], count = (double)ws->count;
+    const struct bnnep_gain gain = gain_of(opt, opt->tape > 0 ? -1.0 / count : 1.0 / (betas * count));
     bnnep_status status = set_rules(opt, &gain, true);
     if (status != BNNEP_OK)
         return status;
     opt->contrasted = false;
-    const struct bnnep_learning how = learning_of(opt, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED);
+    const struct bnnep_learning how = learning_of(opt, first, BNNEP_PHASE_NUDGED);
     if (backend->learn)
         status = backend->learn(opt->device, ws->device, &how, why);
     else {

@@ -113,8 +113,13 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
     const size_t connections = net->model.connections;
     if (o->nudged_steps < 1 || o->nudged_steps > 1000000)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudged_steps is %d; it must be at least 1", o->nudged_steps);
-    if (o->nudge != BNNEP_NUDGE_RANDOM_SIGN && o->nudge != BNNEP_NUDGE_FIXED)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudge is %d; known are 0 (random sign) and 1 (fixed)", o->nudge);
+    if (o->nudge < BNNEP_NUDGE_RANDOM_SIGN || o->nudge > BNNEP_NUDGE_CENTRED)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "nudge is %d; known are 0 (random sign), 1 (fixed) and 2 (centred)",
+                          o->nudge);
+    if (o->nudge == BNNEP_NUDGE_CENTRED && net->backend->can->phases < BNNEP_PHASES)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
+                          "nudge is 2 (centred), which takes three phases, and backend %s keeps the states of %d",
+                          net->backend->name, net->backend->can->phases);
     if (o->keep_order != 0 && o->keep_order != 1)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "keep_order is %d; it must be 0 or 1", o->keep_order);
     if (o->connection_count != 0 && o->connection_count != connections)

@@ -7,7 +7,7 @@
 static double draw_beta(const bnnep_optimizer *opt) {
     const double beta = *opt->rates.of[BNNEP_RATE_BETA];
     uint32_t words[4];
-    if (opt->options.nudge == BNNEP_NUDGE_FIXED)
+    if (opt->options.nudge != BNNEP_NUDGE_RANDOM_SIGN)
         return beta;
     /* Substream 2 has no meaning: it was chosen among several by the results of three seeds (README). */
     bnnep_draw(opt->options.seed, BNNEP_DRAW_SIGN, 2, opt->batches, words);
@@ -21,25 +21,33 @@ static double lap(double *started) {
     return *started - before;
 }
 
-/* Free phase, nudged phase, contrast. */
-static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, struct bnnep_run *run, struct bnnep_sums *sums) {
-    const bnnep_relaxation nudged = {.size = sizeof nudged,
-                                     .from = BNNEP_PHASE_FREE,
-                                     .to = BNNEP_PHASE_NUDGED,
-                                     .steps = opt->options.nudged_steps,
-                                     .beta = draw_beta(opt)};
+/* A nudged phase, from the free states. */
+static bnnep_status nudge(const bnnep_optimizer *opt, int32_t to, double beta, struct bnnep_run *run,
+                          struct bnnep_sums *sums) {
+    const bnnep_relaxation nudged = {
+        .size = sizeof nudged, .from = BNNEP_PHASE_FREE, .to = to, .steps = opt->options.nudged_steps, .beta = beta};
     bnnep_relaxed done = BNNEP_RELAXED_INIT;
+    const bnnep_status status = bnnep_relax_watched(run->ws, &nudged, run, &done);
+    sums->steps_nudged += (double)done.sample_steps;
+    if (done.most_steps > sums->steps_nudged_max)
+        sums->steps_nudged_max = done.most_steps;
+    return status;
+}
+
+/* Free phase, nudged phase or both of them, contrast. */
+static bnnep_status propagate_equilibrium(bnnep_optimizer *opt, struct bnnep_run *run, struct bnnep_sums *sums) {
+    const double beta = draw_beta(opt);
+    const bool centred = opt->options.nudge == BNNEP_NUDGE_CENTRED;
     double started = bnnep_now();
     bnnep_status status = bnnep_free_phase(run->ws, run, sums);
     sums->seconds_free += lap(&started);
     if (status == BNNEP_OK)
-        status = bnnep_relax_watched(run->ws, &nudged, run, &done);
+        status = nudge(opt, BNNEP_PHASE_NUDGED, beta, run, sums);
+    if (status == BNNEP_OK && centred)
+        status = nudge(opt, BNNEP_PHASE_OTHER, -beta, run, sums);
     sums->seconds_nudged += lap(&started);
-    sums->steps_nudged += (double)done.sample_steps;
-    if (done.most_steps > sums->steps_nudged_max)
-        sums->steps_nudged_max = done.most_steps;
     if (status == BNNEP_OK)
-        status = bnnep_learn(opt, run->ws);
+        status = bnnep_learn(opt, run->ws, centred ? BNNEP_PHASE_OTHER : BNNEP_PHASE_FREE);
     sums->seconds_learn += lap(&started);
     return status;
 }
@@ -66,7 +74,7 @@ static bnnep_status propagate_back(bnnep_optimizer *opt, struct bnnep_run *run, 
         sums->steps_free_max = before.steps_free_max + opt->tape;
     status = bnnep_read_outputs(ws);
     if (status == BNNEP_OK)
-        status = bnnep_learn(opt, ws);
+        status = bnnep_learn(opt, ws, BNNEP_PHASE_FREE);
     sums->seconds_learn += lap(&started);
     return status;
 }

@@ -443,8 +443,9 @@ enum {
                              the same rule. For real activations and fixed scaling factors; free_steps > nudged_steps */
 };
 
-/** Which nudge a batch gets: one of beta or of -beta, as is drawn; one of beta. */
-enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1 };
+/** Which nudge a batch gets: one of beta or of -beta, as is drawn; one of beta; both, each from the free states, of
+ * which the contrast is taken. */
+enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED = 2 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. */
 typedef struct bnnep_optimizer_options {
@@ -458,7 +459,7 @@ typedef struct bnnep_optimizer_options {
     uint64_t seed;           /**< of the order of the data and the signs of beta */
     int32_t method;          /**< BNNEP_METHOD_EQUILIBRIUM_PROPAGATION or BNNEP_METHOD_BPTT */
     int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase; 0: 10 */
-    int32_t nudge;           /**< BNNEP_NUDGE_RANDOM_SIGN or BNNEP_NUDGE_FIXED */
+    int32_t nudge;           /**< BNNEP_NUDGE_... */
     int32_t keep_order;      /**< 0: each epoch takes the data in a new random order; 1: in their own */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
@@ -510,7 +511,7 @@ typedef struct bnnep_report {
     uint64_t errors_single;    /**< the same, read from the first unit of a class */
     double loss;               /**< 1/2 |s_L - target|^2 after the free phase, mean over the samples */
     double steps_free;         /**< time steps done in the free phase, mean over the samples */
-    double steps_nudged;       /**< the same of the nudged phase */
+    double steps_nudged;       /**< the same of the nudged phase, or of both */
     double seconds; /**< wall-clock time; of training, that of staging, the phases (or going back) and updating: */
     double seconds_stage, seconds_free, seconds_nudged, seconds_learn;
     int32_t steps_free_max;   /**< the largest number of free steps a sample took */

@@ -29,7 +29,7 @@ struct options {
     double decay_lr_alpha;
     int epoch_decay_lr_alpha;
     /* ours */
-    const char *data, *backend, *out, *resume, *max_memory, *schedule;
+    const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge;
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;

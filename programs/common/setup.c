@@ -239,6 +239,14 @@ static bnnep_status set_noise(const struct setup *setup, uint64_t seed) {
     return status;
 }
 
+static int32_t nudge_of(const struct options *o) {
+    if (o->nudge)
+        return strcmp(o->nudge, "centred") == 0 ? BNNEP_NUDGE_CENTRED
+               : strcmp(o->nudge, "fixed") == 0 ? BNNEP_NUDGE_FIXED
+                                                : BNNEP_NUDGE_RANDOM_SIGN;
+    return o->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
+}
+
 static int open_optimizer(struct setup *setup, const struct options *o) {
     const bool conv = strcmp(o->archi, "conv") == 0;
     const size_t L = setup->connections;
@@ -260,7 +268,7 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
     p.method = strcmp(o->optim, "bptt") == 0 ? BNNEP_METHOD_BPTT : BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
     p.nudged_steps = o->Kmax;
     p.beta = o->beta;
-    p.nudge = o->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
+    p.nudge = nudge_of(o);
     p.gamma = setup->gamma;
     p.threshold = setup->threshold;
     p.lr_bias = lr_bias;

@@ -206,11 +206,14 @@ static void print_run(const json_t *about) {
     const json_t *position = json_object_get(about, "position"), *optimizer = json_object_get(about, "optimizer");
     if (optimizer) {
         const bool bptt = number(optimizer, "method") == BNNEP_METHOD_BPTT;
+        const double nudge = number(optimizer, "nudge");
         char room[NUMBER_ROOM];
         printf("\nlearning    %s, %.0f nudged steps, beta %s%s, seed %.0f\n",
                bptt ? "back-propagation through time" : "equilibrium propagation", number(optimizer, "nudged_steps"),
                shown(optimizer, "beta", room),
-               number(optimizer, "nudge") == BNNEP_NUDGE_RANDOM_SIGN ? " of random sign" : "",
+               nudge == BNNEP_NUDGE_RANDOM_SIGN ? " of random sign"
+               : nudge == BNNEP_NUDGE_CENTRED   ? " of both signs"
+                                                : "",
                number(optimizer, "seed"));
         static const char *const lists[] = {"gamma", "threshold", "lr_bias", "lr_alpha"};
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)

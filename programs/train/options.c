@@ -15,6 +15,7 @@ static const char *const optims[] = {"ep", "bptt", NULL};
 static const char *const archis[] = {"fc", "conv", NULL};
 static const char *const settings[] = {"bin_W", "bin_W_N", NULL};
 static const char *const schedules[] = {"synchronous", "alternating", "over-relaxed", NULL};
+static const char *const nudges[] = {"random", "fixed", "centred", NULL};
 static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
@@ -107,6 +108,10 @@ const struct known known[] = {
      "Length of the nudged phase. The library takes at most 1000000."},
     {"beta", "X", "1", VALUE(NUMBER, beta, -1e30, 1e30), NUDGED, "0.3", "strength of the nudge",
      "Strength of the nudge. Not 0. Its sign counts with `--random_beta 0`."},
+    {"nudge", "NAME", NULL, WORD(nudge, nudges), NUDGED, NULL,
+     "random sign, fixed, or centred: both signs a batch; else as --random_beta says",
+     "`random`: a nudge of β or −β a batch, as is drawn; `fixed`: of β; `centred`: both, whose contrast is free of the first-order "
+     "error of a finite β and costs a nudged phase more. Else as `--random_beta` says."},
     {"random_beta", "0|1", "switch", VALUE(INTEGER, random_beta, 0, 1), NUDGED, "1",
      "draw the sign of beta for each batch", "1: the sign of β is drawn for each batch."},
     {"gamma_neur", "X", "per time step", VALUE(NUMBER, gamma_neur, 1e-30, 1), BINARY, "0.5",

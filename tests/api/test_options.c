@@ -243,7 +243,7 @@ static void optimizers(void **state) {
     REFUSE_OPTIMIZER(beta = 1e-42, BNNEP_ERROR_ARGUMENT, "beta is 1");
     REFUSE_OPTIMIZER(method = 9, BNNEP_ERROR_ARGUMENT, "method is 9");
     REFUSE_OPTIMIZER(nudged_steps = -1, BNNEP_ERROR_ARGUMENT, "nudged_steps is -1");
-    REFUSE_OPTIMIZER(nudge = 2, BNNEP_ERROR_ARGUMENT, "nudge is 2");
+    REFUSE_OPTIMIZER(nudge = 3, BNNEP_ERROR_ARGUMENT, "nudge is 3");
     REFUSE_OPTIMIZER(connection_count = 3, BNNEP_ERROR_ARGUMENT, "arrays have 3 elements, the network 2");
     REFUSE_OPTIMIZER(beta = NAN, BNNEP_ERROR_ARGUMENT, "beta is nan");
     REFUSE_OPTIMIZER(gamma = NULL, BNNEP_ERROR_ARGUMENT, "gamma is NULL");

@@ -260,6 +260,20 @@ says err '^bnnep-train: --fast: --schedule alternating --settle 0.001$'
 run 1 $small --optim bptt --fast
 says err 'schedule must be 0'
 
+# a nudge by its name goes before --random_beta
+# shellcheck disable=SC2086
+run 0 $small $few --random_beta 0
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+# shellcheck disable=SC2086
+run 0 $small $few --nudge fixed
+like_first yes "--nudge fixed is --random_beta 0"
+# shellcheck disable=SC2086
+run 0 $small $few --nudge centred
+like_first no "--nudge centred is --nudge fixed"
+# shellcheck disable=SC2086
+run 2 $small $few --nudge both
+says err "unknown value 'both'"
+
 # failures: status 1
 # shellcheck disable=SC2086
 run 1 $small --train-limit 5001

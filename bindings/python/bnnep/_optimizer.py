@@ -31,10 +31,11 @@ class Method(enum.IntEnum):
 
 
 class Nudge(enum.IntEnum):
-    """Which nudges a batch gets: one of beta or -beta, drawn for each, or one of beta."""
+    """Which nudges a batch gets: one of beta or -beta, drawn for each; one of beta; or both."""
 
     RANDOM_SIGN = 0
     FIXED = 1
+    CENTRED = 2
 
 
 class Rate(enum.IntEnum):

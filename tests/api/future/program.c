@@ -50,7 +50,7 @@ static bnnep_optimizer *make_optimizer(bnnep_network *network) {
     o.threshold = threshold;
     o.lr_bias = rate;
 #ifdef LATER
-    o.nudge = is("nudge") ? BNNEP_NUDGE_CENTRED : o.nudge;
+    o.nudge = is("nudge") ? BNNEP_NUDGE_TURNING : o.nudge;
     o.threshold_kind = is("threshold");
     o.counter_bits = is("counter") ? 8 : 0;
 #endif

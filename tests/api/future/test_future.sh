@@ -55,7 +55,7 @@ while read -r name said; do
 done <<'FIELDS'
 limits BNNEP_ERROR_UNSUPPORTED: bnnep_context_options: a field at byte
 network BNNEP_ERROR_UNSUPPORTED: bnnep_network_options: a field at byte
-nudge nudge is 2; known are 0 (random sign) and 1 (fixed)
+nudge nudge is 3; known are 0 (random sign), 1 (fixed) and 2 (centred)
 threshold BNNEP_ERROR_UNSUPPORTED: bnnep_optimizer_options: a field at byte
 counter BNNEP_ERROR_UNSUPPORTED: bnnep_optimizer_options: a field at byte
 collectives BNNEP_ERROR_UNSUPPORTED: bnnep_run_options: a field at byte
