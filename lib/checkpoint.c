@@ -16,7 +16,7 @@
 
 /* What files may need that came after their version's first library. */
 static bool knows(const char *feature) {
-    return feature && strcmp(feature, "schedule") == 0;
+    return feature && (strcmp(feature, "schedule") == 0 || strcmp(feature, "learning") == 0);
 }
 
 static bnnep_status check_requires(const struct bnnep_container *file) {
@@ -122,17 +122,32 @@ static bool put_json(json_t *metadata, const char *key, json_t *value) {
     return done;
 }
 
-/* The metadata of a file. `requires`: what a library must know, or it would take the file for something else. */
+/* What a library must know, or it would take the file for something else. */
+static json_t *what_it_requires(const bnnep_network *net, const bnnep_optimizer *opt) {
+    json_t *list = json_array();
+    const bool learning = opt && (bnnep_measures(&opt->options) || opt->options.rate_schedule != BNNEP_RATES_CONSTANT ||
+                                  opt->options.flip_reset);
+    bool complete = list != NULL;
+    if (net->options.schedule != BNNEP_SCHEDULE_SYNCHRONOUS)
+        complete = complete && json_array_append_new(list, json_string("schedule")) == 0;
+    if (learning)
+        complete = complete && json_array_append_new(list, json_string("learning")) == 0;
+    if (complete)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+/* The metadata of a file. */
 static bnnep_status describe(const bnnep_network *net, const bnnep_optimizer *opt, const char *name, json_t *note,
                              json_t *metadata) {
     if (opt && !isfinite(opt->epoch.loss))
         return bnnep_fail(BNNEP_ERROR_DATA, "%s: not written: the loss of the epoch is %g", name, opt->epoch.loss);
-    const char *needed = net->options.schedule == BNNEP_SCHEDULE_SYNCHRONOUS ? "[]" : "[\"schedule\"]";
     bool complete =
         metadata &&
         json_object_set_new(metadata, "format", json_string(opt ? "bnnep-checkpoint" : "bnnep-network")) == 0 &&
         json_object_set_new(metadata, "format_version", json_string(FORMAT_VERSION)) == 0 &&
-        json_object_set_new(metadata, "requires", json_string(needed)) == 0 &&
+        put_json(metadata, "requires", what_it_requires(net, opt)) &&
         json_object_set_new(metadata, "library", json_string(bnnep_version_string())) == 0 &&
         json_object_set(metadata, "note", note) == 0 &&
         put_json(metadata, "network", bnnep_record_network(net, opt == NULL));

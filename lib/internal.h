@@ -200,6 +200,11 @@ struct bnnep_gain {
     double of[BNNEP_CONTRAST_PARTS];
 };
 
+/* Mean squares of a connection's contrasts, as they are learnt from: gains included. */
+struct bnnep_spread {
+    double of[BNNEP_CONTRAST_PARTS];
+};
+
 struct bnnep_optimizer {
     bnnep_network *network;
     void *device;                      /* the backend's optimizer */
@@ -212,6 +217,10 @@ struct bnnep_optimizer {
     struct bnnep_gain *contrast_gain;  /* [connections] */
     int32_t tape;                      /* steps that BPTT remembers; 0: equilibrium propagation */
     uint64_t *flips;                   /* [connections], of the last batch */
+    struct bnnep_squares *squares;     /* [connections], the same */
+    struct bnnep_spread *spread;       /* [connections]: running means */
+    struct bnnep_spread *renewed; /* [connections]: the same, after `renewed_at` updates, which rules follow from */
+    uint64_t updates, measured, renewed_at;
     /* the epoch under way: its size, and the sums so far (epoch.batches is 0 before its first batch) */
     uint64_t epoch_count;
     size_t epoch_batch_size;
@@ -269,13 +278,29 @@ bnnep_status bnnep_relax_watched(bnnep_workspace *ws, const bnnep_relaxation *ho
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 
-/* Contrast of the phase `first` and the nudged one, or with a tape the gradient, and the update; flips go to opt->flips.
+/* Contrast of the phase `first` and the nudged one, or with a tape the gradient, and the update; flips go to
+ * opt->flips.
  */
 bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t first);
 /* Can it train on so many samples at once? A tape has room for the max_batch of the network. */
 bnnep_status bnnep_check_trainable(const bnnep_optimizer *opt, size_t count);
 /* Goes back through the tape; the gradient is then to be had from the backend. */
 bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t steps);
+
+/* --- spread.c: rates in deviations, and schedules ---------------------------------------------------------------- */
+
+bool bnnep_measures(const bnnep_optimizer_options *options);
+bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *options);
+/* Before an update: what its rule follows from. */
+void bnnep_renew(bnnep_optimizer *opt);
+/* What gamma and the learning rates have fallen to, of 1. */
+double bnnep_fallen(const bnnep_optimizer *opt);
+/* Threshold and learning rates of connection k as they are applied; gamma: of the next update. */
+double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k, double gamma);
+double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k);
+double bnnep_scale_rate_of(const bnnep_optimizer *opt, size_t k);
+/* After an update by contrasts with such gains, of each connection or one for all. */
+void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one);
 
 /* --- optimizer.c -------------------------------------------------------------------------------------------------- */
 

@@ -21,19 +21,21 @@ static struct bnnep_gain gain_of(const bnnep_optimizer *opt, double gain) {
 /* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. gains: [connections], or one
  * for all. */
 static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
-    const double *const *rate = (const double *const *)opt->rates.of;
+    bnnep_renew(opt);
+    const double fallen = bnnep_fallen(opt);
     for (size_t k = 0; k < opt->network->model.connections; k++) {
         const double *gain = gains[one ? 0 : k].of;
-        const double gamma = rate[BNNEP_RATE_GAMMA][k];
-        const double lr_alpha = rate[BNNEP_RATE_ALPHA] ? rate[BNNEP_RATE_ALPHA][k] : 0.0;
+        const double gamma = fallen * opt->rates.of[BNNEP_RATE_GAMMA][k];
+        const double lr_bias = fallen * bnnep_bias_rate_of(opt, k), lr_alpha = fallen * bnnep_scale_rate_of(opt, k);
         const struct bnnep_rule rule = {
             .size = sizeof rule,
             .decay = (float)(1.0 - gamma),
             .gain = (float)(gamma * gain[BNNEP_CONTRAST_WEIGHTS]),
-            .threshold = (float)rate[BNNEP_RATE_THRESHOLD][k],
-            .bias_gain = (float)(rate[BNNEP_RATE_BIAS][k] * gain[BNNEP_CONTRAST_BIAS]),
+            .threshold = (float)bnnep_threshold_of(opt, k, gamma),
+            .bias_gain = (float)(lr_bias * gain[BNNEP_CONTRAST_BIAS]),
             .scale_gain = (float)(lr_alpha * gain[BNNEP_CONTRAST_ALPHA]),
             .at_threshold = opt->network->model.convolutional,
+            .reset = opt->options.flip_reset,
         };
         if (!isfinite(rule.gain) || !isfinite(rule.bias_gain) || !isfinite(rule.scale_gain))
             return bnnep_fail(BNNEP_ERROR_ARGUMENT,
@@ -51,6 +53,7 @@ static struct bnnep_learning learning_of(const bnnep_optimizer *opt, int32_t fir
         .first = first,
         .second = second,
         .learn_scale = opt->rates.of[BNNEP_RATE_ALPHA] != NULL,
+        .squares = bnnep_measures(&opt->options) ? opt->squares : NULL,
     };
 }
 
@@ -75,6 +78,8 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t firs
             status = backend->update(opt->device, &how, why);
     }
     net->revision++;
+    if (status == BNNEP_OK)
+        bnnep_measure(opt, &gain, true);
     return bnnep_backend_failed(net, status, why);
 }
 
@@ -121,6 +126,7 @@ static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, int
     struct bnnep_learning how = learning_of(opt, first, second);
     how.rules = NULL;
     how.flips = NULL;
+    how.squares = NULL;
     const bnnep_status allowed = check_room(opt);
     if (allowed != BNNEP_OK)
         return allowed;
@@ -181,6 +187,8 @@ static bnnep_status update(bnnep_optimizer *opt) {
     const struct bnnep_learning how = learning_of(opt, 0, 0);
     status = net->backend->update(opt->device, &how, why);
     net->revision++;
+    if (status == BNNEP_OK)
+        bnnep_measure(opt, opt->contrast_gain, false);
     return bnnep_backend_failed(net, status, why);
 }
 

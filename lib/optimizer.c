@@ -129,6 +129,8 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not learn scaling factors", net->backend->name);
     const double *const given[BNNEP_RATES] = {o->gamma, o->threshold, o->lr_bias, o->lr_alpha, &o->beta};
     bnnep_status status = check_method(net, o);
+    if (status == BNNEP_OK)
+        status = bnnep_check_units(net, o);
     for (int32_t which = 0; status == BNNEP_OK && which < BNNEP_RATES; which++)
         if (which != BNNEP_RATE_ALPHA || o->lr_alpha)
             status = bnnep_check_rates(which, given[which], connections);
@@ -161,8 +163,12 @@ static bnnep_status keep_arrays(bnnep_optimizer *opt, size_t L) {
     opt->rule_of = bnnep_take(context, L, sizeof *opt->rule_of); /* NOLINT(bugprone-sizeof-expression): a pointer */
     opt->contrast_gain = bnnep_take(context, L, sizeof *opt->contrast_gain);
     opt->flips = bnnep_take(context, L, sizeof *opt->flips);
+    opt->squares = bnnep_take(context, L, sizeof *opt->squares);
+    opt->spread = bnnep_take(context, L, sizeof *opt->spread);
+    opt->renewed = bnnep_take(context, L, sizeof *opt->renewed);
     opt->epoch_flips = bnnep_take(context, L, sizeof *opt->epoch_flips);
-    if (!room || !opt->rules || !opt->rule_of || !opt->contrast_gain || !opt->flips || !opt->epoch_flips)
+    if (!room || !opt->rules || !opt->rule_of || !opt->contrast_gain || !opt->flips || !opt->squares || !opt->spread ||
+        !opt->renewed || !opt->epoch_flips)
         return bnnep_fail_memory("an optimizer", L * (sizeof *room * 2 * BNNEP_RATES + sizeof *opt->rules));
     room = copy_rates(&opt->made, given, L, room);
     copy_rates(&opt->rates, given, L, room);
@@ -242,6 +248,9 @@ void bnnep_optimizer_free(bnnep_optimizer *opt) {
     bnnep_give_back(context, opt->rule_of);
     bnnep_give_back(context, opt->contrast_gain);
     bnnep_give_back(context, opt->flips);
+    bnnep_give_back(context, opt->squares);
+    bnnep_give_back(context, opt->spread);
+    bnnep_give_back(context, opt->renewed);
     bnnep_give_back(context, opt->epoch_flips);
     bnnep_give_back(context, opt);
     bnnep_network_free(net);
@@ -285,6 +294,11 @@ static bnnep_status copy(const bnnep_optimizer *opt, bnnep_network *net, bnnep_o
     const size_t L = net->model.connections;
     memcpy(clone->values, opt->values, 2 * ((BNNEP_RATES - 1) * L + 1) * sizeof *clone->values);
     memcpy(clone->epoch_flips, opt->epoch_flips, L * sizeof *clone->epoch_flips);
+    memcpy(clone->spread, opt->spread, L * sizeof *clone->spread);
+    memcpy(clone->renewed, opt->renewed, L * sizeof *clone->renewed);
+    clone->updates = opt->updates;
+    clone->measured = opt->measured;
+    clone->renewed_at = opt->renewed_at;
     clone->epoch_count = opt->epoch_count;
     clone->epoch_batch_size = opt->epoch_batch_size;
     clone->epoch = opt->epoch;
@@ -338,7 +352,7 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     struct bnnep_call call = {.name = "bnnep_optimizer_set_position"};
     const bnnep_status status = bnnep_call_changes(&call, &opt->claim, "optimizer");
     if (status == BNNEP_OK) {
-        opt->batches = batches;
+        opt->batches = opt->updates = batches;
         opt->epochs = epochs;
         bnnep_forget_epoch(opt);
     }

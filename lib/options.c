@@ -22,7 +22,7 @@ ENDS_WITH(bnnep_connection, reserved);
 ENDS_WITH(bnnep_network_options, schedule);
 ENDS_WITH(bnnep_network_info, schedule);
 ENDS_WITH(bnnep_connection_info, to);
-ENDS_WITH(bnnep_optimizer_options, keep_order);
+ENDS_WITH(bnnep_optimizer_options, flip_reset);
 ENDS_WITH(bnnep_optimizer_info, reserved);
 ENDS_WITH(bnnep_report, steps_nudged_max);
 ENDS_WITH(bnnep_progress, reserved);

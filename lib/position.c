@@ -29,16 +29,34 @@ static json_t *record_flips(const bnnep_optimizer *opt) {
     return flips;
 }
 
+/* [connection][part] */
+static json_t *record_spread(const struct bnnep_spread *spread, size_t connections) {
+    json_t *all = json_array();
+    for (size_t k = 0; all && k < connections; k++)
+        if (json_array_append_new(all, bnnep_json_list(spread[k].of, BNNEP_CONTRAST_PARTS)) != 0) {
+            json_decref(all);
+            all = NULL;
+        }
+    return all;
+}
+
+static json_t *record_measured(const bnnep_optimizer *opt) {
+    const size_t L = opt->network->model.connections;
+    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "updates", (json_int_t)opt->updates, "contrasts",
+                     (json_int_t)opt->measured, "renewed_at", (json_int_t)opt->renewed_at, "mean_squares",
+                     record_spread(opt->spread, L), "renewed", record_spread(opt->renewed, L));
+}
+
 json_t *bnnep_record_position(const bnnep_optimizer *opt) {
     const struct bnnep_sums *r = &opt->epoch;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o, s:i, s:f}",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:i, s:i, s:f, s:o, s:o, s:o, s:i, s:f}",
                      "batches", (json_int_t)opt->batches, "epochs", (json_int_t)opt->epochs, "epoch_count",
                      (json_int_t)opt->epoch_count, "epoch_batch_size", (json_int_t)opt->epoch_batch_size, "samples",
                      (json_int_t)r->samples, "epoch_batches", (json_int_t)r->batches, "errors", (json_int_t)r->errors,
                      "errors_single", (json_int_t)r->errors_single, "loss", r->loss, "steps_free", r->steps_free,
                      "steps_nudged", r->steps_nudged, "steps_free_max", r->steps_free_max, "steps_nudged_max",
                      r->steps_nudged_max, "seconds", r->seconds, "flips", record_flips(opt), "rates", record_rates(opt),
-                     "free_steps", opt->network->free_steps, "settle_tolerance",
+                     "measured", record_measured(opt), "free_steps", opt->network->free_steps, "settle_tolerance",
                      (double)opt->network->settle_tolerance);
 }
 
@@ -128,6 +146,35 @@ static bnnep_status read_rates(const struct bnnep_container *file, json_t *p, co
     return BNNEP_OK;
 }
 
+static bool read_spread(const json_t *all, size_t connections, struct bnnep_spread *to) {
+    bool read = json_array_size(all) == connections;
+    for (size_t k = 0; read && k < connections; k++) {
+        const json_t *parts = json_array_get(all, k);
+        read = json_array_size(parts) == BNNEP_CONTRAST_PARTS;
+        for (size_t i = 0; read && i < BNNEP_CONTRAST_PARTS; i++) {
+            const json_t *mean = json_array_get(parts, i);
+            to[k].of[i] = json_number_value(mean);
+            read = json_is_number(mean) && to[k].of[i] >= 0.0;
+        }
+    }
+    return read;
+}
+
+/* A file that lacks it is of an optimizer that measured nothing. */
+static bnnep_status read_measured(const struct bnnep_container *file, const json_t *p, size_t connections,
+                                  struct bnnep_run_position *to) {
+    const json_t *measured = json_object_get(p, "measured");
+    to->updates = to->batches;
+    if (!measured)
+        return BNNEP_OK;
+    const bool read = read_count(measured, "updates", &to->updates) &&
+                      read_count(measured, "contrasts", &to->measured) &&
+                      read_count(measured, "renewed_at", &to->renewed_at) &&
+                      read_spread(json_object_get(measured, "mean_squares"), connections, to->spread) &&
+                      read_spread(json_object_get(measured, "renewed"), connections, to->renewed);
+    return read ? BNNEP_OK : bad_position(file, "measured");
+}
+
 static bnnep_status read_relaxation(const struct bnnep_container *file, json_t *p, const bnnep_network *net,
                                     struct bnnep_run_position *to) {
     to->free_steps = net->options.free_steps;
@@ -144,8 +191,10 @@ bnnep_status bnnep_record_read_position(const struct bnnep_container *file, cons
     const size_t L = opt->network->model.connections, values = (BNNEP_RATES - 1) * L + 1;
     const bnnep_context *context = opt->network->context;
     *to = (struct bnnep_run_position){.flips = bnnep_take(context, L, sizeof *to->flips),
-                                      .values = bnnep_take(context, values, sizeof *to->values)};
-    if (!to->flips || !to->values)
+                                      .values = bnnep_take(context, values, sizeof *to->values),
+                                      .spread = bnnep_take(context, L, sizeof *to->spread),
+                                      .renewed = bnnep_take(context, L, sizeof *to->renewed)};
+    if (!to->flips || !to->values || !to->spread || !to->renewed)
         return bnnep_fail_memory(file->path, values * sizeof *to->values);
     for (int32_t which = 0; which < BNNEP_RATES; which++)
         if (opt->made.of[which]) {
@@ -162,6 +211,8 @@ bnnep_status bnnep_record_read_position(const struct bnnep_container *file, cons
     if (status == BNNEP_OK)
         status = read_rates(file, p, opt, &to->rates);
     if (status == BNNEP_OK)
+        status = read_measured(file, p, L, to);
+    if (status == BNNEP_OK)
         status = read_relaxation(file, p, opt->network, to);
     json_decref(p);
     return status;
@@ -175,6 +226,13 @@ void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer 
     opt->epoch = from->epoch;
     for (size_t k = 0; k < opt->network->model.connections; k++)
         opt->epoch_flips[k] = from->epoch.batches ? from->flips[k] : 0;
+    opt->updates = from->updates;
+    opt->measured = from->measured;
+    opt->renewed_at = from->renewed_at;
+    for (size_t k = 0; k < opt->network->model.connections; k++) {
+        opt->spread[k] = from->spread[k];
+        opt->renewed[k] = from->renewed[k];
+    }
     for (int32_t which = 0; which < BNNEP_RATES; which++)
         if (opt->rates.of[which])
             memcpy(opt->rates.of[which], from->rates.of[which], bnnep_rate_count(opt, which) * sizeof(double));
@@ -185,4 +243,6 @@ void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer 
 void bnnep_position_free(const bnnep_context *context, struct bnnep_run_position *position) {
     bnnep_give_back(context, position->flips);
     bnnep_give_back(context, position->values);
+    bnnep_give_back(context, position->spread);
+    bnnep_give_back(context, position->renewed);
 }

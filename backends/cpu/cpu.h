@@ -25,7 +25,8 @@ struct cpu_connection {
     uint64_t *up;   /* [part][panel of the inner columns][rows][words]: the columns of a row, read by B a */
     uint64_t *down; /* [panel of the rows][columns][words]: the rows of a column, read by B^T a */
     float *alpha, *bias;
-    uint64_t changes; /* counts those of the signs of weights */
+    uint64_t changes;        /* counts those of the signs of weights */
+    struct cpu_tally *tally; /* [tasks of an update] */
 };
 
 /* A pool of threads that all workspaces of a context share. */
@@ -41,6 +42,12 @@ struct cpu_network {
     const struct arithmetic *sums, *outer; /* of real activations; of inputs and outputs, which may be larger than 1 */
     const struct cpu_engine *engine;
     struct cpu_connection *connection;
+};
+
+/* What a task of an update did. Tasks are added up in order, so that sums do not depend on threads. */
+struct cpu_tally {
+    uint64_t flips;
+    struct bnnep_squares squares;
 };
 
 /* A contrast that is kept, [connection][...]; columns are in the order of the weights. */
@@ -132,15 +139,27 @@ struct cpu_weights {
     size_t row, part, first, count;
 };
 
-/* Momenta and flips of some weights by their contrasts G, or these are kept; `momentum` is that of the connection. Rows
- * of a word of `down`, 64 of them, must belong to one thread. Returns how many flipped. */
-uint64_t bnnep_cpu_learn_weights(const struct cpu_network *net, const struct cpu_learning *learning, size_t k,
-                                 const struct cpu_weights *which, const float *G, float *momentum);
+/* A task of an update takes rows that share a word of `down`, and all columns or as many as the second-level cache
+ * holds contrasts of. */
+#define TASK_ROWS ((size_t)64)
+#define TASK_COLUMNS ((size_t)512)
+
+static inline size_t bnnep_cpu_most_tasks(const struct cpu_connection *c) {
+    return (c->rows + TASK_ROWS - 1) / TASK_ROWS * ((c->columns + TASK_COLUMNS - 1) / TASK_COLUMNS);
+}
+
+/* Momenta and flips of some weights by their contrasts G, or these are kept; `momentum` is that of the connection. */
+void bnnep_cpu_learn_weights(const struct cpu_network *net, const struct cpu_learning *learning, size_t k,
+                             const struct cpu_weights *which, const float *G, float *momentum, struct cpu_tally *tally);
 /* The same of bias j, and of scaling factor i. */
 void bnnep_cpu_learn_bias(const struct cpu_network *net, const struct cpu_learning *learning, size_t k, size_t j,
-                          float G);
+                          float G, struct cpu_tally *tally);
 void bnnep_cpu_learn_scale(const struct cpu_network *net, const struct cpu_learning *learning, size_t k, size_t i,
                            float G);
+/* What a task did; and after so many of them, what all did, if that is not for a contrast alone. */
+void bnnep_cpu_tell(const struct cpu_network *net, const struct cpu_learning *learning, size_t k, size_t task,
+                    const struct cpu_tally *tally);
+void bnnep_cpu_add_up(const struct cpu_network *net, const struct cpu_learning *learning, size_t k, size_t tasks);
 /* Updates connection k by a contrast that was kept. */
 void bnnep_cpu_update(const struct cpu_network *net, const struct bnnep_learning *how, size_t k,
                       const struct cpu_contrast *kept, float *momentum);

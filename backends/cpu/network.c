@@ -50,6 +50,7 @@ static struct cpu_network *divide(struct bnnep_arena *arena, const struct bnnep_
         c.down = bnnep_arena_take(arena, down_words(&c), sizeof(uint64_t));
         c.alpha = bnnep_arena_take(arena, model->links[k]->scales, sizeof(float));
         c.bias = bnnep_arena_take(arena, c.rows, sizeof(float));
+        c.tally = bnnep_arena_take(arena, bnnep_cpu_most_tasks(&c), sizeof *c.tally);
         if (connection)
             connection[k] = c;
     }

@@ -158,11 +158,13 @@ struct optimizer {
     std::vector<float *> momentum;  /* [connection][rows][columns] */
     std::unique_ptr<contrast> kept; /* none until it is asked for: training does without */
     unsigned long long *flips;      /* [connection] */
+    double *squares, *totals;       /* [most_squares of any connection]; [connection][3]: weights, biases, scales */
     term *terms;
     tape remembered;
     /* What is copied to them, [connection], with room for all: an update that has begun must not run out of memory. */
     std::vector<std::vector<term>> host_terms;
     std::vector<unsigned long long> host_flips;
+    std::vector<double> host_totals;
 };
 
 /* --- network.cu ------------------------------------------------------------------------------------------------- */
@@ -209,6 +211,8 @@ void activate(workspace &ws, int32_t phase, int k);
 
 /* --- learn.cu, tape.cu -------------------------------------------------------------------------------------------- */
 
+/* Squares that are added up of a connection, at most. */
+size_t most_squares(const shape &s);
 /* Updates by the contrasts as they come; or, if `kept`, leaves them there and changes nothing else. */
 void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept);
 void update(optimizer &optimizer, const bnnep_learning &how);

@@ -148,11 +148,12 @@ __device__ inline size_t thread_index() {
  * threads must come here; it is known in thread 0. */
 __device__ inline double sum_of_block(double value) {
     __shared__ double part[threads_in_block];
-    part[threadIdx.x] = value;
+    const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x;
+    part[thread] = value;
     for (unsigned half = threads_in_block / 2; half > 0; half /= 2) {
         __syncthreads();
-        if (threadIdx.x < half)
-            part[threadIdx.x] += part[threadIdx.x + half];
+        if (thread < half)
+            part[thread] += part[thread + half];
     }
     return part[0];
 }

@@ -3,6 +3,8 @@
  * Learning: a thread takes a synapse, sums its gradient over the batch, moves its momentum, holds it against the
  * threshold and flips it, so that momenta are read and written once. Then biases and scaling factors.
  */
+#include <algorithm>
+
 #include "backends/cuda/geometry.h"
 
 namespace bnnep_cuda {
@@ -27,6 +29,7 @@ struct updating {
     float *momentum;
     unsigned long long *flips;
     float *kept;
+    double *squares; /* [block] of gradients, or NULL */
 };
 
 static __device__ void flip(const shape &l, const synapses &w, int j, int i) {
@@ -54,8 +57,33 @@ static __device__ void turn(const shape &l, const synapses &w, const updating &t
     t.momentum[at] = m;
     if (!bnnep_flips(bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * sign, m, t.rule.threshold, t.rule.at_threshold))
         return;
+    if (t.rule.reset)
+        t.momentum[at] = 0.0f;
     flip(l, w, j, i);
     atomicAdd(t.flips, 1ull);
+}
+
+static __device__ double square_of(float gradient) {
+    return static_cast<double>(gradient) * static_cast<double>(gradient);
+}
+
+/* Of a thread's gradient; all threads of the block must come here. */
+static __device__ void tell_square(const updating &t, double square) {
+    if (!t.squares)
+        return;
+    const double sum = sum_of_block(square);
+    if (threadIdx.x == 0 && threadIdx.y == 0)
+        t.squares[blockIdx.x] = sum;
+}
+
+/* By one block. */
+static __global__ void add_squares(const double *squares, size_t count, double *total) {
+    double sum = 0.0;
+    for (size_t i = threadIdx.x; i < count; i += threads_in_block)
+        sum += squares[i];
+    sum = sum_of_block(sum);
+    if (threadIdx.x == 0)
+        *total = sum;
 }
 
 constexpr int side = 16;
@@ -82,8 +110,10 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
                 sum += high[s][ty] * low[s][tx];
             __syncthreads();
         }
-    if (j0 + ty < l.rows && i0 + tx < l.columns)
+    const bool here = j0 + ty < l.rows && i0 + tx < l.columns;
+    if (here)
         turn(l, w, t, j0 + ty, i0 + tx, static_cast<float>(sum));
+    tell_square(t, here ? square_of(static_cast<float>(sum)) : 0.0);
 }
 
 /* A convolution: one synapse a thread; each pooled unit of its output channel contributes what it saw from the place of
@@ -91,11 +121,10 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
 static __global__ void update_kernels(shape l, synapses w, updating t, const term *terms, int count, reading above,
                                       reading below, int samples) {
     const size_t at = thread_index();
-    if (at >= static_cast<size_t>(l.rows) * l.columns)
-        return;
+    const bool here = at < static_cast<size_t>(l.rows) * l.columns;
     const int j = static_cast<int>(at / l.columns), i = static_cast<int>(at % l.columns);
     double sum = 0.0;
-    for (int c = 0; c < count; c++)
+    for (int c = 0; here && c < count; c++)
         for (size_t n = 0; n < static_cast<size_t>(samples); n++)
             for (int u = 0; u < l.units; u++) {
                 const size_t unit = n * l.out + static_cast<size_t>(j) * l.units + u;
@@ -105,12 +134,15 @@ static __global__ void update_kernels(shape l, synapses w, updating t, const ter
                     sum += static_cast<double>(terms[c].weight * a) *
                            static_cast<double>(activation(below, terms[c].below[n * l.in + seen]));
             }
-    turn(l, w, t, j, i, static_cast<float>(sum));
+    if (here)
+        turn(l, w, t, j, i, static_cast<float>(sum));
+    tell_square(t, here ? square_of(static_cast<float>(sum)) : 0.0);
 }
 
 /* Biases or scaling factors: what a gradient does to them; or it is kept. */
 struct moving {
     float *value, gain, *kept;
+    double *squares; /* of each gradient, or NULL */
 };
 
 static __device__ void move(const moving &m, size_t at, double gradient) {
@@ -118,6 +150,8 @@ static __device__ void move(const moving &m, size_t at, double gradient) {
         m.kept[at] = static_cast<float>(gradient);
     else
         m.value[at] += m.gain * static_cast<float>(gradient);
+    if (m.squares)
+        m.squares[at] = square_of(static_cast<float>(gradient));
 }
 
 /* Sums over samples and positions move biases; a block a row. */
@@ -187,25 +221,67 @@ static size_t contrast_terms(optimizer &optimizer, const workspace &ws, const bn
     return terms.size();
 }
 
+static size_t blocks(size_t count, size_t block) {
+    return (count + block - 1) / block;
+}
+
+/* Blocks of the kernel that updates a connection's weights. */
+static size_t update_blocks(const shape &s) {
+    return s.convolution ? blocks(static_cast<size_t>(s.rows) * s.columns, threads_in_block)
+                         : blocks(s.columns, side) * blocks(s.rows, side);
+}
+
+size_t most_squares(const shape &s) {
+    const size_t weights = blocks(static_cast<size_t>(s.rows) * s.columns, threads_in_block);
+    return std::max(std::max(update_blocks(s), weights), static_cast<size_t>(std::max(s.rows, s.scales)));
+}
+
+/* What is asked for of a connection's squares goes through optimizer.squares to its totals: weights, biases, scales. */
+static void total_squares(optimizer &optimizer, const stream &work, const bnnep_learning &how, size_t k, int part,
+                          size_t count) {
+    if (how.squares)
+        launch_blocks(work, 1, dim3(threads_in_block), add_squares, optimizer.squares, count,
+                      optimizer.totals + 3 * k + part);
+}
+
+/* Flips and squares of all connections to the host. */
+static void report_update(optimizer &optimizer, const stream &work, const bnnep_learning &how) {
+    const size_t L = optimizer.net.connections.size();
+    copy<unsigned long long>(optimizer.host_flips.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, work);
+    copy<double>(optimizer.host_totals.data(), optimizer.totals, 3 * L, cudaMemcpyDeviceToHost, work);
+    work.wait();
+    for (size_t k = 0; how.flips && k < L; k++)
+        how.flips[k] = optimizer.host_flips[k];
+    for (size_t k = 0; how.squares && k < L; k++) {
+        const double *total = &optimizer.host_totals[3 * k];
+        how.squares[k] = bnnep_squares{total[0], total[1], total[2]};
+    }
+}
+
+static void clear_report(optimizer &optimizer, const stream &work) {
+    const size_t L = optimizer.net.connections.size();
+    check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, work), "clearing");
+    check(cudaMemsetAsync(optimizer.totals, 0, 3 * L * sizeof *optimizer.totals, work), "clearing");
+}
+
 static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms) {
     const connection &c = ws.at(k);
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
-    const size_t across = (c.s.columns + side - 1) / side, down = (c.s.rows + side - 1) / side;
     /* binary activations are multiplied as integers, with the network's input exactly in double */
     const auto matrix = !ws.net.binary() ? update_matrix<float> : k == 0 ? update_matrix<double> : update_matrix<int>;
     if (c.s.convolution)
         launch(ws.work, static_cast<size_t>(c.s.rows) * c.s.columns, update_kernels, c.s, c.w, t, optimizer.terms,
                terms, above, below, samples);
     else
-        launch_blocks(ws.work, across * down, dim3(side, side), matrix, c.s, c.w, t, optimizer.terms, terms, above,
+        launch_blocks(ws.work, update_blocks(c.s), dim3(side, side), matrix, c.s, c.w, t, optimizer.terms, terms, above,
                       below, samples);
 }
 
 void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept) {
-    const size_t L = ws.net.connections.size();
     const int samples = static_cast<int>(ws.count);
-    check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, ws.work), "clearing");
+    double *squares = how.squares ? optimizer.squares : nullptr;
+    clear_report(optimizer, ws.work);
     for (int k = 0; k <= ws.net.top(); k++) {
         const connection &c = ws.at(k);
         const bnnep_rule rule = kept ? bnnep_rule{} : *how.rules[k];
@@ -215,20 +291,22 @@ void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contr
         copy<term>(optimizer.terms, terms.data(), terms.size(), cudaMemcpyHostToDevice, ws.work);
         if (how.learn_scale)
             contrast_scales(ws, how, k);
-        update_all(optimizer, ws, k,
-                   updating{rule, optimizer.momentum[k], optimizer.flips + k, kept ? kept->weights[k] : nullptr},
-                   static_cast<int>(terms.size()));
+        update_all(
+            optimizer, ws, k,
+            updating{rule, optimizer.momentum[k], optimizer.flips + k, kept ? kept->weights[k] : nullptr, squares},
+            static_cast<int>(terms.size()));
+        total_squares(optimizer, ws.work, how, k, 0, update_blocks(c.s));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s,
-                      moving{c.w.bias, rule.bias_gain, kept ? kept->bias[k] : nullptr}, optimizer.terms,
+                      moving{c.w.bias, rule.bias_gain, kept ? kept->bias[k] : nullptr, squares}, optimizer.terms,
                       static_cast<int>(biased), reading_of(ws.net, false), samples);
-        if (how.learn_scale)
-            launch(ws.work, c.s.scales, move_scales, c.s,
-                   moving{c.w.alpha, rule.scale_gain, kept ? kept->scale[k] : nullptr}, ws.dots, samples);
+        total_squares(optimizer, ws.work, how, k, 1, c.s.rows);
+        if (!how.learn_scale)
+            continue;
+        launch(ws.work, c.s.scales, move_scales, c.s,
+               moving{c.w.alpha, rule.scale_gain, kept ? kept->scale[k] : nullptr, squares}, ws.dots, samples);
+        total_squares(optimizer, ws.work, how, k, 2, c.s.scales);
     }
-    copy<unsigned long long>(optimizer.host_flips.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, ws.work);
-    ws.work.wait();
-    for (size_t k = 0; !kept && k < L; k++)
-        how.flips[k] = optimizer.host_flips[k];
+    report_update(optimizer, ws.work, how);
 }
 
 /* --- by a contrast that is kept ----------------------------------------------------------------------------------- */
@@ -244,35 +322,40 @@ contrast::contrast(const network &net) : held(purpose::use, net.work) {
 
 static __global__ void turn_all(shape l, synapses w, updating t, const float *gradient) {
     const size_t at = thread_index();
-    if (at < static_cast<size_t>(l.rows) * l.columns)
+    const bool here = at < static_cast<size_t>(l.rows) * l.columns;
+    if (here)
         turn(l, w, t, static_cast<int>(at / l.columns), static_cast<int>(at % l.columns), gradient[at]);
+    tell_square(t, here ? square_of(gradient[at]) : 0.0);
 }
 
 static __global__ void move_all(moving m, const float *gradient, size_t count) {
     const size_t at = thread_index();
     if (at < count)
-        m.value[at] += m.gain * gradient[at];
+        move(m, at, static_cast<double>(gradient[at]));
 }
 
 void update(optimizer &optimizer, const bnnep_learning &how) {
     const network &net = optimizer.net;
-    const size_t L = net.connections.size();
-    check(cudaMemsetAsync(optimizer.flips, 0, L * sizeof *optimizer.flips, net.work), "clearing");
-    for (size_t k = 0; k < L; k++) {
+    double *squares = how.squares ? optimizer.squares : nullptr;
+    clear_report(optimizer, net.work);
+    for (size_t k = 0; k < net.connections.size(); k++) {
         const connection &c = net.connections[k];
         const bnnep_rule &rule = *how.rules[k];
         const size_t weights = static_cast<size_t>(c.s.rows) * c.s.columns, rows = c.s.rows, scales = c.s.scales;
         launch(net.work, weights, turn_all, c.s, c.w,
-               updating{rule, optimizer.momentum[k], optimizer.flips + k, nullptr}, optimizer.kept->weights[k]);
-        launch(net.work, rows, move_all, moving{c.w.bias, rule.bias_gain, nullptr}, optimizer.kept->bias[k], rows);
-        if (how.learn_scale)
-            launch(net.work, scales, move_all, moving{c.w.alpha, rule.scale_gain, nullptr}, optimizer.kept->scale[k],
-                   scales);
+               updating{rule, optimizer.momentum[k], optimizer.flips + k, nullptr, squares},
+               optimizer.kept->weights[k]);
+        total_squares(optimizer, net.work, how, k, 0, blocks(weights, threads_in_block));
+        launch(net.work, rows, move_all, moving{c.w.bias, rule.bias_gain, nullptr, squares}, optimizer.kept->bias[k],
+               rows);
+        total_squares(optimizer, net.work, how, k, 1, rows);
+        if (!how.learn_scale)
+            continue;
+        launch(net.work, scales, move_all, moving{c.w.alpha, rule.scale_gain, nullptr, squares},
+               optimizer.kept->scale[k], scales);
+        total_squares(optimizer, net.work, how, k, 2, scales);
     }
-    copy<unsigned long long>(optimizer.host_flips.data(), optimizer.flips, L, cudaMemcpyDeviceToHost, net.work);
-    net.work.wait();
-    for (size_t k = 0; k < L; k++)
-        how.flips[k] = optimizer.host_flips[k];
+    report_update(optimizer, net.work, how);
 }
 
 void put_contrast(optimizer &optimizer, size_t k, const bnnep_contrast &from) {

@@ -344,6 +344,8 @@ static const bnnep_capabilities can = {
     .momentum_types = 1,
     .alternating = 1,
     .over_relaxed = 1,
+    .squares = 1,
+    .reset = 1,
 };
 
 extern "C" {

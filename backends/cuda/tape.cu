@@ -9,12 +9,17 @@ namespace bnnep_cuda {
 
 optimizer::optimizer(bnnep_cuda::network &net, size_t max_batch, int32_t tape, purpose p)
     : net(net), held(p, net.work), remembered(net, max_batch, tape, held), host_terms(net.connections.size()),
-      host_flips(net.connections.size()) {
+      host_flips(net.connections.size()), host_totals(3 * net.connections.size()) {
+    size_t most_of_any = 0;
     const size_t most = 2 * static_cast<size_t>(std::max(1, tape));
     for (std::vector<term> &of : host_terms)
         of.reserve(most);
     for (const connection &c : net.connections)
         momentum.push_back(held.take<float>(static_cast<size_t>(c.s.rows) * c.s.columns));
+    for (const connection &c : net.connections)
+        most_of_any = std::max(most_of_any, most_squares(c.s));
+    squares = held.take<double>(most_of_any);
+    totals = held.take<double>(host_totals.size());
     flips = held.take<unsigned long long>(net.connections.size());
     terms = held.take<term>(most);
     if (p == purpose::use)

@@ -214,10 +214,18 @@ static uint64_t update_row(struct ref_optimizer *optimizer, size_t k, size_t j, 
         m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, G[i]);
         if (bnnep_flips(bnnep_sign(alpha) * sign[i], m[i], rule->threshold, rule->at_threshold)) {
             sign[i] = (int8_t)-sign[i];
+            m[i] = rule->reset ? 0.0f : m[i];
             flips++;
         }
     }
     return flips;
+}
+
+static double sum_of_squares(const float *values, size_t count) {
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++)
+        sum += (double)values[i] * (double)values[i];
+    return sum;
 }
 
 bnnep_status bnnep_ref_update(void *handle, const struct bnnep_learning *how, char *why) {
@@ -235,6 +243,12 @@ bnnep_status bnnep_ref_update(void *handle, const struct bnnep_learning *how, ch
         }
         for (size_t i = 0; how->learn_scale && i < link->scales; i++)
             c->alpha[i] += rule->scale_gain * optimizer->scale_contrast[k][i];
+        if (how->squares)
+            how->squares[k] = (struct bnnep_squares){
+                .weights = sum_of_squares(optimizer->contrast[k], link->rows * link->columns),
+                .bias = sum_of_squares(optimizer->bias_contrast[k], link->rows),
+                .scale = sum_of_squares(optimizer->scale_contrast[k], link->scales),
+            };
     }
     return BNNEP_OK;
 }

@@ -129,6 +129,13 @@ struct bnnep_rule {
     size_t size;
     float decay, gain, threshold, bias_gain, scale_gain;
     int32_t at_threshold; /* in convolutional networks */
+    int32_t reset;        /* 1: the momentum of a weight that flips starts again from 0 */
+    int32_t reserved;
+};
+
+/* Sums of the squares of a contrast's parts G, Gb and Galpha, of one connection. */
+struct bnnep_squares {
+    double weights, bias, scale;
 };
 
 /* What a contrast is taken of, or an update done by. */
@@ -139,6 +146,7 @@ struct bnnep_learning {
     int32_t first, second;                 /* phases; without meaning if there is a tape, and for an update */
     int32_t learn_scale;                   /* 1: scaling factors too */
     int32_t reserved;
+    struct bnnep_squares *squares; /* [connections], to be written; NULL: not asked for, as of a contrast alone */
 };
 
 /* --- the table --------------------------------------------------------------------------------------------------- */
@@ -167,6 +175,8 @@ struct bnnep_capabilities {
     int32_t momentum_types; /* bit 0: float. No other type is known yet */
     int32_t alternating;    /* BNNEP_SCHEDULE_ALTERNATING; not with a tape */
     int32_t over_relaxed;   /* BNNEP_SCHEDULE_OVER_RELAXED; the same */
+    int32_t squares;        /* of contrasts; the same bits for any number of threads */
+    int32_t reset;          /* of the momenta of weights that flip */
 };
 
 /* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.

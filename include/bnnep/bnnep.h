@@ -447,6 +447,16 @@ enum {
  * which the contrast is taken. */
 enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED = 2 };
 
+/** In which unit thresholds, and learning rates of biases and scaling factors, are given: as they are applied, as in
+ * the paper; or in deviations of a connection's contrast, which the optimizer measures. Then a threshold is so many
+ * deviations of a momentum that noise alone drives, and a contrast of one deviation moves a bias by its rate, and a
+ * scaling factor by its rate times the mean that those of the connection begin with. Nothing flips before the first
+ * update was measured. */
+enum { BNNEP_ABSOLUTE = 0, BNNEP_DEVIATIONS = 1 };
+
+/** How gamma and the learning rates fall, from what they are to rate_last times that in rate_updates updates. */
+enum { BNNEP_RATES_CONSTANT = 0, BNNEP_RATES_EXPONENTIAL = 1, BNNEP_RATES_COSINE = 2 };
+
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. */
 typedef struct bnnep_optimizer_options {
     size_t size;
@@ -461,9 +471,15 @@ typedef struct bnnep_optimizer_options {
     int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase; 0: 10 */
     int32_t nudge;           /**< BNNEP_NUDGE_... */
     int32_t keep_order;      /**< 0: each epoch takes the data in a new random order; 1: in their own */
+    double rate_last;        /**< where a schedule ends, above 0, at most 1 */
+    uint64_t rate_updates;   /**< updates that a schedule takes, at least 1 */
+    int32_t threshold_kind;  /**< unit of threshold: BNNEP_ABSOLUTE or BNNEP_DEVIATIONS */
+    int32_t rate_kind;       /**< the same of lr_bias and lr_alpha */
+    int32_t rate_schedule;   /**< BNNEP_RATES_...; renewed after 1, 2, 4 ... 64 updates, then every 64, as deviations */
+    int32_t flip_reset;      /**< 1: the momentum of a weight that flips starts again from 0 */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
-    BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0)
 BNNEP_API bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *options, size_t size);
 
 /** Makes an optimizer for @p network, its momenta zero. A network may have several; each has its own momenta. */

@@ -8,13 +8,9 @@
  * active. Samples that are the same in both phases on both sides count for nothing and are left out. Over inputs, the
  * few samples whose unit differs are added up in double (bnnep/rules.h).
  */
-#include <stdatomic.h>
 #include <string.h>
 
 #include "backends/cpu/binary/binary.h"
-
-/* Rows of a task: a word of the signs of a column. */
-#define TASK_ROWS ((size_t)64)
 
 struct update {
     struct binary_optimizer *optimizer;
@@ -22,7 +18,6 @@ struct update {
     const struct cpu_learning *learning;
     size_t k;      /* connection */
     bool may_wait; /* decays of momenta without contrast */
-    atomic_uint_fast64_t flips;
 };
 
 static const struct bnnep_link *link_of(const struct update *update) {
@@ -136,34 +131,33 @@ static bool flush(const struct update *update, const struct cpu_weights *panel, 
            bnnep_binary_flush(update->optimizer, update->k, panel, update->may_wait && !contrast);
 }
 
-static uint64_t update_weights(struct update *update, const struct cpu_weights *which, const float *contrast) {
-    return bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, which, contrast,
-                                   update->optimizer->momentum[update->k]);
+static void update_weights(struct update *update, const struct cpu_weights *which, const float *contrast,
+                           struct cpu_tally *tally) {
+    bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, which, contrast,
+                            update->optimizer->momentum[update->k], tally);
 }
 
 /* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and updates a panel of weights by them. */
-static uint64_t update_panel(struct update *update, const struct cpu_weights *panel, const uint64_t *from,
-                             const struct binary_events *list, struct binary_scratch *scratch) {
+static void update_panel(struct update *update, const struct cpu_weights *panel, const uint64_t *from,
+                         const struct binary_events *list, struct binary_scratch *scratch, struct cpu_tally *tally) {
     const struct count_kernels *kernels = update->ws->network->kernels->counts;
     if (!flush(update, panel, list->ups + list->downs > 0))
-        return 0;
+        return;
     kernels->counts(from, list->up, list->ups, list->down, list->downs, panel->count, scratch->counts);
     kernels->contrast(scratch->counts, panel->count, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
-    return update_weights(update, panel, scratch->contrast);
+    update_weights(update, panel, scratch->contrast, tally);
 }
 
 /* Updates a row of weights of connection 0, in all places of the kernel, by the contrast in scratch->contrast. */
-static uint64_t update_input_row(struct update *update, size_t row, bool contrast,
-                                 const struct binary_scratch *scratch) {
+static void update_input_row(struct update *update, size_t row, bool contrast, const struct binary_scratch *scratch,
+                             struct cpu_tally *tally) {
     const struct cpu_connection *c = connection_of(update);
-    uint64_t flips = 0;
     for (size_t part = 0; part < c->parts; part++)
         for (size_t i = 0; i < c->up_panels; i++) {
             const struct cpu_weights panel = panel_of(update, row, part, i);
             if (flush(update, &panel, contrast))
-                flips += update_weights(update, &panel, scratch->contrast + part * c->inner + panel.first);
+                update_weights(update, &panel, scratch->contrast + part * c->inner + panel.first, tally);
         }
-    return flips;
 }
 
 /* --- fully connected ---------------------------------------------------------------------------------------------- */
@@ -199,20 +193,19 @@ static void list_samples(const struct update *update, size_t j, size_t panel, st
     }
 }
 
-static uint64_t update_row(struct update *update, size_t row, struct binary_scratch *scratch) {
+static void update_row(struct update *update, size_t row, struct binary_scratch *scratch, struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const uint64_t *below = active_of(ws, FIRST, 0, update->k - 1);
-    uint64_t flips = 0;
     for (size_t panel = 0; panel < connection_of(update)->up_panels; panel++) {
         list_samples(update, row % TASK_ROWS, panel, scratch);
         const struct cpu_weights weights = panel_of(update, row, 0, panel);
-        flips += update_panel(update, &weights, below + panel * PANEL_WORDS, &scratch->samples, scratch);
+        update_panel(update, &weights, below + panel * PANEL_WORDS, &scratch->samples, scratch, tally);
     }
-    return flips;
 }
 
 /* Connection 0: inputs of the samples whose unit differs. */
-static uint64_t update_row_of_inputs(struct update *update, size_t row, struct binary_scratch *scratch) {
+static void update_row_of_inputs(struct update *update, size_t row, struct binary_scratch *scratch,
+                                 struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const size_t in = link_of(update)->in;
     const uint64_t *free = active_in_row(update, scratch, FIRST, row % TASK_ROWS);
@@ -231,21 +224,21 @@ static uint64_t update_row_of_inputs(struct update *update, size_t row, struct b
         }
     for (size_t i = 0; i < in; i++)
         scratch->contrast[i] = (float)sum[i];
-    return update_input_row(update, row, contrast, scratch);
+    update_input_row(update, row, contrast, scratch, tally);
 }
 
 static void update_rows(void *arg, size_t task, unsigned worker) {
     struct update *update = arg;
     struct binary_scratch *scratch = &update->ws->scratch[worker];
     const struct cpu_connection *c = connection_of(update);
-    uint64_t flips = 0;
+    struct cpu_tally tally = {0};
     find_active(update, task * TASK_ROWS, scratch);
     for (size_t row = task * TASK_ROWS; row < c->rows && row < (task + 1) * TASK_ROWS; row++) {
-        flips += update->k > 0 ? update_row(update, row, scratch) : update_row_of_inputs(update, row, scratch);
+        (update->k > 0 ? update_row : update_row_of_inputs)(update, row, scratch, &tally);
         bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, row,
-                             (float)bias_contrast(update, scratch, row % TASK_ROWS));
+                             (float)bias_contrast(update, scratch, row % TASK_ROWS), &tally);
     }
-    atomic_fetch_add(&update->flips, flips);
+    bnnep_cpu_tell(update->ws->network, update->learning, update->k, task, &tally);
 }
 
 /* --- convolutions ------------------------------------------------------------------------------------------------- */
@@ -306,18 +299,16 @@ static int64_t list_patches(const struct update *update, size_t o, struct binary
     return (int64_t)list->ups - (int64_t)list->downs;
 }
 
-static uint64_t update_channel(struct update *update, size_t o, struct binary_scratch *scratch) {
+static void update_channel(struct update *update, size_t o, struct binary_scratch *scratch, struct cpu_tally *tally) {
     const struct bnnep_link *link = link_of(update);
     const struct cpu_connection *c = connection_of(update);
-    uint64_t flips = 0;
     for (size_t part = 0; part < c->parts; part++)
         for (size_t panel = 0; panel < c->up_panels; panel++) {
             const size_t shift = part / link->kernel * (link->from.width + 2 * link->padding) + part % link->kernel;
             const uint64_t *from = update->ws->maps + (shift * c->up_panels + panel) * PANEL_WORDS;
             const struct cpu_weights weights = panel_of(update, o, part, panel);
-            flips += update_panel(update, &weights, from, &scratch->samples, scratch);
+            update_panel(update, &weights, from, &scratch->samples, scratch, tally);
         }
-    return flips;
 }
 
 /* sum += weight * what the kernel sees of the input from a position. */
@@ -334,7 +325,8 @@ static void add_input_patch(const struct bnnep_link *link, const float *x, struc
 }
 
 /* Connection 0: inputs that the units that differ see; their argmax is the same in both phases. */
-static uint64_t update_channel_of_inputs(struct update *update, size_t o, struct binary_scratch *scratch) {
+static void update_channel_of_inputs(struct update *update, size_t o, struct binary_scratch *scratch,
+                                     struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const struct bnnep_link *link = link_of(update);
     const struct cpu_connection *c = connection_of(update);
@@ -355,20 +347,20 @@ static uint64_t update_channel_of_inputs(struct update *update, size_t o, struct
     }
     for (size_t i = 0; i < c->columns; i++)
         scratch->contrast[i] = (float)sum[i];
-    return update_input_row(update, o, contrast, scratch);
+    update_input_row(update, o, contrast, scratch, tally);
 }
 
 static void update_channels(void *arg, size_t task, unsigned worker) {
     struct update *update = arg;
     struct binary_scratch *scratch = &update->ws->scratch[worker];
     const struct cpu_connection *c = connection_of(update);
-    uint64_t flips = 0;
+    struct cpu_tally tally = {0};
     for (size_t o = task * TASK_ROWS; o < c->rows && o < (task + 1) * TASK_ROWS; o++) {
         bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, o,
-                             (float)list_patches(update, o, scratch));
-        flips += update->k > 0 ? update_channel(update, o, scratch) : update_channel_of_inputs(update, o, scratch);
+                             (float)list_patches(update, o, scratch), &tally);
+        (update->k > 0 ? update_channel : update_channel_of_inputs)(update, o, scratch, &tally);
     }
-    atomic_fetch_add(&update->flips, flips);
+    bnnep_cpu_tell(update->ws->network, update->learning, update->k, task, &tally);
 }
 
 /* --- the rule ----------------------------------------------------------------------------------------------------- */
@@ -389,10 +381,10 @@ void bnnep_binary_learn(void *handle, void *workspace, const struct cpu_learning
             bnnep_pool_run(ws->pool, ws->threads, ws->count, pad_sample, &update);
         else if (k > 0)
             find_differences(&update);
-        bnnep_pool_run(ws->pool, ws->threads, (link->rows + TASK_ROWS - 1) / TASK_ROWS,
-                       convolution ? update_channels : update_rows, &update);
+        const size_t tasks = (link->rows + TASK_ROWS - 1) / TASK_ROWS;
+        bnnep_pool_run(ws->pool, ws->threads, tasks, convolution ? update_channels : update_rows, &update);
+        bnnep_cpu_add_up(ws->network, learning, k, tasks);
         if (!learning->kept) {
-            how->flips[k] = atomic_load(&update.flips);
             optimizer->network->connection[k].changes += how->flips[k];
             bnnep_binary_remember(optimizer, k, how->rules[k]);
         }

@@ -116,6 +116,8 @@ struct momentum_kernels {
     void (*gather)(const float *factor, const uint32_t *from, size_t events, const float *map, float *G);
     /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */
     uint64_t (*update)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, uint64_t signs);
+    /* Sum of the squares of so many contrasts. */
+    double (*squares)(const float *G, size_t count);
     /* m *= decay, so many times, for momenta without contrast. */
     void (*decay)(float *momentum, size_t count, float decay, unsigned times);
 };

@@ -93,6 +93,27 @@ static uint64_t update(float *restrict m, const float *restrict G, size_t count,
     return flips;
 }
 
+/* In as many sums as the widest vector has lanes, whatever the width: the same bits everywhere. */
+static double squares(const float *G, size_t count) {
+    enum { STRANDS = 16, PARTS = STRANDS / WIDTH };
+    floats sum[PARTS] = {{0}};
+    float lanes[STRANDS];
+    size_t i = 0;
+    for (; i + STRANDS <= count; i += STRANDS)
+        for (size_t p = 0; p < PARTS; p++) {
+            floats g;
+            memcpy(&g, G + i + p * WIDTH, sizeof g);
+            sum[p] += g * g;
+        }
+    memcpy(lanes, sum, sizeof lanes);
+    double all = 0.0;
+    for (size_t l = 0; l < STRANDS; l++)
+        all += (double)lanes[l];
+    for (; i < count; i++)
+        all += (double)(G[i] * G[i]);
+    return all;
+}
+
 static void decay_lazily(float *m, size_t count, float decay, unsigned times) {
     size_t i = 0;
     for (; i + 64 <= count; i += 64) {
@@ -113,5 +134,6 @@ static const struct momentum_kernels momentum_kernels = {
     .add_outer = add_outer,
     .gather = gather,
     .update = update,
+    .squares = squares,
     .decay = decay_lazily,
 };

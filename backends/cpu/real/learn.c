@@ -90,8 +90,6 @@ void bnnep_real_learn(void *handle, void *workspace, const struct cpu_learning *
             bnnep_real_update_convolution(&update);
         else
             bnnep_real_update_connected(&update);
-        if (!learning->kept)
-            how->flips[k] = atomic_load(&update.flips);
         for (size_t i = 0; how->learn_scale && i < model->links[k]->scales; i++)
             bnnep_cpu_learn_scale(ws->network, learning, k, i, (float)ws->contrast.dot[0][i * ws->tiles * LANES]);
     }

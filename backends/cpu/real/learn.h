@@ -4,17 +4,11 @@
 #ifndef BNNEP_REAL_LEARN_H
 #define BNNEP_REAL_LEARN_H
 
-#include <stdatomic.h>
-
 #include "backends/cpu/real/real.h"
 
-/* Rows of weights that one task of learning takes: those that share a word of `down`. */
-#define LEARN_ROWS ((size_t)64)
 /* Samples whose contrast is added up at a time: the bits of a word. */
 #define LEARN_TILES ((size_t)4)
 #define LEARN_SAMPLES (LEARN_TILES * LANES)
-/* Columns whose contrast is worked out at a time, as much as the second-level cache holds. */
-#define LEARN_COLUMNS ((size_t)512)
 /* Terms of the contrast: products that are summed up. */
 #define LEARN_TERMS ((size_t)2)
 /* Maps that a sample is looked at in, at most. */
@@ -49,7 +43,6 @@ struct real_update {
     const struct cpu_learning *learning;
     size_t k;              /* connection */
     struct real_term term; /* the one that is being added to a convolution's gradient */
-    atomic_uint_fast64_t flips;
 };
 
 static inline const struct bnnep_link *bnnep_real_link(const struct real_update *update) {
@@ -80,7 +73,7 @@ struct real_term bnnep_real_term(const struct real_update *update, size_t i);
 /* The layer below connection k in one of a term's arrays, in a tile. */
 const float *bnnep_real_below(const struct real_update *update, const struct real_term *term, size_t tile);
 /* Bias j learns, or its contrast is kept. */
-void bnnep_real_learn_bias(const struct real_update *update, size_t j);
+void bnnep_real_learn_bias(const struct real_update *update, size_t j, struct cpu_tally *tally);
 
 /* --- learn_connected.c, learn_convolution.c: momenta, flips and biases of a connection ---------------------------- */
 

@@ -115,7 +115,7 @@ static bool dense_product(size_t work, size_t rows, size_t samples, const float 
     if (work < rows * DENSE)
         return false;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)rows, 64, (int)samples, 1.0f, above, (int)LEARN_SAMPLES,
-                below->x, (int)below->stride, 1.0f, G, (int)LEARN_COLUMNS);
+                below->x, (int)below->stride, 1.0f, G, (int)TASK_COLUMNS);
     return true;
 #else
     (void)work, (void)rows, (void)samples, (void)above, (void)below, (void)G;
@@ -123,7 +123,7 @@ static bool dense_product(size_t work, size_t rows, size_t samples, const float 
 #endif
 }
 
-/* G [rows][LEARN_COLUMNS] of 64 columns += what some samples add. */
+/* G [rows][TASK_COLUMNS] of 64 columns += what some samples add. */
 static void add_block(const struct cpu_kernels *kernels, const float *above, const uint64_t *moved, size_t rows,
                       size_t samples, const struct below *below, float *G) {
     size_t work = 0;
@@ -134,7 +134,7 @@ static void add_block(const struct cpu_kernels *kernels, const float *above, con
     for (size_t j = 0; j < rows; j++)
         if (moved[j] & below->nonzero)
             kernels->momenta->add_outer(above + j * LEARN_SAMPLES, moved[j] & below->nonzero, below->x, below->stride,
-                                        G + j * LEARN_COLUMNS);
+                                        G + j * TASK_COLUMNS);
 }
 
 /* A block of weights. */
@@ -151,11 +151,11 @@ static void fetch_momenta(const struct real_update *update, const struct block *
             __builtin_prefetch(momentum + i, 1, 2);
 }
 
-/* The gradient, [rows][LEARN_COLUMNS]. */
+/* The gradient, [rows][TASK_COLUMNS]. */
 static void block_gradient(const struct real_update *update, const struct block *b, struct real_scratch *scratch) {
     const struct real_workspace *ws = update->ws;
-    uint64_t moved[LEARN_ROWS];
-    memset(scratch->gradient.contrast, 0, b->rows * LEARN_COLUMNS * sizeof *scratch->gradient.contrast);
+    uint64_t moved[TASK_ROWS];
+    memset(scratch->gradient.contrast, 0, b->rows * TASK_COLUMNS * sizeof *scratch->gradient.contrast);
     for (size_t i = 0; i < bnnep_real_term_count(update); i++) {
         const struct real_term term = bnnep_real_term(update, i);
         for (size_t tile = 0; tile < ws->tiles; tile += LEARN_TILES) {
@@ -172,26 +172,26 @@ static void block_gradient(const struct real_update *update, const struct block 
     }
 }
 
-/* A task is a block of LEARN_ROWS x LEARN_COLUMNS weights. */
+/* A task is a block of TASK_ROWS x TASK_COLUMNS weights. */
 static void update_block(void *arg, size_t task, unsigned worker) {
     struct real_update *update = arg;
     const struct cpu_connection *c = &update->ws->network->connection[update->k];
     struct real_scratch *scratch = &update->ws->scratch[worker];
-    const size_t across = blocks(c->columns, LEARN_COLUMNS);
-    struct block b = {.row = task / across * LEARN_ROWS, .column = task % across * LEARN_COLUMNS};
-    b.rows = least(LEARN_ROWS, c->rows - b.row);
-    b.columns = least(LEARN_COLUMNS, c->columns - b.column);
-    uint64_t flips = 0;
+    const size_t across = blocks(c->columns, TASK_COLUMNS);
+    struct block b = {.row = task / across * TASK_ROWS, .column = task % across * TASK_COLUMNS};
+    b.rows = least(TASK_ROWS, c->rows - b.row);
+    b.columns = least(TASK_COLUMNS, c->columns - b.column);
+    struct cpu_tally tally = {0};
     block_gradient(update, &b, scratch);
     for (size_t j = 0; j < b.rows; j++) {
         const struct cpu_weights which = {b.row + j, 0, b.column, b.columns};
-        flips += bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, &which,
-                                         scratch->gradient.contrast + j * LEARN_COLUMNS,
-                                         update->optimizer->momentum[update->k]);
+        bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, &which,
+                                scratch->gradient.contrast + j * TASK_COLUMNS, update->optimizer->momentum[update->k],
+                                &tally);
     }
-    atomic_fetch_add(&update->flips, flips);
     for (size_t j = b.row; b.column == 0 && j < b.row + b.rows; j++)
-        bnnep_real_learn_bias(update, j);
+        bnnep_real_learn_bias(update, j, &tally);
+    bnnep_cpu_tell(update->ws->network, update->learning, update->k, task, &tally);
 }
 
 void bnnep_real_update_connected(struct real_update *update) {
@@ -201,6 +201,7 @@ void bnnep_real_update_connected(struct real_update *update) {
         bnnep_pool_run(ws->pool, ws->threads,
                        bnnep_real_term_count(update) * blocks(ws->tiles, LEARN_TILES) * blocks(link->columns, 64),
                        keep_block, update);
-    bnnep_pool_run(ws->pool, ws->threads, blocks(link->rows, LEARN_ROWS) * blocks(link->columns, LEARN_COLUMNS),
-                   update_block, update);
+    const size_t tasks = blocks(link->rows, TASK_ROWS) * blocks(link->columns, TASK_COLUMNS);
+    bnnep_pool_run(ws->pool, ws->threads, tasks, update_block, update);
+    bnnep_cpu_add_up(ws->network, update->learning, update->k, tasks);
 }

@@ -105,23 +105,23 @@ static void gather_channel(void *arg, size_t o, unsigned worker) {
     }
 }
 
-/* A task is LEARN_ROWS output channels. */
+/* A task is TASK_ROWS output channels. */
 static void update_channels(void *arg, size_t task, unsigned worker) {
     struct real_update *update = arg;
     const struct cpu_connection *c = &update->ws->network->connection[update->k];
     const struct bnnep_link *link = bnnep_real_link(update);
     (void)worker;
-    uint64_t flips = 0;
-    for (size_t o = task * LEARN_ROWS; o < c->rows && o < (task + 1) * LEARN_ROWS; o++) {
+    struct cpu_tally tally = {0};
+    for (size_t o = task * TASK_ROWS; o < c->rows && o < (task + 1) * TASK_ROWS; o++) {
         const float *G = update->ws->contrast.gradient + o * link->kernel * bnnep_real_kernel_row(link);
         for (size_t part = 0; part < c->parts; part++)
-            flips += bnnep_cpu_learn_weights(
+            bnnep_cpu_learn_weights(
                 update->ws->network, update->learning, update->k, &(struct cpu_weights){o, part, 0, c->inner},
                 G + part / link->kernel * bnnep_real_kernel_row(link) + part % link->kernel * c->inner,
-                update->optimizer->momentum[update->k]);
-        bnnep_real_learn_bias(update, o);
+                update->optimizer->momentum[update->k], &tally);
+        bnnep_real_learn_bias(update, o, &tally);
     }
-    atomic_fetch_add(&update->flips, flips);
+    bnnep_cpu_tell(update->ws->network, update->learning, update->k, task, &tally);
 }
 
 void bnnep_real_update_convolution(struct real_update *update) {
@@ -135,5 +135,7 @@ void bnnep_real_update_convolution(struct real_update *update) {
         bnnep_pool_run(ws->pool, ws->threads, ws->tiles, pad_tile, update);
         bnnep_pool_run(ws->pool, ws->threads, link->rows, gather_channel, update);
     }
-    bnnep_pool_run(ws->pool, ws->threads, (link->rows + LEARN_ROWS - 1) / LEARN_ROWS, update_channels, update);
+    const size_t tasks = (link->rows + TASK_ROWS - 1) / TASK_ROWS;
+    bnnep_pool_run(ws->pool, ws->threads, tasks, update_channels, update);
+    bnnep_cpu_add_up(ws->network, update->learning, update->k, tasks);
 }

@@ -58,9 +58,9 @@ struct real_views {
 
 /* Work space for learning (learn.h tells the sizes). */
 struct real_gradient {
-    float *above;            /* [LEARN_ROWS][LEARN_SAMPLES] */
+    float *above;            /* [TASK_ROWS][LEARN_SAMPLES] */
     float *below;            /* [LEARN_SAMPLES][64] */
-    float *contrast;         /* [LEARN_ROWS][LEARN_COLUMNS] */
+    float *contrast;         /* [TASK_ROWS][TASK_COLUMNS] */
     float *loss;             /* [units of all layers][LANES], in back-propagation */
     struct real_views views; /* [MOST_VIEWS][LANES][windows] */
 };

@@ -52,6 +52,6 @@ static double bias_gradient(const struct real_update *update, size_t j) {
     return sum;
 }
 
-void bnnep_real_learn_bias(const struct real_update *update, size_t j) {
-    bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, j, (float)bias_gradient(update, j));
+void bnnep_real_learn_bias(const struct real_update *update, size_t j, struct cpu_tally *tally) {
+    bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, j, (float)bias_gradient(update, j), tally);
 }

@@ -66,9 +66,9 @@ static struct real_scratch take_scratch(struct bnnep_arena *arena, const struct 
     s.tables = bnnep_arena_take(arena, TABLE_BYTES, 1);
     s.step.forward = take_floats(arena, values);
     s.step.feedback = take_floats(arena, values);
-    s.gradient.above = take_floats(arena, LEARN_ROWS * LEARN_SAMPLES);
+    s.gradient.above = take_floats(arena, TASK_ROWS * LEARN_SAMPLES);
     s.gradient.below = take_floats(arena, LEARN_SAMPLES * 64);
-    s.gradient.contrast = take_floats(arena, LEARN_ROWS * LEARN_COLUMNS);
+    s.gradient.contrast = take_floats(arena, TASK_ROWS * TASK_COLUMNS);
     s.gradient.loss = take_floats(arena, values);
     if (model->convolutional) {
         s.step.argmax = bnnep_arena_take(arena, values, sizeof(int32_t));
