@@ -200,9 +200,11 @@ struct bnnep_gain {
     double of[BNNEP_CONTRAST_PARTS];
 };
 
-/* Mean squares of a connection's contrasts, as they are learnt from: gains included. */
+/* Mean squares of a connection's contrasts, as they are learnt from: gains included; and the variance of a momentum
+ * that noise drives, as a share of that of the contrast. */
+enum { BNNEP_MOMENTUM_NOISE = BNNEP_CONTRAST_PARTS, BNNEP_SPREADS };
 struct bnnep_spread {
-    double of[BNNEP_CONTRAST_PARTS];
+    double of[BNNEP_SPREADS];
 };
 
 struct bnnep_optimizer {
@@ -290,13 +292,16 @@ bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t 
 /* --- spread.c: rates in deviations, and schedules ---------------------------------------------------------------- */
 
 bool bnnep_measures(const bnnep_optimizer_options *options);
+/* Are none of the four arrays given? Then the default rule is meant; values: room for them, 4 x connections. */
+bool bnnep_leaves_rule(const bnnep_optimizer_options *options);
+void bnnep_default_rule(bnnep_optimizer_options *options, double *values, size_t connections);
 bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *options);
 /* Before an update: what its rule follows from. */
 void bnnep_renew(bnnep_optimizer *opt);
 /* What gamma and the learning rates have fallen to, of 1. */
 double bnnep_fallen(const bnnep_optimizer *opt);
-/* Threshold and learning rates of connection k as they are applied; gamma: of the next update. */
-double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k, double gamma);
+/* Threshold and learning rates of connection k as they are applied. */
+double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k);
 double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k);
 double bnnep_scale_rate_of(const bnnep_optimizer *opt, size_t k);
 /* After an update by contrasts with such gains, of each connection or one for all. */

@@ -31,7 +31,7 @@ static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gai
             .size = sizeof rule,
             .decay = (float)(1.0 - gamma),
             .gain = (float)(gamma * gain[BNNEP_CONTRAST_WEIGHTS]),
-            .threshold = (float)bnnep_threshold_of(opt, k, gamma),
+            .threshold = (float)bnnep_threshold_of(opt, k),
             .bias_gain = (float)(lr_bias * gain[BNNEP_CONTRAST_BIAS]),
             .scale_gain = (float)(lr_alpha * gain[BNNEP_CONTRAST_ALPHA]),
             .at_threshold = opt->network->model.convolutional,

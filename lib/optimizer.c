@@ -221,19 +221,28 @@ static bnnep_status make(bnnep_network *net, const bnnep_optimizer_options *o, b
     return BNNEP_OK;
 }
 
+static bnnep_status make_by_default(bnnep_network *net, bnnep_optimizer_options *o, bnnep_optimizer **out) {
+    double *values = bnnep_take(net->context, 4 * (uint64_t)net->model.connections, sizeof *values);
+    if (!values)
+        return bnnep_fail_memory("an optimizer", 4 * net->model.connections * sizeof *values);
+    bnnep_default_rule(o, values, net->model.connections);
+    const bnnep_status status = make(net, o, out);
+    bnnep_give_back(net->context, values);
+    return status;
+}
+
 bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_options *theirs, bnnep_optimizer **out) {
     if (out)
         *out = NULL;
-    if (!net || !theirs || !out)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_create: %s is NULL",
-                          !net      ? "network"
-                          : !theirs ? "options"
-                                    : "out");
+    if (!net || !out)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_create: %s is NULL", net ? "out" : "network");
     bnnep_optimizer_options o;
     bnnep_status status = bnnep_take_optimizer_options(&o, theirs);
     if (status == BNNEP_OK)
         status = check_steps(net, &o);
-    return status == BNNEP_OK ? make(net, &o, out) : status;
+    if (status != BNNEP_OK)
+        return status;
+    return bnnep_leaves_rule(&o) ? make_by_default(net, &o, out) : make(net, &o, out);
 }
 
 void bnnep_optimizer_free(bnnep_optimizer *opt) {

@@ -33,7 +33,7 @@ static json_t *record_flips(const bnnep_optimizer *opt) {
 static json_t *record_spread(const struct bnnep_spread *spread, size_t connections) {
     json_t *all = json_array();
     for (size_t k = 0; all && k < connections; k++)
-        if (json_array_append_new(all, bnnep_json_list(spread[k].of, BNNEP_CONTRAST_PARTS)) != 0) {
+        if (json_array_append_new(all, bnnep_json_list(spread[k].of, BNNEP_SPREADS)) != 0) {
             json_decref(all);
             all = NULL;
         }
@@ -150,8 +150,8 @@ static bool read_spread(const json_t *all, size_t connections, struct bnnep_spre
     bool read = json_array_size(all) == connections;
     for (size_t k = 0; read && k < connections; k++) {
         const json_t *parts = json_array_get(all, k);
-        read = json_array_size(parts) == BNNEP_CONTRAST_PARTS;
-        for (size_t i = 0; read && i < BNNEP_CONTRAST_PARTS; i++) {
+        read = json_array_size(parts) == BNNEP_SPREADS;
+        for (size_t i = 0; read && i < BNNEP_SPREADS; i++) {
             const json_t *mean = json_array_get(parts, i);
             to[k].of[i] = json_number_value(mean);
             read = json_is_number(mean) && to[k].of[i] >= 0.0;

@@ -2,43 +2,75 @@
 /*
  * Rates whose unit is a deviation of the contrast, and rates that fall as training goes on.
  *
- * A momentum that noise of deviation sigma drives has a deviation of sqrt(gamma / (2 - gamma)) sigma: so much of it is
- * one deviation of a threshold. sigma is that of a connection's contrasts, the root of a running mean of their squares.
- * What follows from it, and from how far rates have fallen, is renewed after 1, 2, 4 ... 64 updates and then every 64:
- * between that rules stay, so that a backend may let momenta without contrast wait for their decay.
+ * A momentum that noise of deviation sigma drives for long has a deviation of sqrt(gamma / (2 - gamma)) sigma, and
+ * where gamma falls, one that lags behind: that is one deviation of a threshold. sigma is that of a connection's
+ * contrasts, the root of a running mean of their squares.
+ *
+ * A new network's contrasts agree from batch to batch, and would flip many weights at once, so that the next contrasts
+ * are much larger: thresholds begin higher, by 1 + WARM_UP / updates.
+ *
+ * What follows from it, and from how far rates have fallen, is renewed before each of the first updates, in which
+ * contrasts change fast, and then every 64: between that rules stay, so that a backend may let momenta without contrast
+ * wait for their decay.
  */
 #include <math.h>
 
 #include "lib/internal.h"
 
+/* The default rule (docs/learning-rule.md). */
+#define GAMMA 3e-3
+#define THRESHOLD 1.0
+#define LR_BIAS 1e-3
+#define LR_ALPHA 3e-3
+
 #define RENEWAL 64 /* updates */
 #define MEMORY 256 /* updates that the running means look back on */
+#define WARM_UP 32 /* updates in which thresholds fall to twice what they will be */
 
 bool bnnep_measures(const bnnep_optimizer_options *o) {
-    return o->threshold_kind == BNNEP_DEVIATIONS || o->rate_kind == BNNEP_DEVIATIONS;
+    return o->threshold_kind == BNNEP_UNIT_DEVIATIONS || o->rate_kind == BNNEP_UNIT_DEVIATIONS;
+}
+
+bool bnnep_leaves_rule(const bnnep_optimizer_options *o) {
+    return !o->gamma && !o->threshold && !o->lr_bias && !o->lr_alpha;
+}
+
+void bnnep_default_rule(bnnep_optimizer_options *o, double *values, size_t connections) {
+    double *const gamma = values, *const threshold = gamma + connections;
+    double *const lr_bias = threshold + connections, *const lr_alpha = lr_bias + connections;
+    for (size_t k = 0; k < connections; k++) {
+        gamma[k] = GAMMA;
+        threshold[k] = THRESHOLD;
+        lr_bias[k] = LR_BIAS;
+        lr_alpha[k] = LR_ALPHA;
+    }
+    o->gamma = gamma;
+    o->threshold = threshold;
+    o->lr_bias = lr_bias;
+    o->lr_alpha = o->method == BNNEP_METHOD_BPTT ? NULL : lr_alpha;
+    o->threshold_kind = o->threshold_kind ? o->threshold_kind : BNNEP_UNIT_DEVIATIONS;
+    o->rate_kind = o->rate_kind ? o->rate_kind : BNNEP_UNIT_DEVIATIONS;
 }
 
 bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *o) {
-    if (o->threshold_kind != BNNEP_ABSOLUTE && o->threshold_kind != BNNEP_DEVIATIONS)
+    if (o->threshold_kind != BNNEP_UNIT_ABSOLUTE && o->threshold_kind != BNNEP_UNIT_DEVIATIONS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "threshold_kind is %d; known are 0 (absolute) and 1 (deviations)",
                           o->threshold_kind);
-    if (o->rate_kind != BNNEP_ABSOLUTE && o->rate_kind != BNNEP_DEVIATIONS)
+    if (o->rate_kind != BNNEP_UNIT_ABSOLUTE && o->rate_kind != BNNEP_UNIT_DEVIATIONS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "rate_kind is %d; known are 0 (absolute) and 1 (deviations)",
                           o->rate_kind);
-    if (o->rate_schedule < BNNEP_RATES_CONSTANT || o->rate_schedule > BNNEP_RATES_COSINE)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "rate_schedule is %d; known are 0 (constant), 1 (exponential) and 2 (cosine)",
-                          o->rate_schedule);
+    if (o->fall < BNNEP_FALL_CONSTANT || o->fall > BNNEP_FALL_COSINE)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall is %d; known are 0 (constant), 1 (exponential) and 2 (cosine)",
+                          o->fall);
     if (o->flip_reset != 0 && o->flip_reset != 1)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "flip_reset is %d; it must be 0 or 1", o->flip_reset);
-    if (o->rate_schedule == BNNEP_RATES_CONSTANT && (o->rate_last != 0.0 || o->rate_updates != 0))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                          "rate_last is %g and rate_updates %llu, but rate_schedule is 0 (constant)", o->rate_last,
-                          (unsigned long long)o->rate_updates);
-    if (o->rate_schedule != BNNEP_RATES_CONSTANT && !(o->rate_last > 0.0 && o->rate_last <= 1.0))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "rate_last is %g; it must be above 0 and at most 1", o->rate_last);
-    if (o->rate_schedule != BNNEP_RATES_CONSTANT && o->rate_updates == 0)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "rate_updates is 0; a schedule takes at least 1");
+    if (o->fall == BNNEP_FALL_CONSTANT && (o->fall_to != 0.0 || o->fall_updates != 0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_to is %g and fall_updates %llu, but fall is 0 (constant)",
+                          o->fall_to, (unsigned long long)o->fall_updates);
+    if (o->fall != BNNEP_FALL_CONSTANT && !(o->fall_to > 0.0 && o->fall_to <= 1.0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_to is %g; it must be above 0 and at most 1", o->fall_to);
+    if (o->fall != BNNEP_FALL_CONSTANT && o->fall_updates == 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_updates is 0; a schedule takes at least 1");
     if (bnnep_measures(o) && !net->backend->can->squares)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not do thresholds and rates in deviations",
                           net->backend->name);
@@ -51,7 +83,7 @@ bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_o
 
 void bnnep_renew(bnnep_optimizer *opt) {
     const uint64_t n = opt->updates;
-    if (n % RENEWAL != 0 && !(n < RENEWAL && (n & (n - 1)) == 0))
+    if (n >= MEMORY && n % RENEWAL != 0)
         return;
     for (size_t k = 0; k < opt->network->model.connections; k++)
         opt->renewed[k] = opt->spread[k];
@@ -60,12 +92,12 @@ void bnnep_renew(bnnep_optimizer *opt) {
 
 double bnnep_fallen(const bnnep_optimizer *opt) {
     const bnnep_optimizer_options *o = &opt->options;
-    if (o->rate_schedule == BNNEP_RATES_CONSTANT)
+    if (o->fall == BNNEP_FALL_CONSTANT)
         return 1.0;
-    const double done = fmin((double)opt->renewed_at / (double)o->rate_updates, 1.0);
-    if (o->rate_schedule == BNNEP_RATES_EXPONENTIAL)
-        return pow(o->rate_last, done);
-    return o->rate_last + (1.0 - o->rate_last) * 0.5 * (1.0 + cos(acos(-1.0) * done));
+    const double done = fmin((double)opt->renewed_at / (double)o->fall_updates, 1.0);
+    if (o->fall == BNNEP_FALL_EXPONENTIAL)
+        return pow(o->fall_to, done);
+    return o->fall_to + (1.0 - o->fall_to) * 0.5 * (1.0 + cos(acos(-1.0) * done));
 }
 
 /* One deviation, of what a rate of `part` is to be divided by. */
@@ -73,17 +105,19 @@ static double deviation(const bnnep_optimizer *opt, size_t k, int32_t part) {
     return sqrt(opt->renewed[k].of[part]);
 }
 
-double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k, double gamma) {
+double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k) {
     const double given = opt->rates.of[BNNEP_RATE_THRESHOLD][k];
-    if (opt->options.threshold_kind == BNNEP_ABSOLUTE)
+    if (opt->options.threshold_kind == BNNEP_UNIT_ABSOLUTE)
         return given;
-    const double one = sqrt(gamma / (2.0 - gamma)) * deviation(opt, k, BNNEP_CONTRAST_WEIGHTS);
-    return one > 0.0 ? given * one : (double)INFINITY; /* nothing is known yet, and nothing flips */
+    const double one = deviation(opt, k, BNNEP_MOMENTUM_NOISE) * deviation(opt, k, BNNEP_CONTRAST_WEIGHTS);
+    if (!(one > 0.0))
+        return (double)INFINITY; /* nothing is known yet, and nothing flips */
+    return given * one * (1.0 + WARM_UP / (double)opt->renewed_at);
 }
 
 double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k) {
     const double given = opt->rates.of[BNNEP_RATE_BIAS][k];
-    if (opt->options.rate_kind == BNNEP_ABSOLUTE)
+    if (opt->options.rate_kind == BNNEP_UNIT_ABSOLUTE)
         return given;
     const double one = deviation(opt, k, BNNEP_CONTRAST_BIAS);
     return one > 0.0 ? given / one : 0.0;
@@ -94,10 +128,16 @@ double bnnep_scale_rate_of(const bnnep_optimizer *opt, size_t k) {
     if (!opt->rates.of[BNNEP_RATE_ALPHA])
         return 0.0;
     const double given = opt->rates.of[BNNEP_RATE_ALPHA][k];
-    if (opt->options.rate_kind == BNNEP_ABSOLUTE)
+    if (opt->options.rate_kind == BNNEP_UNIT_ABSOLUTE)
         return given;
     const double one = deviation(opt, k, BNNEP_CONTRAST_ALPHA);
     return one > 0.0 ? given * 0.5 / sqrt((double)opt->network->model.links[k]->columns) / one : 0.0;
+}
+
+/* The variance of m <- (1 - gamma) m + gamma g, of that of g, after one more update: at least that of a momentum that
+ * has run long, so that the first contrasts do not flip what they alone would. */
+static double noise_after(double noise, double gamma) {
+    return fmax(gamma / (2.0 - gamma), (1.0 - gamma) * (1.0 - gamma) * noise + gamma * gamma);
 }
 
 /* --- running means ------------------------------------------------------------------------------------------------ */
@@ -107,6 +147,7 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
     if (!bnnep_measures(&opt->options))
         return;
     opt->measured++;
+    const double fallen = bnnep_fallen(opt);
     const double share = 1.0 / (double)(opt->measured < MEMORY ? opt->measured : MEMORY);
     for (size_t k = 0; k < opt->network->model.connections; k++) {
         const struct bnnep_link *link = opt->network->model.links[k];
@@ -117,6 +158,8 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
             [BNNEP_CONTRAST_BIAS] = squares->bias / (double)link->rows,
             [BNNEP_CONTRAST_ALPHA] = squares->scale / (double)link->scales,
         };
+        double *noise = &opt->spread[k].of[BNNEP_MOMENTUM_NOISE];
+        *noise = noise_after(*noise, fallen * opt->rates.of[BNNEP_RATE_GAMMA][k]);
         for (int part = 0; part < BNNEP_CONTRAST_PARTS; part++) {
             double *mean = &opt->spread[k].of[part];
             *mean += share * (gain[part] * gain[part] * means[part] - *mean);

@@ -252,6 +252,8 @@ static const struct bnnep_capabilities can = {
     .momentum_types = 1,
     .alternating = 1,
     .over_relaxed = 1,
+    .squares = 1,
+    .reset = 1,
 };
 
 extern const struct bnnep_backend bnnep_backend_loops __attribute__((visibility("default")));

@@ -451,11 +451,11 @@ enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED =
  * the paper; or in deviations of a connection's contrast, which the optimizer measures. Then a threshold is so many
  * deviations of a momentum that noise alone drives, and a contrast of one deviation moves a bias by its rate, and a
  * scaling factor by its rate times the mean that those of the connection begin with. Nothing flips before the first
- * update was measured. */
-enum { BNNEP_ABSOLUTE = 0, BNNEP_DEVIATIONS = 1 };
+ * update was measured, and thresholds begin higher, by 1 + 32 / updates. */
+enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 
-/** How gamma and the learning rates fall, from what they are to rate_last times that in rate_updates updates. */
-enum { BNNEP_RATES_CONSTANT = 0, BNNEP_RATES_EXPONENTIAL = 1, BNNEP_RATES_COSINE = 2 };
+/** How gamma and the learning rates fall, from what they are to fall_to times that in fall_updates updates. */
+enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. */
 typedef struct bnnep_optimizer_options {
@@ -471,11 +471,11 @@ typedef struct bnnep_optimizer_options {
     int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase; 0: 10 */
     int32_t nudge;           /**< BNNEP_NUDGE_... */
     int32_t keep_order;      /**< 0: each epoch takes the data in a new random order; 1: in their own */
-    double rate_last;        /**< where a schedule ends, above 0, at most 1 */
-    uint64_t rate_updates;   /**< updates that a schedule takes, at least 1 */
-    int32_t threshold_kind;  /**< unit of threshold: BNNEP_ABSOLUTE or BNNEP_DEVIATIONS */
+    double fall_to;          /**< where a schedule ends, above 0, at most 1 */
+    uint64_t fall_updates;   /**< updates that a schedule takes, at least 1 */
+    int32_t threshold_kind;  /**< unit of threshold: BNNEP_UNIT_ABSOLUTE or BNNEP_UNIT_DEVIATIONS */
     int32_t rate_kind;       /**< the same of lr_bias and lr_alpha */
-    int32_t rate_schedule;   /**< BNNEP_RATES_...; renewed after 1, 2, 4 ... 64 updates, then every 64, as deviations */
+    int32_t fall;            /**< BNNEP_FALL_...; renewed each update, after 256 every 64, as deviations are */
     int32_t flip_reset;      /**< 1: the momentum of a weight that flips starts again from 0 */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \

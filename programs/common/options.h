@@ -29,13 +29,15 @@ struct options {
     double decay_lr_alpha;
     int epoch_decay_lr_alpha;
     /* ours */
-    const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge;
+    const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge, *units, *fall;
+    double fall_to;                  /* 0: not given */
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
-    int threads; /* 0: one a processor */
-    bool fast;   /* while the options are read: --fast was among them */
-    bool no_shuffle, momentum_noise, no_save, compare_gradients;
+    int threads;       /* 0: one a processor */
+    bool fast;         /* while the options are read: --fast was among them */
+    bool default_rule; /* no rate is given */
+    bool flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
     int grid; /* 0: none */
 };

@@ -247,11 +247,10 @@ static int32_t nudge_of(const struct options *o) {
     return o->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
 }
 
-static int open_optimizer(struct setup *setup, const struct options *o) {
+/* The rates that are given, input first. */
+static int turn_rates(struct setup *setup, const struct options *o, double *lr_bias) {
     const bool conv = strcmp(o->archi, "conv") == 0;
     const size_t L = setup->connections;
-    double lr_bias[MOST_VALUES];
-    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
     int status = conv ? turn_apart(o, "conv_gamma", o->classi_gamma, &o->conv_gamma, L, setup->gamma)
                       : turn("gamma", &o->gamma, L, setup->gamma);
     if (status == 0)
@@ -261,21 +260,58 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
         status = turn("lrBias", &o->lr_bias, L, lr_bias);
     if (status == 0 && o->learn_alpha)
         status = turn("lrAlpha", &o->lr_alpha, L, setup->lr_alpha);
-    if (status == 0 && o->beta == 0.0) /* of which the library would make its default */
-        status = wrong("beta is 0; it must be another number");
+    return status;
+}
+
+/* How rates fall until the last epoch's last update. */
+static void set_schedule(const struct setup *setup, const struct options *o, bnnep_optimizer_options *p) {
+    bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
+    bnnep_dataset_get_info(setup->train, &data);
+    const uint64_t batch = (uint64_t)o->batch_size, batches = (data.count + batch - 1) / batch;
+    if (!o->fall || strcmp(o->fall, "constant") == 0)
+        return;
+    p->fall = strcmp(o->fall, "cosine") == 0 ? BNNEP_FALL_COSINE : BNNEP_FALL_EXPONENTIAL;
+    p->fall_to = o->fall_to > 0.0 ? o->fall_to : 0.01;
+    p->fall_updates = (uint64_t)o->epochs * batches;
+}
+
+/* The rates as the optimizer has them: those of the default rule are the library's. */
+static void read_rates(struct setup *setup) {
+    bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
+    bnnep_optimizer_get_info(setup->optimizer, &info);
+    bnnep_optimizer_get_rates(setup->optimizer, BNNEP_RATE_GAMMA, setup->gamma, setup->connections);
+    bnnep_optimizer_get_rates(setup->optimizer, BNNEP_RATE_THRESHOLD, setup->threshold, setup->connections);
+    if (info.learns_alpha)
+        bnnep_optimizer_get_rates(setup->optimizer, BNNEP_RATE_ALPHA, setup->lr_alpha, setup->connections);
+}
+
+static int open_optimizer(struct setup *setup, const struct options *o) {
+    double lr_bias[MOST_VALUES];
+    bnnep_optimizer_options p = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    const int status = o->default_rule ? 0 : turn_rates(setup, o, lr_bias);
     if (status)
         return status;
+    if (o->beta == 0.0) /* of which the library would make its default */
+        return wrong("beta is 0; it must be another number");
     p.method = strcmp(o->optim, "bptt") == 0 ? BNNEP_METHOD_BPTT : BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
     p.nudged_steps = o->Kmax;
     p.beta = o->beta;
     p.nudge = nudge_of(o);
-    p.gamma = setup->gamma;
-    p.threshold = setup->threshold;
-    p.lr_bias = lr_bias;
-    p.lr_alpha = o->learn_alpha ? setup->lr_alpha : NULL;
+    if (!o->default_rule) {
+        p.gamma = setup->gamma;
+        p.threshold = setup->threshold;
+        p.lr_bias = lr_bias;
+        p.lr_alpha = o->learn_alpha ? setup->lr_alpha : NULL;
+        if (o->units && strcmp(o->units, "deviations") == 0)
+            p.threshold_kind = p.rate_kind = BNNEP_UNIT_DEVIATIONS;
+    }
+    p.flip_reset = o->flip_reset;
+    set_schedule(setup, o, &p);
     p.keep_order = o->no_shuffle;
     p.seed = (uint64_t)o->seed;
     bnnep_status made = bnnep_optimizer_create(setup->network, &p, &setup->optimizer);
+    if (made == BNNEP_OK)
+        read_rates(setup);
     if (made == BNNEP_OK && o->momentum_noise)
         made = set_noise(setup, p.seed);
     return made == BNNEP_OK ? 0 : setup_failed(made);

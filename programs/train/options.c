@@ -16,6 +16,8 @@ static const char *const archis[] = {"fc", "conv", NULL};
 static const char *const settings[] = {"bin_W", "bin_W_N", NULL};
 static const char *const schedules[] = {"synchronous", "alternating", "over-relaxed", NULL};
 static const char *const nudges[] = {"random", "fixed", "centred", NULL};
+static const char *const kinds[] = {"absolute", "deviations", NULL};
+static const char *const falls[] = {"constant", "exponential", "cosine", NULL};
 static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
@@ -126,6 +128,18 @@ const struct known known[] = {
      "thresholds of the flips, output first", "Thresholds τ of the flips, output first. Needed for `--archi fc`."},
     {"lrBias", "X...", "1", VALUE(LIST, lr_bias, 0, 1e30), ALWAYS, NULL, "learning rates of the biases, output first",
      "Learning rates of the biases, output first; conv: classifier, then convolutions. Always needed."},
+    {"units", "NAME", NULL, WORD(units, kinds), ALWAYS, NULL,
+     "unit of thresholds and learning rates: absolute, as in the paper, or deviations",
+     "Unit of `--gradThreshold`, `--lrBias` and `--lrAlpha`: `absolute`, as in the paper, or `deviations` of each connection's "
+     "contrast, which training measures. Absolute, unless none of them nor `--gamma` is given."},
+    {"fall", "NAME", NULL, WORD(fall, falls), ALWAYS, NULL,
+     "how gamma and the learning rates fall over all epochs: constant, exponential, cosine",
+     "How γ and the learning rates fall over all epochs: `constant`, `exponential`, `cosine`. Constant, unless no rate is given."},
+    {"fall-to", "X", "1", VALUE(NUMBER, fall_to, 0, 1), ALWAYS, "0.01, if they fall", "what they fall to, of 1",
+     "What γ and the learning rates fall to, as a share of what they begin with."},
+    {"flip-reset", NULL, NULL, SWITCH(flip_reset), ALWAYS, NULL,
+     "the momentum of a weight that flips starts again from 0",
+     "The momentum of a weight that flips starts again from 0."},
     {"learnAlpha", "0|1", "switch", VALUE(INTEGER, learn_alpha, 0, 1), ALWAYS, "0", "learn the scaling factors",
      "1: the scaling factors are learnt."},
     {"lrAlpha", "X...", "1", VALUE(LIST, lr_alpha, 0, 1e30), LEARNT_ALPHA, NULL,

@@ -162,6 +162,20 @@ static void choose_fast(struct options *options) {
     fprintf(stderr, "bnnep-train: --fast: --schedule %s --settle %g\n", options->schedule, options->settle);
 }
 
+/* Nobody said how to learn: the library's default rule, with rates that fall over all epochs. */
+static void choose_rule(struct options *options) {
+    const struct list *const rates[] = {&options->gamma,    &options->threshold,  &options->lr_bias,
+                                        &options->lr_alpha, &options->conv_gamma, &options->conv_threshold};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
+        if (rates[i]->count > 0)
+            return;
+    options->default_rule = true;
+    options->units = "deviations";
+    options->learn_alpha = strcmp(options->optim, "ep") == 0;
+    if (!options->fall)
+        options->fall = "cosine";
+}
+
 static int act(struct options *options, const struct known *option, const char *text) {
     switch (option->kind) {
     case HELP:
@@ -234,6 +248,7 @@ int options_add(struct options *options, int argc, char **argv) {
     optind = 0; /* glibc: start anew, also when called again */
     const int status = parse(options, argc, argv);
     choose_fast(options);
+    choose_rule(options);
     return status;
 }
 

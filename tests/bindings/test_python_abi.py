@@ -44,6 +44,8 @@ ENUMS = {
     "CONNECTION": bnnep.Kind,
     "METHOD": bnnep.Method,
     "NUDGE": bnnep.Nudge,
+    "UNIT": bnnep.Unit,
+    "FALL": bnnep.Fall,
     "RATE": _optimizer.Rate,
     "EVENT": _training.Event,
     "READOUT": bnnep.Readout,

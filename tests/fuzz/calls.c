@@ -190,9 +190,15 @@ bnnep_status slot_teach(struct slot *slot, struct fuzz_bytes *bytes) {
     o.lr_alpha = fuzz_choice(bytes, 2) ? rates[3] : NULL;
     o.method = fuzz_choice(bytes, 4) == 3 ? BNNEP_METHOD_BPTT : BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
     o.nudged_steps = (int32_t)fuzz_choice(bytes, 8);
-    o.nudge = (int32_t)fuzz_choice(bytes, 2);
+    o.nudge = (int32_t)fuzz_choice(bytes, 3);
     o.keep_order = (int32_t)fuzz_choice(bytes, 2);
     o.seed = fuzz_byte(bytes);
+    o.threshold_kind = (int32_t)fuzz_choice(bytes, 2);
+    o.rate_kind = (int32_t)fuzz_choice(bytes, 2);
+    o.flip_reset = (int32_t)fuzz_choice(bytes, 2);
+    o.fall = (int32_t)fuzz_choice(bytes, 3);
+    o.fall_to = o.fall ? 0.25 : 0.0;
+    o.fall_updates = o.fall ? 3 : 0;
     bnnep_optimizer *made;
     const bnnep_status status = bnnep_optimizer_create(slot->network, &o, &made);
     PROMISE((status == BNNEP_OK) == (made != NULL));

@@ -44,7 +44,7 @@ from ._network import (
     fc,
     memory_needed,
 )
-from ._optimizer import ContrastPart, Method, Nudge, Optimizer, OptimizerInfo
+from ._optimizer import ContrastPart, Fall, Method, Nudge, Optimizer, OptimizerInfo, Unit
 from ._training import Progress, Report
 from ._workspace import Phase, Relaxed, Workspace
 
@@ -63,6 +63,7 @@ __all__ = [
     "Device",
     "Dynamics",
     "Error",
+    "Fall",
     "FileError",
     "Format",
     "FormatError",
@@ -85,6 +86,7 @@ __all__ = [
     "Relaxed",
     "Report",
     "Transform",
+    "Unit",
     "UnsupportedError",
     "Workspace",
     "conv",

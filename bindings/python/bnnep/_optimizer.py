@@ -38,6 +38,21 @@ class Nudge(enum.IntEnum):
     CENTRED = 2
 
 
+class Unit(enum.IntEnum):
+    """In which unit a threshold or a rate is given: as it is applied, or in deviations of a connection's contrast."""
+
+    ABSOLUTE = 0
+    DEVIATIONS = 1
+
+
+class Fall(enum.IntEnum):
+    """How gamma and the learning rates fall."""
+
+    CONSTANT = 0
+    EXPONENTIAL = 1
+    COSINE = 2
+
+
 class Rate(enum.IntEnum):
     """Rates, which are attributes of an optimizer."""
 
@@ -113,9 +128,9 @@ class Optimizer(Handle):
         self,
         network: Network,
         *,
-        gamma: PerConnection,
-        threshold: PerConnection,
-        lr_bias: PerConnection,
+        gamma: Optional[PerConnection] = None,
+        threshold: Optional[PerConnection] = None,
+        lr_bias: Optional[PerConnection] = None,
         lr_alpha: Optional[PerConnection] = None,
         beta: float = 0.0,
         seed: int = 0,
@@ -123,13 +138,19 @@ class Optimizer(Handle):
         nudged_steps: int = 0,
         nudge: int = Nudge.RANDOM_SIGN,
         keep_order: bool = False,
+        threshold_kind: int = Unit.ABSOLUTE,
+        rate_kind: int = Unit.ABSOLUTE,
+        fall: int = Fall.CONSTANT,
+        fall_to: float = 0.0,
+        fall_updates: int = 0,
+        flip_reset: bool = False,
     ) -> None:
         self._describe(network)
         options = _structs.OptimizerOptions(
-            gamma=_spread(gamma, self._connections, "gamma"),
-            threshold=_spread(threshold, self._connections, "threshold"),
-            lr_bias=_spread(lr_bias, self._connections, "lr_bias"),
-            lr_alpha=None if lr_alpha is None else _spread(lr_alpha, self._connections, "lr_alpha"),
+            gamma=self._given(gamma, "gamma"),
+            threshold=self._given(threshold, "threshold"),
+            lr_bias=self._given(lr_bias, "lr_bias"),
+            lr_alpha=self._given(lr_alpha, "lr_alpha"),
             connection_count=self._connections,
             beta=beta,
             seed=seed,
@@ -137,9 +158,18 @@ class Optimizer(Handle):
             nudged_steps=nudged_steps,
             nudge=nudge,
             keep_order=keep_order,
+            threshold_kind=threshold_kind,
+            rate_kind=rate_kind,
+            fall=fall,
+            fall_to=fall_to,
+            fall_updates=fall_updates,
+            flip_reset=flip_reset,
         )
         made = create(library.bnnep_optimizer_create, network.handle, ctypes.byref(options))
         super().__init__(made, *network._keep)
+
+    def _given(self, rate: Optional[PerConnection], name: str):
+        return None if rate is None else _spread(rate, self._connections, name)
 
     def _describe(self, network: Network) -> None:
         described = network.connections

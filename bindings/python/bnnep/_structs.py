@@ -218,6 +218,12 @@ class OptimizerOptions(Struct):
         nudged_steps=c_int32,
         nudge=c_int32,
         keep_order=c_int32,
+        fall_to=c_double,
+        fall_updates=c_uint64,
+        threshold_kind=c_int32,
+        rate_kind=c_int32,
+        fall=c_int32,
+        flip_reset=c_int32,
     )
 
 

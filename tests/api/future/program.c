@@ -51,7 +51,7 @@ static bnnep_optimizer *make_optimizer(bnnep_network *network) {
     o.lr_bias = rate;
 #ifdef LATER
     o.nudge = is("nudge") ? BNNEP_NUDGE_TURNING : o.nudge;
-    o.threshold_kind = is("threshold");
+    o.threshold_rows = is("threshold");
     o.counter_bits = is("counter") ? 8 : 0;
 #endif
     check(bnnep_optimizer_create(network, &o, &optimizer));
