@@ -18,7 +18,7 @@
 #include "lib/internal.h"
 
 /* The default rule (docs/learning-rule.md). */
-#define GAMMA 3e-3
+#define GAMMA 2e-3
 #define THRESHOLD 1.0
 #define LR_BIAS 1e-3
 #define LR_ALPHA 3e-3

@@ -457,12 +457,14 @@ enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 /** How gamma and the learning rates fall, from what they are to fall_to times that in fall_updates updates. */
 enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2 };
 
-/** How a network learns. The four arrays have one element per connection, input first, and are copied. */
+/** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
+ * NULL, the default rule is meant, in deviations: gamma 2e-3, threshold 1, lr_bias 1e-3 and, but for BNNEP_METHOD_BPTT,
+ * lr_alpha 3e-3 (docs/learning-rule.md). Otherwise the first three are required. */
 typedef struct bnnep_optimizer_options {
     size_t size;
-    const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g. Required */
-    const double *threshold; /**< tau, at least 0: a weight flips when -sign(W) m exceeds it. Required */
-    const double *lr_bias;   /**< learning rates of the biases, at least 0. Required */
+    const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g */
+    const double *threshold; /**< tau, at least 0: a weight flips when -sign(W) m exceeds it */
+    const double *lr_bias;   /**< learning rates of the biases, at least 0 */
     const double *lr_alpha;  /**< learning rates of the scaling factors, at least 0; NULL: not learnt */
     size_t connection_count; /**< length of each; 0: the network's */
     double beta;             /**< strength of the nudge; 0: 0.3 */
@@ -482,7 +484,8 @@ typedef struct bnnep_optimizer_options {
     BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0)
 BNNEP_API bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *options, size_t size);
 
-/** Makes an optimizer for @p network, its momenta zero. A network may have several; each has its own momenta. */
+/** Makes an optimizer for @p network, its momenta zero. A network may have several; each has its own momenta.
+ * @p options may be NULL. */
 BNNEP_API bnnep_status bnnep_optimizer_create(bnnep_network *network, const bnnep_optimizer_options *options,
                                               bnnep_optimizer **out);
 

@@ -30,7 +30,8 @@ struct options {
     int epoch_decay_lr_alpha;
     /* ours */
     const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge, *units, *fall;
-    double fall_to;                  /* 0: not given */
+    double fall_to; /* 0 without --fall, here and below */
+    int fall_epochs;
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;

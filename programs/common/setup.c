@@ -271,8 +271,8 @@ static void set_schedule(const struct setup *setup, const struct options *o, bnn
     if (!o->fall || strcmp(o->fall, "constant") == 0)
         return;
     p->fall = strcmp(o->fall, "cosine") == 0 ? BNNEP_FALL_COSINE : BNNEP_FALL_EXPONENTIAL;
-    p->fall_to = o->fall_to > 0.0 ? o->fall_to : 0.01;
-    p->fall_updates = (uint64_t)o->epochs * batches;
+    p->fall_to = o->fall_to;
+    p->fall_updates = (uint64_t)o->fall_epochs * batches;
 }
 
 /* The rates as the optimizer has them: those of the default rule are the library's. */

@@ -218,6 +218,16 @@ static void print_run(const json_t *about) {
         static const char *const lists[] = {"gamma", "threshold", "lr_bias", "lr_alpha"};
         for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
             print_list(lists[i], json_object_get(optimizer, lists[i]));
+        if (number(optimizer, "threshold_kind") == BNNEP_UNIT_DEVIATIONS)
+            puts("            threshold in deviations of the contrast");
+        if (number(optimizer, "rate_kind") == BNNEP_UNIT_DEVIATIONS)
+            puts("            lr_bias and lr_alpha in deviations of the contrast");
+        if (number(optimizer, "fall") > 0)
+            printf("            rates fall to %s in %.0f updates%s\n", shown(optimizer, "fall_to", room),
+                   number(optimizer, "fall_updates"),
+                   number(optimizer, "fall") == BNNEP_FALL_COSINE ? ", by a cosine" : "");
+        if (number(optimizer, "flip_reset") > 0)
+            puts("            flips reset momenta");
     }
     if (position) {
         printf("position    %.0f epochs, %.0f batches", number(position, "epochs"), number(position, "batches"));

@@ -15,7 +15,7 @@
 enum kind { TEXT, INTEGER, LONG, NUMBER, LIST, COUNTS, FLAG, PRESET, FAST, LIST_PRESETS, HELP, VERSION };
 
 /* When an option matters to a run, and is written down with it. */
-enum matters { ALWAYS, CONNECTED, CONVOLUTIONAL, REAL, BINARY, NUDGED, LEARNT_ALPHA, NO_BACKEND, NEVER };
+enum matters { ALWAYS, CONNECTED, CONVOLUTIONAL, REAL, BINARY, NUDGED, LEARNT_ALPHA, FALLING, NO_BACKEND, NEVER };
 
 /* All that there is to say about an option. --help, docs/options.md and the manual page are made of it. */
 struct known {

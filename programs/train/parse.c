@@ -162,18 +162,27 @@ static void choose_fast(struct options *options) {
     fprintf(stderr, "bnnep-train: --fast: --schedule %s --settle %g\n", options->schedule, options->settle);
 }
 
-/* Nobody said how to learn: the library's default rule, with rates that fall over all epochs. */
-static void choose_rule(struct options *options) {
-    const struct list *const rates[] = {&options->gamma,    &options->threshold,  &options->lr_bias,
-                                        &options->lr_alpha, &options->conv_gamma, &options->conv_threshold};
+static bool gives_rates(const struct options *o) {
+    const struct list *const rates[] = {&o->gamma,    &o->threshold,  &o->lr_bias,
+                                        &o->lr_alpha, &o->conv_gamma, &o->conv_threshold};
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (rates[i]->count > 0)
-            return;
-    options->default_rule = true;
-    options->units = "deviations";
-    options->learn_alpha = strcmp(options->optim, "ep") == 0;
-    if (!options->fall)
-        options->fall = "cosine";
+            return true;
+    return false;
+}
+
+/* If nobody said how to learn: the library's default rule, with rates that fall over all epochs. */
+static void choose_rule(struct options *options) {
+    options->default_rule = !gives_rates(options);
+    if (options->default_rule) {
+        options->units = "deviations";
+        options->learn_alpha = strcmp(options->optim, "ep") == 0;
+        options->fall = options->fall ? options->fall : "cosine";
+    }
+    if (!options->fall || strcmp(options->fall, "constant") == 0)
+        return;
+    options->fall_to = options->fall_to > 0.0 ? options->fall_to : 0.01;
+    options->fall_epochs = options->fall_epochs > 0 ? options->fall_epochs : options->epochs;
 }
 
 static int act(struct options *options, const struct known *option, const char *text) {

@@ -23,6 +23,8 @@ static bool applies(const struct options *o, enum matters matters) {
         return strcmp(o->optim, "ep") == 0;
     case LEARNT_ALPHA:
         return o->learn_alpha != 0;
+    case FALLING:
+        return o->fall_to > 0.0;
     case NO_BACKEND:
         return !o->backend;
     case NEVER:

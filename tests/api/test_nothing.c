@@ -177,8 +177,10 @@ static void optimizers(void **state) {
     bnnep_optimizer *out;
     REFUSED(bnnep_optimizer_create(net.network, &o, NULL), "out is NULL");
     MADE_NONE(out, bnnep_optimizer_create(NULL, &o, &out), "network is NULL");
-    MADE_NONE(out, bnnep_optimizer_create(net.network, NULL, &out), "options is NULL");
+    static const double some[] = {0.1, 0.1, 0.1, 0.1};
+    o.threshold = some; /* none at all would be the default rule */
     MADE_NONE(out, bnnep_optimizer_create(net.network, &o, &out), "gamma is NULL");
+    o.threshold = NULL;
     REFUSED(bnnep_optimizer_clone(net.optimizer, net.network, NULL), "out is NULL");
     MADE_NONE(out, bnnep_optimizer_clone(NULL, net.network, &out), "optimizer is NULL");
     MADE_NONE(out, bnnep_optimizer_clone(net.optimizer, NULL, &out), "network is NULL");

@@ -260,6 +260,19 @@ says err '^bnnep-train: --fast: --schedule alternating --settle 0.001$'
 run 1 $small --optim bptt --fast
 says err 'schedule must be 0'
 
+# nothing given is the default rule, which the run's folder names; more epochs than it was begun with keep its schedule
+run 0 --layersList 784 20 10 --train-limit 640 --test-limit 10 --epochs 2 --out "$work/default"
+folder=$(dirname "$(find "$work/default" -name Hyperparameters.txt)")
+for line in 'units = deviations' 'fall = cosine' 'fall-to = 0.01' 'fall-epochs = 2' 'learnAlpha = 1'; do
+    if grep -q "^$line\$" "$folder/Hyperparameters.txt"; then ok; else wrong "the default rule: $line"; fi
+done
+run 0 --resume "$folder" --epochs 3
+says out '^epoch=3 '
+run 0 --layersList 784 20 10 --optim bptt --T 20 --Kmax 5 --train-limit 64 --test-limit 10 --epochs 1 --no-save
+# shellcheck disable=SC2086
+run 2 $small $few --fall cosine --fall-to 0
+says err 'fall-to is 0'
+
 # a nudge by its name goes before --random_beta
 # shellcheck disable=SC2086
 run 0 $small $few --random_beta 0
