@@ -221,8 +221,9 @@ struct bnnep_optimizer {
     uint64_t *flips;                   /* [connections], of the last batch */
     struct bnnep_squares *squares;     /* [connections], the same */
     struct bnnep_spread *spread;       /* [connections]: running means */
-    struct bnnep_spread *renewed; /* [connections]: the same, after `renewed_at` updates, which rules follow from */
-    uint64_t updates, measured, renewed_at;
+    struct bnnep_spread *renewed;      /* [connections]: the same, which rules follow from */
+    uint64_t updates, measured;        /* done; contrasts measured */
+    uint64_t fallen_at, renewed_at;    /* the same, when rules were renewed */
     /* the epoch under way: its size, and the sums so far (epoch.batches is 0 before its first batch) */
     uint64_t epoch_count;
     size_t epoch_batch_size;
@@ -292,12 +293,15 @@ bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t 
 /* --- spread.c: rates in deviations, and schedules ---------------------------------------------------------------- */
 
 bool bnnep_measures(const bnnep_optimizer_options *options);
-/* Are none of the four arrays given? Then the default rule is meant; values: room for them, 4 x connections. */
+/* Are none of the four arrays given? Then the default rule is meant; scales: can scaling factors be learnt; values:
+ * room for the arrays, 4 x connections. */
 bool bnnep_leaves_rule(const bnnep_optimizer_options *options);
-void bnnep_default_rule(bnnep_optimizer_options *options, double *values, size_t connections);
+void bnnep_default_rule(bnnep_optimizer_options *options, bool scales, double *values, size_t connections);
 bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *options);
-/* Before an update: what its rule follows from. */
+/* What rules follow from becomes what was measured by now. */
 void bnnep_renew(bnnep_optimizer *opt);
+/* Nothing was measured yet. */
+void bnnep_measure_anew(bnnep_optimizer *opt);
 /* What gamma and the learning rates have fallen to, of 1. */
 double bnnep_fallen(const bnnep_optimizer *opt);
 /* Threshold and learning rates of connection k as they are applied. */

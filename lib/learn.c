@@ -21,7 +21,6 @@ static struct bnnep_gain gain_of(const bnnep_optimizer *opt, double gain) {
 /* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. gains: [connections], or one
  * for all. */
 static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
-    bnnep_renew(opt);
     const double fallen = bnnep_fallen(opt);
     for (size_t k = 0; k < opt->network->model.connections; k++) {
         const double *gain = gains[one ? 0 : k].of;

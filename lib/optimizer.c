@@ -225,7 +225,7 @@ static bnnep_status make_by_default(bnnep_network *net, bnnep_optimizer_options 
     double *values = bnnep_take(net->context, 4 * (uint64_t)net->model.connections, sizeof *values);
     if (!values)
         return bnnep_fail_memory("an optimizer", 4 * net->model.connections * sizeof *values);
-    bnnep_default_rule(o, values, net->model.connections);
+    bnnep_default_rule(o, net->backend->can->scale, values, net->model.connections);
     const bnnep_status status = make(net, o, out);
     bnnep_give_back(net->context, values);
     return status;
@@ -307,6 +307,7 @@ static bnnep_status copy(const bnnep_optimizer *opt, bnnep_network *net, bnnep_o
     memcpy(clone->renewed, opt->renewed, L * sizeof *clone->renewed);
     clone->updates = opt->updates;
     clone->measured = opt->measured;
+    clone->fallen_at = opt->fallen_at;
     clone->renewed_at = opt->renewed_at;
     clone->epoch_count = opt->epoch_count;
     clone->epoch_batch_size = opt->epoch_batch_size;
@@ -362,6 +363,7 @@ bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *opt, uint64_t batches
     const bnnep_status status = bnnep_call_changes(&call, &opt->claim, "optimizer");
     if (status == BNNEP_OK) {
         opt->batches = opt->updates = batches;
+        bnnep_measure_anew(opt);
         opt->epochs = epochs;
         bnnep_forget_epoch(opt);
     }

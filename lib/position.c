@@ -42,9 +42,10 @@ static json_t *record_spread(const struct bnnep_spread *spread, size_t connectio
 
 static json_t *record_measured(const bnnep_optimizer *opt) {
     const size_t L = opt->network->model.connections;
-    return json_pack("{s:I, s:I, s:I, s:o, s:o}", "updates", (json_int_t)opt->updates, "contrasts",
-                     (json_int_t)opt->measured, "renewed_at", (json_int_t)opt->renewed_at, "mean_squares",
-                     record_spread(opt->spread, L), "renewed", record_spread(opt->renewed, L));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "updates", (json_int_t)opt->updates, "fallen_at",
+                     (json_int_t)opt->fallen_at, "contrasts", (json_int_t)opt->measured, "renewed_at",
+                     (json_int_t)opt->renewed_at, "mean_squares", record_spread(opt->spread, L), "renewed",
+                     record_spread(opt->renewed, L));
 }
 
 json_t *bnnep_record_position(const bnnep_optimizer *opt) {
@@ -164,12 +165,13 @@ static bool read_spread(const json_t *all, size_t connections, struct bnnep_spre
 static bnnep_status read_measured(const struct bnnep_container *file, const json_t *p, size_t connections,
                                   struct bnnep_run_position *to) {
     const json_t *measured = json_object_get(p, "measured");
-    to->updates = to->batches;
+    to->updates = to->fallen_at = to->batches;
     if (!measured)
         return BNNEP_OK;
     const bool read = read_count(measured, "updates", &to->updates) &&
                       read_count(measured, "contrasts", &to->measured) &&
-                      read_count(measured, "renewed_at", &to->renewed_at) &&
+                      read_count(measured, "fallen_at", &to->fallen_at) && to->fallen_at <= to->updates &&
+                      read_count(measured, "renewed_at", &to->renewed_at) && to->renewed_at <= to->measured &&
                       read_spread(json_object_get(measured, "mean_squares"), connections, to->spread) &&
                       read_spread(json_object_get(measured, "renewed"), connections, to->renewed);
     return read ? BNNEP_OK : bad_position(file, "measured");
@@ -228,6 +230,7 @@ void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer 
         opt->epoch_flips[k] = from->epoch.batches ? from->flips[k] : 0;
     opt->updates = from->updates;
     opt->measured = from->measured;
+    opt->fallen_at = from->fallen_at;
     opt->renewed_at = from->renewed_at;
     for (size_t k = 0; k < opt->network->model.connections; k++) {
         opt->spread[k] = from->spread[k];

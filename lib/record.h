@@ -29,7 +29,7 @@ struct bnnep_run_position {
     uint64_t *flips; /* [connections] */
     double *values;  /* of the rates, like those of an optimizer */
     struct bnnep_rates rates;
-    uint64_t updates, measured, renewed_at;
+    uint64_t updates, measured, fallen_at, renewed_at;
     struct bnnep_spread *spread, *renewed; /* [connections] */
     int32_t free_steps;
     double settle_tolerance;

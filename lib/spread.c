@@ -9,11 +9,13 @@
  * A new network's contrasts agree from batch to batch, and would flip many weights at once, so that the next contrasts
  * are much larger: thresholds begin higher, by 1 + WARM_UP / updates.
  *
- * What follows from it, and from how far rates have fallen, is renewed before each of the first updates, in which
- * contrasts change fast, and then every 64: between that rules stay, so that a backend may let momenta without contrast
- * wait for their decay.
+ * What follows from it, and from how far rates have fallen, is renewed after each of the first updates, in which
+ * contrasts change fast, and then after every 64th: between that rules stay, so that a backend may let momenta without
+ * contrast wait for their decay.
  */
+#include <float.h>
 #include <math.h>
+#include <string.h>
 
 #include "lib/internal.h"
 
@@ -35,7 +37,7 @@ bool bnnep_leaves_rule(const bnnep_optimizer_options *o) {
     return !o->gamma && !o->threshold && !o->lr_bias && !o->lr_alpha;
 }
 
-void bnnep_default_rule(bnnep_optimizer_options *o, double *values, size_t connections) {
+void bnnep_default_rule(bnnep_optimizer_options *o, bool scales, double *values, size_t connections) {
     double *const gamma = values, *const threshold = gamma + connections;
     double *const lr_bias = threshold + connections, *const lr_alpha = lr_bias + connections;
     for (size_t k = 0; k < connections; k++) {
@@ -47,7 +49,7 @@ void bnnep_default_rule(bnnep_optimizer_options *o, double *values, size_t conne
     o->gamma = gamma;
     o->threshold = threshold;
     o->lr_bias = lr_bias;
-    o->lr_alpha = o->method == BNNEP_METHOD_BPTT ? NULL : lr_alpha;
+    o->lr_alpha = scales && o->method != BNNEP_METHOD_BPTT ? lr_alpha : NULL;
     o->threshold_kind = o->threshold_kind ? o->threshold_kind : BNNEP_UNIT_DEVIATIONS;
     o->rate_kind = o->rate_kind ? o->rate_kind : BNNEP_UNIT_DEVIATIONS;
 }
@@ -82,19 +84,22 @@ bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_o
 /* --- rules -------------------------------------------------------------------------------------------------------- */
 
 void bnnep_renew(bnnep_optimizer *opt) {
-    const uint64_t n = opt->updates;
-    if (n >= MEMORY && n % RENEWAL != 0)
-        return;
-    for (size_t k = 0; k < opt->network->model.connections; k++)
-        opt->renewed[k] = opt->spread[k];
-    opt->renewed_at = n;
+    memcpy(opt->renewed, opt->spread, opt->network->model.connections * sizeof *opt->renewed);
+    opt->renewed_at = opt->measured;
+    opt->fallen_at = opt->updates;
+}
+
+void bnnep_measure_anew(bnnep_optimizer *opt) {
+    memset(opt->spread, 0, opt->network->model.connections * sizeof *opt->spread);
+    opt->measured = 0;
+    bnnep_renew(opt);
 }
 
 double bnnep_fallen(const bnnep_optimizer *opt) {
     const bnnep_optimizer_options *o = &opt->options;
     if (o->fall == BNNEP_FALL_CONSTANT)
         return 1.0;
-    const double done = fmin((double)opt->renewed_at / (double)o->fall_updates, 1.0);
+    const double done = fmin((double)opt->fallen_at / (double)o->fall_updates, 1.0);
     if (o->fall == BNNEP_FALL_EXPONENTIAL)
         return pow(o->fall_to, done);
     return o->fall_to + (1.0 - o->fall_to) * 0.5 * (1.0 + cos(acos(-1.0) * done));
@@ -110,9 +115,10 @@ double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k) {
     if (opt->options.threshold_kind == BNNEP_UNIT_ABSOLUTE)
         return given;
     const double one = deviation(opt, k, BNNEP_MOMENTUM_NOISE) * deviation(opt, k, BNNEP_CONTRAST_WEIGHTS);
-    if (!(one > 0.0))
+    if (!(one > 0.0) || opt->renewed_at == 0)
         return (double)INFINITY; /* nothing is known yet, and nothing flips */
-    return given * one * (1.0 + WARM_UP / (double)opt->renewed_at);
+    const double threshold = given * one * (1.0 + WARM_UP / (double)opt->renewed_at);
+    return given > 0.0 ? fmax(threshold, (double)FLT_MIN) : threshold; /* 0 would flip what has no momentum */
 }
 
 double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k) {
@@ -142,14 +148,25 @@ static double noise_after(double noise, double gamma) {
 
 /* --- running means ------------------------------------------------------------------------------------------------ */
 
+/* To 12 bits: backends add squares in orders of their own, whose sums differ in their last bits. */
+static double rounded(double value) {
+    int exponent;
+    const double fraction = frexp(value, &exponent);
+    return ldexp(rint(ldexp(fraction, 12)), exponent - 12);
+}
+
+/* Contrasts that are all 0, or beyond the range of numbers, tell nothing of how large others will be. */
+static void take_mean(double *running, double mean, double share) {
+    if (mean > 0.0 && isfinite(mean))
+        *running += (*running > 0.0 ? share : 1.0) * (rounded(mean) - *running);
+}
+
 void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
-    opt->updates++;
-    if (!bnnep_measures(&opt->options))
-        return;
-    opt->measured++;
     const double fallen = bnnep_fallen(opt);
+    opt->updates++;
+    opt->measured++;
     const double share = 1.0 / (double)(opt->measured < MEMORY ? opt->measured : MEMORY);
-    for (size_t k = 0; k < opt->network->model.connections; k++) {
+    for (size_t k = 0; bnnep_measures(&opt->options) && k < opt->network->model.connections; k++) {
         const struct bnnep_link *link = opt->network->model.links[k];
         const struct bnnep_squares *squares = &opt->squares[k];
         const double *gain = gains[one ? 0 : k].of;
@@ -158,11 +175,12 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
             [BNNEP_CONTRAST_BIAS] = squares->bias / (double)link->rows,
             [BNNEP_CONTRAST_ALPHA] = squares->scale / (double)link->scales,
         };
-        double *noise = &opt->spread[k].of[BNNEP_MOMENTUM_NOISE];
-        *noise = noise_after(*noise, fallen * opt->rates.of[BNNEP_RATE_GAMMA][k]);
-        for (int part = 0; part < BNNEP_CONTRAST_PARTS; part++) {
-            double *mean = &opt->spread[k].of[part];
-            *mean += share * (gain[part] * gain[part] * means[part] - *mean);
-        }
+        double *running = opt->spread[k].of;
+        running[BNNEP_MOMENTUM_NOISE] =
+            noise_after(running[BNNEP_MOMENTUM_NOISE], fallen * opt->rates.of[BNNEP_RATE_GAMMA][k]);
+        for (int part = 0; part < BNNEP_CONTRAST_PARTS; part++)
+            take_mean(&running[part], gain[part] * gain[part] * means[part], share);
     }
+    if (opt->measured < MEMORY || opt->measured % RENEWAL == 0)
+        bnnep_renew(opt);
 }

@@ -133,7 +133,8 @@ struct bnnep_rule {
     int32_t reserved;
 };
 
-/* Sums of the squares of a contrast's parts G, Gb and Galpha, of one connection. */
+/* Sums of the squares of a contrast's parts G, Gb and Galpha, of one connection: in double, in any order that does not
+ * depend on threads. The library rounds them, so that another order comes to the same. */
 struct bnnep_squares {
     double weights, bias, scale;
 };

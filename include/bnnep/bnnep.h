@@ -451,7 +451,7 @@ enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED =
  * the paper; or in deviations of a connection's contrast, which the optimizer measures. Then a threshold is so many
  * deviations of a momentum that noise alone drives, and a contrast of one deviation moves a bias by its rate, and a
  * scaling factor by its rate times the mean that those of the connection begin with. Nothing flips before the first
- * update was measured, and thresholds begin higher, by 1 + 32 / updates. */
+ * update was measured, and thresholds begin higher, by a factor of 1 + 32 / updates. */
 enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 
 /** How gamma and the learning rates fall, from what they are to fall_to times that in fall_updates updates. */

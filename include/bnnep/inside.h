@@ -66,7 +66,8 @@ BNNEP_API bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, 
                                                     const float *momentum, size_t count);
 
 /** Sets the batches and epochs that an optimizer has trained. They number the random draws (signs of beta, orders of
- * data), so setting them with parameters and momenta resumes a run where it stood. Ends an epoch that was cancelled:
+ * data), so setting them with parameters and momenta resumes a run where it stood, if its rates are not
+ * in deviations: what was measured is forgotten. Ends an epoch that was cancelled:
  * the next one starts from its beginning. */
 BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, uint64_t batches, uint64_t epochs);
 

@@ -37,6 +37,7 @@ struct options {
     int64_t seed;
     int threads;       /* 0: one a processor */
     bool fast;         /* while the options are read: --fast was among them */
+    bool alpha_said;   /* the same: --learnAlpha was */
     bool default_rule; /* no rate is given */
     bool flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;

@@ -168,21 +168,29 @@ static bool gives_rates(const struct options *o) {
     for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
         if (rates[i]->count > 0)
             return true;
-    return false;
+    return o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
 }
 
-/* If nobody said how to learn: the library's default rule, with rates that fall over all epochs. */
-static void choose_rule(struct options *options) {
+/* If nobody said how to learn: the library's default rule, with rates that fall over all epochs. Returns -1 or an exit
+ * status. */
+static int choose_rule(struct options *options) {
+    const bool nudged = strcmp(options->optim, "ep") == 0;
     options->default_rule = !gives_rates(options);
+    if (options->default_rule && options->units && strcmp(options->units, "absolute") == 0)
+        return refuse("--units absolute needs rates: --gamma and those that go with it");
+    if (options->default_rule && nudged && options->alpha_said && !options->learn_alpha)
+        return refuse("--learnAlpha 0 needs rates: without any, scaling factors are learnt");
     if (options->default_rule) {
         options->units = "deviations";
-        options->learn_alpha = strcmp(options->optim, "ep") == 0;
+        options->learn_alpha = options->learn_alpha || nudged;
         options->fall = options->fall ? options->fall : "cosine";
     }
-    if (!options->fall || strcmp(options->fall, "constant") == 0)
-        return;
-    options->fall_to = options->fall_to > 0.0 ? options->fall_to : 0.01;
-    options->fall_epochs = options->fall_epochs > 0 ? options->fall_epochs : options->epochs;
+    if (options->fall && strcmp(options->fall, "constant") != 0) {
+        options->fall_to = options->fall_to > 0.0 ? options->fall_to : 0.01;
+        options->fall_epochs = options->fall_epochs > 0 ? options->fall_epochs : options->epochs;
+    } else if (options->fall_to > 0.0 || options->fall_epochs > 0)
+        return refuse("--fall-to and --fall-epochs need --fall exponential or --fall cosine");
+    return -1;
 }
 
 static int act(struct options *options, const struct known *option, const char *text) {
@@ -201,6 +209,7 @@ static int act(struct options *options, const struct known *option, const char *
         return be_fast(options);
     default: {
         const int status = store(options, option, text);
+        options->alpha_said |= option->at == offsetof(struct options, learn_alpha);
         return status ? status : -1;
     }
     }
@@ -257,8 +266,7 @@ int options_add(struct options *options, int argc, char **argv) {
     optind = 0; /* glibc: start anew, also when called again */
     const int status = parse(options, argc, argv);
     choose_fast(options);
-    choose_rule(options);
-    return status;
+    return status < 0 ? choose_rule(options) : status;
 }
 
 int options_read(struct options *options, int argc, char **argv) {

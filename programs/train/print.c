@@ -24,7 +24,7 @@ static bool applies(const struct options *o, enum matters matters) {
     case LEARNT_ALPHA:
         return o->learn_alpha != 0;
     case FALLING:
-        return o->fall_to > 0.0;
+        return o->fall && strcmp(o->fall, "constant") != 0;
     case NO_BACKEND:
         return !o->backend;
     case NEVER:

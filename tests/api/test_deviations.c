@@ -16,7 +16,7 @@ enum {
     RENEWED_EACH = 256,
     RENEWAL = 64,
     PARTS = 3,
-    MOST_ROWS = 200
+    MOST_ROWS = 600
 };
 
 static const double gamma_of[LAYERS] = {0.02, 0.05, 0.1}, deviations[LAYERS] = {0.3, 0.2, 0.25},
@@ -142,6 +142,15 @@ static double mean_square(const bnnep_optimizer *optimizer, size_t k, int32_t pa
     return sum / (double)count;
 }
 
+/* Rounded to 12 bits; what is 0 does not count. */
+static void take_mean(double *running, double mean, double share) {
+    int exponent;
+    const double fraction = frexp(mean, &exponent);
+    const double rounded = ldexp(rint(ldexp(fraction, 12)), exponent - 12);
+    if (mean > 0.0)
+        *running = *running > 0.0 ? *running + share * (rounded - *running) : rounded;
+}
+
 static void measure(struct measured *m, const bnnep_network *network, const bnnep_optimizer *optimizer) {
     m->updates++;
     const double share = 1.0 / (double)(m->updates < 256 ? m->updates : 256);
@@ -150,7 +159,7 @@ static void measure(struct measured *m, const bnnep_network *network, const bnne
         assert_ok(bnnep_network_get_connection(network, k, &info));
         const size_t counts[PARTS] = {(size_t)(info.rows * info.columns), (size_t)info.rows, (size_t)info.scales};
         for (int32_t part = 0; part < PARTS; part++)
-            m->mean[k][part] += share * (mean_square(optimizer, k, part, counts[part]) - m->mean[k][part]);
+            take_mean(&m->mean[k][part], mean_square(optimizer, k, part, counts[part]), share);
         const double g = m->fallen * gamma_of[k], after = (1.0 - g) * (1.0 - g) * m->noise[k] + g * g;
         m->noise[k] = after > g / (2.0 - g) ? after : g / (2.0 - g);
     }
@@ -375,28 +384,35 @@ static bnnep_optimizer_options in_deviations(const struct kind *kind) {
     o.threshold_kind = o.rate_kind = BNNEP_UNIT_DEVIATIONS;
     o.fall = BNNEP_FALL_COSINE;
     o.fall_to = 0.1;
-    o.fall_updates = 20;
+    o.fall_updates = 400;
     o.flip_reset = 1;
     return o;
 }
 
-/* More rows than a task takes, so that threads share sums of squares. */
+static size_t trained_on(const struct kind *kind, const char *where, uint8_t *bytes, size_t room) {
+    const bnnep_optimizer_options o = in_deviations(kind);
+    bnnep_network *network = make_network(kind, where, kind->convolution ? 100 : 600);
+    const struct net net = {.network = network, .optimizer = make_optimizer(network, &o)};
+    train_some(net.optimizer, 8, 12);
+    const size_t length = net_checkpoint(&net, bytes, room);
+    bnnep_optimizer_free(net.optimizer);
+    bnnep_network_free(network);
+    return length;
+}
+
+/* More rows and columns than a task takes, so that threads share sums of squares; and binary activations come to the
+ * same bits on ref. */
 static void threads(void **state) {
     (void)state;
     static uint8_t bytes[2][1 << 20];
     for (size_t i = 0; i < KINDS; i++) {
-        size_t length[2];
-        for (int n = 0; n < 2; n++) {
-            const bnnep_optimizer_options o = in_deviations(&kinds[i]);
-            bnnep_network *network = make_network(&kinds[i], n ? "cpu/3" : "cpu/1", 200);
-            const struct net net = {.network = network, .optimizer = make_optimizer(network, &o)};
-            train_some(net.optimizer, 8, 12);
-            length[n] = net_checkpoint(&net, bytes[n], sizeof bytes[n]);
-            bnnep_optimizer_free(net.optimizer);
-            bnnep_network_free(network);
-        }
-        assert_int_equal(length[0], length[1]);
-        assert_memory_equal(bytes[0], bytes[1], length[0]);
+        const size_t length = trained_on(&kinds[i], "cpu/1", bytes[0], sizeof bytes[0]);
+        assert_int_equal(trained_on(&kinds[i], "cpu/3", bytes[1], sizeof bytes[1]), length);
+        assert_memory_equal(bytes[0], bytes[1], length);
+        if (kinds[i].dynamics != BNNEP_DYNAMICS_BINARY)
+            continue;
+        assert_int_equal(trained_on(&kinds[i], "ref", bytes[1], sizeof bytes[1]), length);
+        assert_memory_equal(bytes[0], bytes[1], length);
     }
 }
 
@@ -408,14 +424,14 @@ static void files_and_clones(void **state) {
     bnnep_network *network[3] = {make_network(&kinds[0], "cpu", 8), make_network(&kinds[0], "cpu", 8)};
     struct net net[3] = {{.network = network[0], .optimizer = make_optimizer(network[0], &o)},
                          {.network = network[1], .optimizer = make_optimizer(network[1], &o)}};
-    train_some(net[0].optimizer, 1, 7);
+    train_some(net[0].optimizer, 1, 291); /* rules are renewed every 64 updates by then */
     const size_t saved = net_checkpoint(&net[0], bytes[0], sizeof bytes[0]);
     bnnep_source source = {.size = sizeof source, .bytes = bytes[0], .count = saved};
     assert_ok(bnnep_checkpoint_read(net[1].optimizer, &source));
     assert_ok(bnnep_network_clone(network[0], NULL, &net[2].network));
     assert_ok(bnnep_optimizer_clone(net[0].optimizer, net[2].network, &net[2].optimizer));
     for (int i = 0; i < 3; i++) {
-        train_some(net[i].optimizer, 2, 7);
+        train_some(net[i].optimizer, 2, 37);
         length[i] = net_checkpoint(&net[i], bytes[i], sizeof bytes[i]);
         assert_int_equal(length[i], length[0]);
         assert_memory_equal(bytes[i], bytes[0], length[0]);
@@ -424,6 +440,38 @@ static void files_and_clones(void **state) {
         bnnep_optimizer_free(net[i].optimizer);
         bnnep_network_free(net[i].network);
     }
+}
+
+/* A position that is set begins to measure anew, with the rates of that place; an update that fails changes nothing. */
+static void positions_and_failures(void **state) {
+    (void)state;
+    static uint8_t bytes[2][1 << 20];
+    bnnep_optimizer_options o = in_deviations(&kinds[0]);
+    o.fall_updates = 50;
+    bnnep_network *network = make_network(&kinds[0], "cpu", 8);
+    const struct net net = {.network = network, .optimizer = make_optimizer(network, &o)};
+    train_some(net.optimizer, 1, 9);
+    assert_ok(bnnep_optimizer_set_position(net.optimizer, 5001, 0));
+    int8_t before[31 * 8], after[31 * 8];
+    assert_ok(bnnep_network_get_signs(network, 1, before, sizeof before));
+    train_some(net.optimizer, 3, 1); /* nothing flips before something was measured */
+    assert_ok(bnnep_network_get_signs(network, 1, after, sizeof after));
+    assert_memory_equal(before, after, sizeof before);
+    train_some(net.optimizer, 3, 5);
+
+    const double large[LAYERS] = {1e38, 1e38, 1e38}, beta = 1e-6;
+    struct stream stream = {6};
+    struct batch b = draw_batch(&stream);
+    assert_ok(bnnep_optimizer_set_rates(net.optimizer, BNNEP_RATE_BIAS, large, LAYERS));
+    assert_ok(bnnep_optimizer_set_rates(net.optimizer, BNNEP_RATE_BETA, &beta, 1));
+    const size_t length = net_checkpoint(&net, bytes[0], sizeof bytes[0]);
+    assert_refused(bnnep_optimizer_train_batch(net.optimizer, b.x, b.labels, SAMPLES, NULL, NULL), BNNEP_ERROR_ARGUMENT,
+                   "beyond the range of float");
+    assert_int_equal(net_checkpoint(&net, bytes[1], sizeof bytes[1]), length);
+    assert_memory_equal(bytes[0], bytes[1], length);
+    free_batch(&b);
+    bnnep_optimizer_free(net.optimizer);
+    bnnep_network_free(network);
 }
 
 /* --- what is given and what is not -------------------------------------------------------------------------------- */
@@ -504,6 +552,7 @@ int main(void) {
         cmocka_unit_test(resets),
         cmocka_unit_test(threads),
         cmocka_unit_test(files_and_clones),
+        cmocka_unit_test(positions_and_failures),
         cmocka_unit_test(nothing_given),
         cmocka_unit_test(refused),
     };

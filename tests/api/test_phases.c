@@ -112,6 +112,20 @@ static void by_hand_centred(void **state) {
         }
 }
 
+/* Thresholds and rates in deviations: what is measured is the same either way. */
+static void by_hand_in_deviations(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++)
+        for (int kind = 0; kind < 4; kind++) {
+            struct shape shape = shape_of(kind % 2, kind / 2, true);
+            shape.deviations = true;
+            shape.threshold = 0.01;
+            compare_training(&shape, backends[b]);
+        }
+}
+
 /* The same on a grid, and with samples that settle. */
 static void by_hand_otherwise(void **state) {
     (void)state;
@@ -377,8 +391,12 @@ static void own_part(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(by_hand),           cmocka_unit_test(by_hand_centred),
-                                       cmocka_unit_test(by_hand_otherwise), cmocka_unit_test(back_propagation_by_hand),
-                                       cmocka_unit_test(own_contrast),      cmocka_unit_test(own_part)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(by_hand),
+                                       cmocka_unit_test(by_hand_centred),
+                                       cmocka_unit_test(by_hand_in_deviations),
+                                       cmocka_unit_test(by_hand_otherwise),
+                                       cmocka_unit_test(back_propagation_by_hand),
+                                       cmocka_unit_test(own_contrast),
+                                       cmocka_unit_test(own_part)};
     return cmocka_run_group_tests_name("phases", tests, NULL, NULL);
 }

@@ -151,6 +151,20 @@ class Data(unittest.TestCase):
 
 
 class Training(unittest.TestCase):
+    def test_learns_without_rates(self):
+        train, test = Dataset(*toy(300), classes=3), Dataset(*toy(100, seed=1), classes=3)
+        for options in {}, {"nudge": bnnep.Nudge.CENTRED}, {"fall": bnnep.Fall.COSINE, "fall_to": 0.1, "fall_updates": 900}:
+            network = small(seed=1)
+            optimizer = Optimizer(network, **options)
+            for _ in range(30):
+                optimizer.train_epoch(train, 10)
+            self.assertLess(network.evaluate(test).error, 0.1, options)
+            self.assertTrue(optimizer.info.learns_alpha)
+        said = Optimizer(network, gamma=2e-3, threshold=1, lr_bias=1e-3, threshold_kind=bnnep.Unit.DEVIATIONS)
+        self.assertFalse(said.info.learns_alpha)
+        with self.assertRaises(bnnep.ArgumentError):
+            Optimizer(network, gamma=2e-3)
+
     def test_learns(self):
         train, test = Dataset(*toy(300), classes=3), Dataset(*toy(100, seed=1), classes=3)
         network = small(seed=1)

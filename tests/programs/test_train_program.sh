@@ -272,6 +272,13 @@ run 0 --layersList 784 20 10 --optim bptt --T 20 --Kmax 5 --train-limit 64 --tes
 # shellcheck disable=SC2086
 run 2 $small $few --fall cosine --fall-to 0
 says err 'fall-to is 0'
+# shellcheck disable=SC2086
+run 2 $small $few --fall-to 0.1
+says err '--fall-to and --fall-epochs need --fall'
+run 2 --layersList 784 20 10 --units absolute
+says err '--units absolute needs rates'
+run 2 --layersList 784 20 10 --learnAlpha 0
+says err '--learnAlpha 0 needs rates'
 
 # a nudge by its name goes before --random_beta
 # shellcheck disable=SC2086

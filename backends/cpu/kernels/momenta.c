@@ -93,24 +93,18 @@ static uint64_t update(float *restrict m, const float *restrict G, size_t count,
     return flips;
 }
 
-/* In as many sums as the widest vector has lanes, whatever the width: the same bits everywhere. */
+/* Strands that a compiler can make vectors of, whatever their width: the same bits everywhere. */
 static double squares(const float *G, size_t count) {
-    enum { STRANDS = 16, PARTS = STRANDS / WIDTH };
-    floats sum[PARTS] = {{0}};
-    float lanes[STRANDS];
+    enum { STRANDS = 16 };
+    double sum[STRANDS] = {0.0}, all = 0.0;
     size_t i = 0;
     for (; i + STRANDS <= count; i += STRANDS)
-        for (size_t p = 0; p < PARTS; p++) {
-            floats g;
-            memcpy(&g, G + i + p * WIDTH, sizeof g);
-            sum[p] += g * g;
-        }
-    memcpy(lanes, sum, sizeof lanes);
-    double all = 0.0;
-    for (size_t l = 0; l < STRANDS; l++)
-        all += (double)lanes[l];
-    for (; i < count; i++)
-        all += (double)(G[i] * G[i]);
+        for (size_t s = 0; s < STRANDS; s++)
+            sum[s] += (double)G[i + s] * (double)G[i + s];
+    for (size_t s = 0; i + s < count; s++)
+        sum[s] += (double)G[i + s] * (double)G[i + s];
+    for (size_t s = 0; s < STRANDS; s++)
+        all += sum[s];
     return all;
 }
 

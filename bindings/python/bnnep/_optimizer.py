@@ -112,6 +112,10 @@ class Optimizer(Handle):
 
     >>> Optimizer(network, gamma=[1e-4, 1e-5], threshold=5e-7, lr_bias=[0.05, 0.025])
 
+    Without any of the four they are those of the default rule, in deviations of what the optimizer measures:
+
+    >>> Optimizer(network)
+
     They and `beta` are attributes, to be read and set. What the options mean, and their ranges: bnnep_optimizer_options
     in bnnep.h; 0 are its defaults.
     """
