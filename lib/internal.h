@@ -302,8 +302,8 @@ bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_o
 void bnnep_renew(bnnep_optimizer *opt);
 /* Nothing was measured yet. */
 void bnnep_measure_anew(bnnep_optimizer *opt);
-/* What gamma and the learning rates have fallen to, of 1. */
-double bnnep_fallen(const bnnep_optimizer *opt);
+/* What gamma and the learning rates of connection k have fallen to, of 1. */
+double bnnep_fallen(const bnnep_optimizer *opt, size_t k);
 /* Threshold and learning rates of connection k as they are applied. */
 double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k);
 double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k);

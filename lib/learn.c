@@ -21,10 +21,9 @@ static struct bnnep_gain gain_of(const bnnep_optimizer *opt, double gain) {
 /* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. gains: [connections], or one
  * for all. */
 static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
-    const double fallen = bnnep_fallen(opt);
     for (size_t k = 0; k < opt->network->model.connections; k++) {
         const double *gain = gains[one ? 0 : k].of;
-        const double gamma = fallen * opt->rates.of[BNNEP_RATE_GAMMA][k];
+        const double fallen = bnnep_fallen(opt, k), gamma = fallen * opt->rates.of[BNNEP_RATE_GAMMA][k];
         const double lr_bias = fallen * bnnep_bias_rate_of(opt, k), lr_alpha = fallen * bnnep_scale_rate_of(opt, k);
         const struct bnnep_rule rule = {
             .size = sizeof rule,

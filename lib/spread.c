@@ -52,6 +52,7 @@ void bnnep_default_rule(bnnep_optimizer_options *o, bool scales, double *values,
     o->lr_alpha = scales && o->method != BNNEP_METHOD_BPTT ? lr_alpha : NULL;
     o->threshold_kind = o->threshold_kind ? o->threshold_kind : BNNEP_UNIT_DEVIATIONS;
     o->rate_kind = o->rate_kind ? o->rate_kind : BNNEP_UNIT_DEVIATIONS;
+    o->fall = o->fall ? o->fall : BNNEP_FALL_HARMONIC;
 }
 
 bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *o) {
@@ -61,18 +62,20 @@ bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_o
     if (o->rate_kind != BNNEP_UNIT_ABSOLUTE && o->rate_kind != BNNEP_UNIT_DEVIATIONS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "rate_kind is %d; known are 0 (absolute) and 1 (deviations)",
                           o->rate_kind);
-    if (o->fall < BNNEP_FALL_CONSTANT || o->fall > BNNEP_FALL_COSINE)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall is %d; known are 0 (constant), 1 (exponential) and 2 (cosine)",
-                          o->fall);
+    if (o->fall < BNNEP_FALL_CONSTANT || o->fall > BNNEP_FALL_HARMONIC)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT,
+                          "fall is %d; known are 0 (constant), 1 (exponential), 2 (cosine) and 3 (harmonic)", o->fall);
+    const bool ends = o->fall == BNNEP_FALL_EXPONENTIAL || o->fall == BNNEP_FALL_COSINE;
+    if (!ends && (o->fall_to != 0.0 || o->fall_updates != 0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_to is %g and fall_updates %llu, but fall is %d (%s)", o->fall_to,
+                          (unsigned long long)o->fall_updates, o->fall,
+                          o->fall == BNNEP_FALL_CONSTANT ? "constant" : "harmonic");
+    if (ends && !(o->fall_to > 0.0 && o->fall_to <= 1.0))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_to is %g; it must be above 0 and at most 1", o->fall_to);
+    if (ends && o->fall_updates == 0)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_updates is 0; a fall takes at least 1");
     if (o->flip_reset != 0 && o->flip_reset != 1)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "flip_reset is %d; it must be 0 or 1", o->flip_reset);
-    if (o->fall == BNNEP_FALL_CONSTANT && (o->fall_to != 0.0 || o->fall_updates != 0))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_to is %g and fall_updates %llu, but fall is 0 (constant)",
-                          o->fall_to, (unsigned long long)o->fall_updates);
-    if (o->fall != BNNEP_FALL_CONSTANT && !(o->fall_to > 0.0 && o->fall_to <= 1.0))
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_to is %g; it must be above 0 and at most 1", o->fall_to);
-    if (o->fall != BNNEP_FALL_CONSTANT && o->fall_updates == 0)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "fall_updates is 0; a schedule takes at least 1");
     if (bnnep_measures(o) && !net->backend->can->squares)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not do thresholds and rates in deviations",
                           net->backend->name);
@@ -95,10 +98,12 @@ void bnnep_measure_anew(bnnep_optimizer *opt) {
     bnnep_renew(opt);
 }
 
-double bnnep_fallen(const bnnep_optimizer *opt) {
+double bnnep_fallen(const bnnep_optimizer *opt, size_t k) {
     const bnnep_optimizer_options *o = &opt->options;
     if (o->fall == BNNEP_FALL_CONSTANT)
         return 1.0;
+    if (o->fall == BNNEP_FALL_HARMONIC)
+        return 1.0 / (1.0 + opt->rates.of[BNNEP_RATE_GAMMA][k] * (double)opt->fallen_at);
     const double done = fmin((double)opt->fallen_at / (double)o->fall_updates, 1.0);
     if (o->fall == BNNEP_FALL_EXPONENTIAL)
         return pow(o->fall_to, done);
@@ -162,7 +167,6 @@ static void take_mean(double *running, double mean, double share) {
 }
 
 void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
-    const double fallen = bnnep_fallen(opt);
     opt->updates++;
     opt->measured++;
     const double share = 1.0 / (double)(opt->measured < MEMORY ? opt->measured : MEMORY);
@@ -177,7 +181,7 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
         };
         double *running = opt->spread[k].of;
         running[BNNEP_MOMENTUM_NOISE] =
-            noise_after(running[BNNEP_MOMENTUM_NOISE], fallen * opt->rates.of[BNNEP_RATE_GAMMA][k]);
+            noise_after(running[BNNEP_MOMENTUM_NOISE], bnnep_fallen(opt, k) * opt->rates.of[BNNEP_RATE_GAMMA][k]);
         for (int part = 0; part < BNNEP_CONTRAST_PARTS; part++)
             take_mean(&running[part], gain[part] * gain[part] * means[part], share);
     }

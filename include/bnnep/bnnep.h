@@ -454,12 +454,14 @@ enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED =
  * update was measured, and thresholds begin higher, by a factor of 1 + 32 / updates. */
 enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 
-/** How gamma and the learning rates fall, from what they are to fall_to times that in fall_updates updates. */
-enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2 };
+/** How gamma and the learning rates fall: to fall_to times what they are, in fall_updates updates, by a power or half a
+ * cosine; or without end, divided by 1 + gamma * updates: a momentum then looks back on all that went before. */
+enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2, BNNEP_FALL_HARMONIC = 3 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
- * NULL, the default rule is meant, in deviations: gamma 2e-3, threshold 1, lr_bias 1e-3 and, but for BNNEP_METHOD_BPTT,
- * lr_alpha 3e-3 (docs/learning-rule.md). Otherwise the first three are required. */
+ * NULL, the default rule is meant, in deviations: gamma 2e-3, falling harmonically if fall is 0, threshold 1, lr_bias
+ * 1e-3 and, but for BNNEP_METHOD_BPTT, lr_alpha 3e-3 (docs/learning-rule.md). Otherwise the first three are required.
+ */
 typedef struct bnnep_optimizer_options {
     size_t size;
     const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g */

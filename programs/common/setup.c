@@ -268,9 +268,11 @@ static void set_schedule(const struct setup *setup, const struct options *o, bnn
     bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
     bnnep_dataset_get_info(setup->train, &data);
     const uint64_t batch = (uint64_t)o->batch_size, batches = (data.count + batch - 1) / batch;
-    if (!o->fall || strcmp(o->fall, "constant") == 0)
-        return;
-    p->fall = strcmp(o->fall, "cosine") == 0 ? BNNEP_FALL_COSINE : BNNEP_FALL_EXPONENTIAL;
+    p->fall = !o->fall                              ? BNNEP_FALL_CONSTANT
+              : strcmp(o->fall, "harmonic") == 0    ? BNNEP_FALL_HARMONIC
+              : strcmp(o->fall, "cosine") == 0      ? BNNEP_FALL_COSINE
+              : strcmp(o->fall, "exponential") == 0 ? BNNEP_FALL_EXPONENTIAL
+                                                    : BNNEP_FALL_CONSTANT;
     p->fall_to = o->fall_to;
     p->fall_updates = (uint64_t)o->fall_epochs * batches;
 }

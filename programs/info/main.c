@@ -222,7 +222,9 @@ static void print_run(const json_t *about) {
             puts("            threshold in deviations of the contrast");
         if (number(optimizer, "rate_kind") == BNNEP_UNIT_DEVIATIONS)
             puts("            lr_bias and lr_alpha in deviations of the contrast");
-        if (number(optimizer, "fall") > 0)
+        if (number(optimizer, "fall") == BNNEP_FALL_HARMONIC)
+            puts("            rates fall harmonically");
+        else if (number(optimizer, "fall") > 0)
             printf("            rates fall to %s in %.0f updates%s\n", shown(optimizer, "fall_to", room),
                    number(optimizer, "fall_updates"),
                    number(optimizer, "fall") == BNNEP_FALL_COSINE ? ", by a cosine" : "");

@@ -17,7 +17,7 @@ static const char *const settings[] = {"bin_W", "bin_W_N", NULL};
 static const char *const schedules[] = {"synchronous", "alternating", "over-relaxed", NULL};
 static const char *const nudges[] = {"random", "fixed", "centred", NULL};
 static const char *const kinds[] = {"absolute", "deviations", NULL};
-static const char *const falls[] = {"constant", "exponential", "cosine", NULL};
+static const char *const falls[] = {"constant", "exponential", "cosine", "harmonic", NULL};
 static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
@@ -135,10 +135,12 @@ const struct known known[] = {
      "Unit of `--gradThreshold`, `--lrBias` and `--lrAlpha`: `absolute`, as in the paper, or `deviations` of each connection's "
      "contrast, which training measures. Absolute, unless none of them nor `--gamma` is given."},
     {"fall", "NAME", NULL, WORD(fall, falls), ALWAYS, NULL,
-     "how gamma and the learning rates fall over all epochs: constant, exponential, cosine",
-     "How γ and the learning rates fall over all epochs: `constant`, `exponential`, `cosine`. Constant, unless no rate is given."},
-    {"fall-to", "X", "1", VALUE(NUMBER, fall_to, 1e-30, 1), FALLING, "0.01, if they fall", "what they fall to, of 1",
-     "What γ and the learning rates fall to, as a share of what they begin with."},
+     "how gamma and the learning rates fall: constant, exponential, cosine, harmonic",
+     "How γ and the learning rates fall: `constant`; `exponential`, `cosine`: to an end, after the last epoch; `harmonic`: divided by "
+     "1 + γ × updates. Constant, unless no rate is given: then harmonic."},
+    {"fall-to", "X", "1", VALUE(NUMBER, fall_to, 1e-30, 1), FALLING, "0.01, if they fall",
+     "what they fall to, of 1: exponential, cosine",
+     "What γ and the learning rates fall to, as a share of what they begin with: `exponential` and `cosine`."},
     {"fall-epochs", "N", "epochs", VALUE(INTEGER, fall_epochs, 1, 1e9), FALLING, "all", "in how many epochs they fall",
      "In how many epochs they fall. A run that is gone on with for more epochs than it was begun with keeps to it."},
     {"flip-reset", NULL, NULL, SWITCH(flip_reset), ALWAYS, NULL,

@@ -36,6 +36,9 @@ enum { MOST_KNOWN = 64 };
 extern const struct known known[];
 extern const size_t known_count;
 
+/* Do rates fall to an end? */
+bool options_fall_ends(const struct options *options);
+
 /* --- parse.c: from the command line --------------------------------------------------------------------------- */
 
 /* Reads more options over those that are there; -1, or the exit status as options_read() does. */

@@ -162,6 +162,10 @@ static void choose_fast(struct options *options) {
     fprintf(stderr, "bnnep-train: --fast: --schedule %s --settle %g\n", options->schedule, options->settle);
 }
 
+bool options_fall_ends(const struct options *o) {
+    return o->fall && (strcmp(o->fall, "exponential") == 0 || strcmp(o->fall, "cosine") == 0);
+}
+
 static bool gives_rates(const struct options *o) {
     const struct list *const rates[] = {&o->gamma,    &o->threshold,  &o->lr_bias,
                                         &o->lr_alpha, &o->conv_gamma, &o->conv_threshold};
@@ -171,8 +175,7 @@ static bool gives_rates(const struct options *o) {
     return o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
 }
 
-/* If nobody said how to learn: the library's default rule, with rates that fall over all epochs. Returns -1 or an exit
- * status. */
+/* If nobody said how to learn: the library's default rule. Returns -1 or an exit status. */
 static int choose_rule(struct options *options) {
     const bool nudged = strcmp(options->optim, "ep") == 0;
     options->default_rule = !gives_rates(options);
@@ -183,9 +186,9 @@ static int choose_rule(struct options *options) {
     if (options->default_rule) {
         options->units = "deviations";
         options->learn_alpha = options->learn_alpha || nudged;
-        options->fall = options->fall ? options->fall : "cosine";
+        options->fall = options->fall ? options->fall : "harmonic";
     }
-    if (options->fall && strcmp(options->fall, "constant") != 0) {
+    if (options_fall_ends(options)) {
         options->fall_to = options->fall_to > 0.0 ? options->fall_to : 0.01;
         options->fall_epochs = options->fall_epochs > 0 ? options->fall_epochs : options->epochs;
     } else if (options->fall_to > 0.0 || options->fall_epochs > 0)

@@ -24,7 +24,7 @@ static bool applies(const struct options *o, enum matters matters) {
     case LEARNT_ALPHA:
         return o->learn_alpha != 0;
     case FALLING:
-        return o->fall && strcmp(o->fall, "constant") != 0;
+        return options_fall_ends(o);
     case NO_BACKEND:
         return !o->backend;
     case NEVER:

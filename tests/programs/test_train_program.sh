@@ -260,11 +260,19 @@ says err '^bnnep-train: --fast: --schedule alternating --settle 0.001$'
 run 1 $small --optim bptt --fast
 says err 'schedule must be 0'
 
-# nothing given is the default rule, which the run's folder names; more epochs than it was begun with keep its schedule
+# nothing given is the default rule, which the run's folder names
 run 0 --layersList 784 20 10 --train-limit 640 --test-limit 10 --epochs 2 --out "$work/default"
 folder=$(dirname "$(find "$work/default" -name Hyperparameters.txt)")
-for line in 'units = deviations' 'fall = cosine' 'fall-to = 0.01' 'fall-epochs = 2' 'learnAlpha = 1'; do
+for line in 'units = deviations' 'fall = harmonic' 'learnAlpha = 1'; do
     if grep -q "^$line\$" "$folder/Hyperparameters.txt"; then ok; else wrong "the default rule: $line"; fi
+done
+run 0 --resume "$folder" --epochs 3
+says out '^epoch=3 '
+# more epochs than a fall to an end was begun with keep to it
+run 0 --layersList 784 20 10 --fall cosine --train-limit 640 --test-limit 10 --epochs 2 --out "$work/cosine"
+folder=$(dirname "$(find "$work/cosine" -name Hyperparameters.txt)")
+for line in 'fall = cosine' 'fall-to = 0.01' 'fall-epochs = 2'; do
+    if grep -q "^$line\$" "$folder/Hyperparameters.txt"; then ok; else wrong "a fall: $line"; fi
 done
 run 0 --resume "$folder" --epochs 3
 says out '^epoch=3 '

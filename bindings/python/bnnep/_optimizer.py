@@ -51,6 +51,7 @@ class Fall(enum.IntEnum):
     CONSTANT = 0
     EXPONENTIAL = 1
     COSINE = 2
+    HARMONIC = 3
 
 
 class Rate(enum.IntEnum):
