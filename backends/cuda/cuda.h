@@ -14,6 +14,7 @@
 #ifndef BNNEP_CUDA_H
 #define BNNEP_CUDA_H
 
+#include <algorithm>
 #include <memory>
 
 #include <cublas_v2.h>
@@ -211,8 +212,25 @@ void activate(workspace &ws, int32_t phase, int k);
 
 /* --- learn.cu, tape.cu -------------------------------------------------------------------------------------------- */
 
+/* Edge of the squares of synapses that a block of threads updates; fully connected. */
+constexpr int side = 16;
+
+inline size_t blocks(size_t count, size_t block) {
+    return (count + block - 1) / block;
+}
+
+/* Blocks of the kernel that updates a connection's weights. */
+inline size_t update_blocks(const shape &s) {
+    return s.convolution ? blocks(static_cast<size_t>(s.rows) * s.columns, threads_in_block)
+                         : blocks(s.columns, side) * blocks(s.rows, side);
+}
+
 /* Squares that are added up of a connection, at most. */
-size_t most_squares(const shape &s);
+inline size_t most_squares(const shape &s) {
+    const size_t weights = blocks(static_cast<size_t>(s.rows) * s.columns, threads_in_block);
+    return std::max({update_blocks(s), weights, static_cast<size_t>(s.rows), static_cast<size_t>(s.scales)});
+}
+
 /* Updates by the contrasts as they come; or, if `kept`, leaves them there and changes nothing else. */
 void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept);
 void update(optimizer &optimizer, const bnnep_learning &how);

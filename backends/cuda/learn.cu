@@ -3,8 +3,6 @@
  * Learning: a thread takes a synapse, sums its gradient over the batch, moves its momentum, holds it against the
  * threshold and flips it, so that momenta are read and written once. Then biases and scaling factors.
  */
-#include <algorithm>
-
 #include "backends/cuda/geometry.h"
 
 namespace bnnep_cuda {
@@ -85,8 +83,6 @@ static __global__ void add_squares(const double *squares, size_t count, double *
     if (threadIdx.x == 0)
         *total = sum;
 }
-
-constexpr int side = 16;
 
 /* Fully connected: a block takes side x side synapses, and the samples through shared memory, side at a time. */
 template <typename Sum>
@@ -219,21 +215,6 @@ static size_t contrast_terms(optimizer &optimizer, const workspace &ws, const bn
         terms.push_back(term{ws.state[phase][k], k == 0 ? ws.x : ws.state[phase][k - 1], ws.argmax[phase][k],
                              phase == how.second ? 1.0f : -1.0f});
     return terms.size();
-}
-
-static size_t blocks(size_t count, size_t block) {
-    return (count + block - 1) / block;
-}
-
-/* Blocks of the kernel that updates a connection's weights. */
-static size_t update_blocks(const shape &s) {
-    return s.convolution ? blocks(static_cast<size_t>(s.rows) * s.columns, threads_in_block)
-                         : blocks(s.columns, side) * blocks(s.rows, side);
-}
-
-size_t most_squares(const shape &s) {
-    const size_t weights = blocks(static_cast<size_t>(s.rows) * s.columns, threads_in_block);
-    return std::max(std::max(update_blocks(s), weights), static_cast<size_t>(std::max(s.rows, s.scales)));
 }
 
 /* What is asked for of a connection's squares goes through optimizer.squares to its totals: weights, biases, scales. */
