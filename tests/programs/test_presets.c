@@ -177,8 +177,8 @@ static void refused_numbers(void **state) {
 /* What the table says that options are if nobody says: numbers and choices are set, words are for people. */
 static void standards(void **state) {
     (void)state;
-    char line[] = "--layersList 784 10";
-    const struct options o = parse_line(line);
+    char line[] = "--layersList 784 10 --gamma 0.1", shape[] = "--layersList 784 10";
+    const struct options o = parse_line(line), nothing_said = parse_line(shape);
     assert_string_equal(o.dataset, "mnist");
     assert_string_equal(o.binary_settings, "bin_W");
     assert_int_equal(o.T, 50);
@@ -187,7 +187,11 @@ static void standards(void **state) {
     assert_int_equal(o.epoch_decay_lr_alpha, 1000);
     assert_true(o.beta == 0.3 && o.decay_lr_alpha == 1.0 && o.settle == 0.0 && o.checkpoint_minutes == 0.0);
     assert_true(o.random_beta == 1 && o.learn_alpha == 0 && o.threads == 0 && o.grid == 0 && o.train_limit == 0);
-    assert_true(!o.backend && !o.data && !o.out && !o.activation);
+    assert_true(!o.backend && !o.data && !o.out && !o.activation && !o.units && !o.fall && !o.default_rule);
+    /* without rates the default rule is meant */
+    assert_true(nothing_said.default_rule && nothing_said.learn_alpha == 1);
+    assert_string_equal(nothing_said.units, "deviations");
+    assert_string_equal(nothing_said.fall, "harmonic");
 }
 
 static void nearest_name(void **state) {
