@@ -391,6 +391,11 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     generic()->momenta->gather(above, from, count, below, a);
     kernels->momenta->gather(above, from, count, below, b);
     assert_memory_equal(a, b, sizeof a);
+    assert_true(kernels->momenta->squares(a, count) == generic()->momenta->squares(b, count));
+    double squares = 0.0;
+    for (size_t i = 0; i < count; i++)
+        squares += (double)a[i] * (double)a[i];
+    assert_true(fabs(kernels->momenta->squares(a, count) - squares) <= 1e-12 * squares);
     /* some momenta that stand at the threshold exactly */
     for (size_t i = 0; i < 64; i++) {
         m_a[i] = m_b[i] = stream_next(stream) % 2 ? number(stream) : 0.5f;
