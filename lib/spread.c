@@ -27,7 +27,7 @@
 
 #define RENEWAL 64 /* updates */
 #define MEMORY 256 /* updates that the running means look back on */
-#define WARM_UP 32 /* updates in which thresholds fall to twice what they will be */
+#define WARM_UP 32 /* updates after which thresholds have fallen to twice what they will be */
 
 bool bnnep_measures(const bnnep_optimizer_options *o) {
     return o->threshold_kind == BNNEP_UNIT_DEVIATIONS || o->rate_kind == BNNEP_UNIT_DEVIATIONS;

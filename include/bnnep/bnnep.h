@@ -511,8 +511,9 @@ BNNEP_API bnnep_status bnnep_optimizer_get_info(const bnnep_optimizer *optimizer
 /** Rates of an optimizer: one value a connection, but for beta, which is one. */
 enum { BNNEP_RATE_GAMMA = 0, BNNEP_RATE_THRESHOLD, BNNEP_RATE_BIAS, BNNEP_RATE_ALPHA, BNNEP_RATE_BETA };
 
-/** Reads a rate, or changes it from the next batch on; see bnnep_optimizer_options. A checkpoint keeps it.
- * BNNEP_RATE_ALPHA needs an optimizer that was made with lr_alpha. */
+/** Reads a rate, or changes it from the next batch on; see bnnep_optimizer_options. It is what was given, in its unit:
+ * what it has fallen to since is not told. A checkpoint keeps it. BNNEP_RATE_ALPHA needs an optimizer that was made
+ * with lr_alpha. */
 BNNEP_API bnnep_status bnnep_optimizer_get_rates(const bnnep_optimizer *optimizer, int32_t which, double *values,
                                                  size_t count);
 BNNEP_API bnnep_status bnnep_optimizer_set_rates(bnnep_optimizer *optimizer, int32_t which, const double *values,

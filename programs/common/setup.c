@@ -264,7 +264,7 @@ static int turn_rates(struct setup *setup, const struct options *o, double *lr_b
 }
 
 /* How rates fall until the last epoch's last update. */
-static void set_schedule(const struct setup *setup, const struct options *o, bnnep_optimizer_options *p) {
+static void set_fall(const struct setup *setup, const struct options *o, bnnep_optimizer_options *p) {
     bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
     bnnep_dataset_get_info(setup->train, &data);
     const uint64_t batch = (uint64_t)o->batch_size, batches = (data.count + batch - 1) / batch;
@@ -308,7 +308,7 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
             p.threshold_kind = p.rate_kind = BNNEP_UNIT_DEVIATIONS;
     }
     p.flip_reset = o->flip_reset;
-    set_schedule(setup, o, &p);
+    set_fall(setup, o, &p);
     p.keep_order = o->no_shuffle;
     p.seed = (uint64_t)o->seed;
     bnnep_status made = bnnep_optimizer_create(setup->network, &p, &setup->optimizer);
