@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from bnnep import Context, Dataset, Dynamics, Network, Optimizer, fc
+from bnnep import Context, Dataset, Dynamics, Network, Optimizer, Start, fc
 
 
 def draw(index):
@@ -37,8 +37,8 @@ def share_of_chance(index):
     options = {"dynamics": Dynamics.BINARY, "expand_output": expand} if binary else {}
     layers = [*map(fc, hidden), fc(classes * expand)]
     network = Network((inputs,), layers, classes=classes, seed=index, max_batch=batch, free_steps=20 + 20 * len(hidden),
-                      context=Context(threads=1), **options)  # fmt: skip
-    optimizer = Optimizer(network, seed=index, **({"beta": 2.0} if binary else {}))
+                      start=Start.BALANCED, context=Context(threads=1), **options)  # fmt: skip
+    optimizer = Optimizer(network, seed=index)
     whole = Dataset(data, labels)
     epochs = max(10, -(-600 * batch // count))
     report = [optimizer.train_epoch(whole, batch) for _ in range(epochs)][-1]

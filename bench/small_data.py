@@ -4,7 +4,7 @@
 
     PYTHONPATH=bindings/python BNNEP_LIBRARY=build/release/libbnnep.so bench/small_data.py
 
-Networks of one hidden layer, with nothing set but their shape (binary activations: beta 2 and 20 free steps too); each seed draws the
+Networks of one hidden layer, with nothing set but their shape, a balanced start (binary activations: 20 free steps too); each seed draws the
 weights, the order of the data and the split, a quarter of each class for the test. Needs Debian's python3-sklearn.
 """
 
@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 from sklearn import datasets, linear_model, model_selection, preprocessing
 
-from bnnep import Context, Dataset, Dynamics, Network, Optimizer, fc
+from bnnep import Context, Dataset, Dynamics, Network, Optimizer, Start, fc
 
 SETS = {
     "digits": (datasets.load_digits, preprocessing.MinMaxScaler),
@@ -39,8 +39,9 @@ def accuracy(parts, seed, binary, arguments):
     expand = 10 if binary else 1
     options = {"dynamics": Dynamics.BINARY, "free_steps": 20, "expand_output": expand} if binary else {}
     layers = [fc(arguments.hidden), fc(classes * expand)]
-    network = Network((x.shape[1],), layers, classes=classes, seed=seed, context=Context(threads=1), **options)
-    optimizer = Optimizer(network, seed=seed, **({"beta": 2.0} if binary else {}))
+    network = Network((x.shape[1],), layers, classes=classes, seed=seed, start=Start.BALANCED, context=Context(threads=1),
+                      **options)  # fmt: skip
+    optimizer = Optimizer(network, seed=seed)
     data = Dataset(x, y.astype(np.int32))
     for _ in range(arguments.epochs):
         optimizer.train_epoch(data)

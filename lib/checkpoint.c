@@ -125,8 +125,8 @@ static bool put_json(json_t *metadata, const char *key, json_t *value) {
 /* What a library must know, or it would take the file for something else. */
 static json_t *what_it_requires(const bnnep_network *net, const bnnep_optimizer *opt) {
     json_t *list = json_array();
-    const bool learning =
-        opt && (bnnep_measures(&opt->options) || opt->options.fall != BNNEP_FALL_CONSTANT || opt->options.flip_reset);
+    const bool learning = opt && (bnnep_measures(&opt->options) || opt->options.fall != BNNEP_FALL_CONSTANT ||
+                                  opt->options.flip_reset || opt->options.covariance);
     bool complete = list != NULL;
     if (net->options.schedule != BNNEP_SCHEDULE_SYNCHRONOUS)
         complete = complete && json_array_append_new(list, json_string("schedule")) == 0;

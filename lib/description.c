@@ -31,6 +31,11 @@ static bnnep_status check_numbers(const bnnep_network_options *o) {
                           o->schedule);
     if (o->schedule == BNNEP_SCHEDULE_OVER_RELAXED && o->dynamics == BNNEP_DYNAMICS_BINARY)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "schedule is 2 (over-relaxed), which needs full-precision activations");
+    if (o->start != BNNEP_START_PAPER && o->start != BNNEP_START_BALANCED)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "start is %d; known are 0 (the paper's) and 1 (balanced)", o->start);
+    const bnnep_status reserved = bnnep_check_reserved(o->reserved, "bnnep_network_options");
+    if (reserved != BNNEP_OK)
+        return reserved;
     if (o->input_channels < 1 || o->input_height < 1 || o->input_width < 1 ||
         (double)o->input_channels * o->input_height * o->input_width > MOST_UNITS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,

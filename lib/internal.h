@@ -251,6 +251,11 @@ bnnep_status bnnep_describe(const bnnep_context *context, const bnnep_network_op
                             struct bnnep_shape **shape);
 struct bnnep_model bnnep_model_of(const bnnep_network_options *options, const struct bnnep_shape *shape);
 
+/* --- initial.c --------------------------------------------------------------------------------------------------- */
+
+/* Draws the parameters of all connections, by the options' seed and start. */
+bnnep_status bnnep_draw_parameters(bnnep_network *net);
+
 /* --- network.c, lifetime.c ------------------------------------------------------------------------------------- */
 
 /* bnnep_network_create with options that have their defaults; without initial values if they are to be put at once. */
@@ -293,10 +298,11 @@ bnnep_status bnnep_walk_back(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t 
 /* --- spread.c: rates in deviations, and schedules ---------------------------------------------------------------- */
 
 bool bnnep_measures(const bnnep_optimizer_options *options);
-/* Are none of the four arrays given? Then the default rule is meant; scales: can scaling factors be learnt; values:
- * room for the arrays, 4 x connections. */
+/* The strength of a nudge that is not given, but for binary activations by the default rule. */
+#define BNNEP_BETA 0.3
+/* Are none of the four arrays given? Then the default rule is meant; values: room for the arrays, 4 x connections. */
 bool bnnep_leaves_rule(const bnnep_optimizer_options *options);
-void bnnep_default_rule(bnnep_optimizer_options *options, bool scales, double *values, size_t connections);
+void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *options, double *values);
 bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *options);
 /* What rules follow from becomes what was measured by now. */
 void bnnep_renew(bnnep_optimizer *opt);

@@ -51,6 +51,7 @@ static struct bnnep_learning learning_of(const bnnep_optimizer *opt, int32_t fir
         .first = first,
         .second = second,
         .learn_scale = opt->rates.of[BNNEP_RATE_ALPHA] != NULL,
+        .covariance = opt->options.covariance,
         .squares = bnnep_measures(&opt->options) ? opt->squares : NULL,
     };
 }

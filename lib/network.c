@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Networks: creation, initial values, clones. Descriptions are in description.c, parameters in parameters.c. */
-#include <math.h>
+/* Networks: creation, clones. Descriptions are in description.c, initial values in initial.c, parameters in
+ * parameters.c. */
 #include <string.h>
 
 #include "lib/internal.h"
@@ -46,70 +46,6 @@ bnnep_status bnnep_network_memory(bnnep_context *given, const bnnep_network_opti
     return status;
 }
 
-/* --- initial values ---------------------------------------------------------------------------------------------- */
-
-/* w ~ U(-r, r), r = 1/sqrt(fan_in): B = sign(w), alpha = mean|w| (of the whole matrix, or of each output channel of a
- * convolution) rounded to 4 decimals. Biases likewise; 0 in a convolutional network with binary activations. */
-static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t seed,
-                            const struct bnnep_parameters_out *to) {
-    const struct bnnep_link *link = model->links[k];
-    const double r = 1.0 / sqrt((double)link->columns);
-    const size_t stride = (link->columns + 7) / 8, rows_a_scale = link->rows / link->scales;
-    double sum = 0.0;
-    uint32_t words[4] = {0};
-    for (size_t j = 0; j < link->rows; j++) {
-        for (size_t i = 0; i < link->columns; i++) {
-            const uint64_t weight = (uint64_t)j * link->columns + i;
-            if (weight % 4 == 0)
-                bnnep_draw(seed, BNNEP_DRAW_WEIGHT, (uint32_t)k, weight / 4, words);
-            const float w = bnnep_draw_symmetric(words[weight % 4]);
-            sum += fabs((double)w);
-            if (w >= 0.0f)
-                to->bits[j * stride + i / 8] |= (uint8_t)(1u << (i % 8));
-        }
-        if ((j + 1) % rows_a_scale == 0) {
-            const double mean = r * sum / ((double)rows_a_scale * (double)link->columns);
-            to->scale[j / rows_a_scale] = (float)(round(mean * 1e4) / 1e4);
-            sum = 0.0;
-        }
-    }
-    const bool zero = model->convolutional && model->dynamics == BNNEP_DYNAMICS_BINARY;
-    for (size_t j = 0; j < link->rows; j++) {
-        bnnep_draw(seed, BNNEP_DRAW_BIAS, (uint32_t)k, j, words);
-        to->bias[j] = zero ? 0.0f : (float)(r * bnnep_draw_symmetric(words[0]));
-    }
-}
-
-static bnnep_status initialise(bnnep_network *net) {
-    for (size_t k = 0; k < net->model.connections; k++) {
-        const struct bnnep_link *link = net->model.links[k];
-        const uint64_t bytes = (uint64_t)link->rows * ((link->columns + 7) / 8);
-        const struct bnnep_parameters_out drawn = {
-            .size = sizeof drawn,
-            .bits = bnnep_take(net->context, bytes, 1),
-            .scale = bnnep_take(net->context, link->scales, sizeof(float)),
-            .bias = bnnep_take(net->context, link->rows, sizeof(float)),
-        };
-        char why[BNNEP_WHY] = "";
-        bnnep_status status = BNNEP_OK;
-        if (!drawn.bits || !drawn.scale || !drawn.bias)
-            status = bnnep_fail_memory("initial values", bytes);
-        else {
-            draw_connection(&net->model, k, net->options.seed, &drawn);
-            const struct bnnep_parameters values = {sizeof values, drawn.bits, drawn.scale, drawn.bias};
-            status = net->backend->put(net->device, k, &values, why);
-            if (status != BNNEP_OK)
-                bnnep_fail(status, "initial values of connection %zu: %s", k, why);
-        }
-        bnnep_give_back(net->context, drawn.bits);
-        bnnep_give_back(net->context, drawn.scale);
-        bnnep_give_back(net->context, drawn.bias);
-        if (status != BNNEP_OK)
-            return status;
-    }
-    return BNNEP_OK;
-}
-
 /* --- creation ------------------------------------------------------------------------------------------------ */
 
 /* All of a network but its options, context and shape. */
@@ -131,7 +67,7 @@ static bnnep_status build(bnnep_network *net, bool drawn) {
         return bnnep_fail_memory("a network", net->backend->network_bytes(choice.device, &net->model));
     if (status != BNNEP_OK)
         return bnnep_backend_failed(net, status, why);
-    status = drawn ? initialise(net) : BNNEP_OK;
+    status = drawn ? bnnep_draw_parameters(net) : BNNEP_OK;
     return status == BNNEP_OK ? bnnep_workspace_make(net, (size_t)net->options.max_batch, 0, false, &net->workspace)
                               : status;
 }

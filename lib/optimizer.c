@@ -109,6 +109,17 @@ static bnnep_status check_steps(const bnnep_network *net, const bnnep_optimizer_
                       o->nudged_steps + 1, net->free_steps);
 }
 
+static bnnep_status check_covariance(const bnnep_network *net, const bnnep_optimizer_options *o) {
+    if (o->covariance != 0 && o->covariance != 1)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "covariance is %d; it must be 0 or 1", o->covariance);
+    if (o->covariance && net->model.dynamics != BNNEP_DYNAMICS_BINARY)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "covariance is 1, which needs binary activations");
+    if (o->covariance && !net->backend->can->covariance)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not do contrasts of covariances",
+                          net->backend->name);
+    return BNNEP_OK;
+}
+
 static bnnep_status check_options(const bnnep_network *net, const bnnep_optimizer_options *o) {
     const size_t connections = net->model.connections;
     if (o->nudged_steps < 1 || o->nudged_steps > 1000000)
@@ -128,7 +139,11 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
     if (o->lr_alpha && !net->backend->can->scale)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not learn scaling factors", net->backend->name);
     const double *const given[BNNEP_RATES] = {o->gamma, o->threshold, o->lr_bias, o->lr_alpha, &o->beta};
-    bnnep_status status = check_method(net, o);
+    bnnep_status status = bnnep_check_reserved(o->reserved, "bnnep_optimizer_options");
+    if (status == BNNEP_OK)
+        status = check_covariance(net, o);
+    if (status == BNNEP_OK)
+        status = check_method(net, o);
     if (status == BNNEP_OK)
         status = bnnep_check_units(net, o);
     for (int32_t which = 0; status == BNNEP_OK && which < BNNEP_RATES; which++)
@@ -221,11 +236,12 @@ static bnnep_status make(bnnep_network *net, const bnnep_optimizer_options *o, b
     return BNNEP_OK;
 }
 
+/* By the default rule. */
 static bnnep_status make_by_default(bnnep_network *net, bnnep_optimizer_options *o, bnnep_optimizer **out) {
     double *values = bnnep_take(net->context, 4 * (uint64_t)net->model.connections, sizeof *values);
     if (!values)
         return bnnep_fail_memory("an optimizer", 4 * net->model.connections * sizeof *values);
-    bnnep_default_rule(o, net->backend->can->scale, values, net->model.connections);
+    bnnep_default_rule(net, o, values);
     const bnnep_status status = make(net, o, out);
     bnnep_give_back(net->context, values);
     return status;
@@ -242,7 +258,10 @@ bnnep_status bnnep_optimizer_create(bnnep_network *net, const bnnep_optimizer_op
         status = check_steps(net, &o);
     if (status != BNNEP_OK)
         return status;
-    return bnnep_leaves_rule(&o) ? make_by_default(net, &o, out) : make(net, &o, out);
+    if (bnnep_leaves_rule(&o))
+        return make_by_default(net, &o, out);
+    o.beta = o.beta != 0.0 ? o.beta : BNNEP_BETA;
+    return make(net, &o, out);
 }
 
 void bnnep_optimizer_free(bnnep_optimizer *opt) {

@@ -19,10 +19,10 @@ ENDS_WITH(bnnep_open_options, reserved);
 ENDS_WITH(bnnep_transform, crop);
 ENDS_WITH(bnnep_dataset_info, reserved);
 ENDS_WITH(bnnep_connection, reserved);
-ENDS_WITH(bnnep_network_options, schedule);
+ENDS_WITH(bnnep_network_options, reserved);
 ENDS_WITH(bnnep_network_info, schedule);
 ENDS_WITH(bnnep_connection_info, to);
-ENDS_WITH(bnnep_optimizer_options, flip_reset);
+ENDS_WITH(bnnep_optimizer_options, reserved);
 ENDS_WITH(bnnep_optimizer_info, reserved);
 ENDS_WITH(bnnep_report, steps_nudged_max);
 ENDS_WITH(bnnep_progress, reserved);
@@ -138,8 +138,7 @@ static void fill_load(bnnep_load_options *o) {
 }
 
 static void fill_optimizer(bnnep_optimizer_options *o) {
-    fill_double(&o->beta, 0.3);
-    fill(&o->nudged_steps, 10);
+    fill(&o->nudged_steps, 10); /* what beta is follows from the network */
 }
 
 static void fill_contrast(bnnep_contrast_options *o) {

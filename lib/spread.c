@@ -22,8 +22,10 @@
 /* The default rule (docs/learning-rule.md). */
 #define GAMMA 2e-3
 #define THRESHOLD 1.0
-#define LR_BIAS 1e-3
+#define LR_BIAS 1e-2        /* fast, or all weights would be flipped towards the mean output first */
+#define LR_BIAS_BINARY 1e-4 /* of hidden units, which are balanced */
 #define LR_ALPHA 3e-3
+#define BETA_BINARY 2.0 /* that an output of 0 may become active */
 
 #define RENEWAL 64 /* updates */
 #define MEMORY 256 /* updates that the running means look back on */
@@ -37,22 +39,29 @@ bool bnnep_leaves_rule(const bnnep_optimizer_options *o) {
     return !o->gamma && !o->threshold && !o->lr_bias && !o->lr_alpha;
 }
 
-void bnnep_default_rule(bnnep_optimizer_options *o, bool scales, double *values, size_t connections) {
+void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, double *values) {
+    const size_t connections = net->model.connections;
+    const bool binary = net->model.dynamics == BNNEP_DYNAMICS_BINARY;
     double *const gamma = values, *const threshold = gamma + connections;
     double *const lr_bias = threshold + connections, *const lr_alpha = lr_bias + connections;
+    /* The more layers of binary activations, the more flips in one change in all of them. */
+    const double layers = binary && connections > 2 ? (double)(connections - 1) : 1.0;
     for (size_t k = 0; k < connections; k++) {
-        gamma[k] = GAMMA;
+        gamma[k] = GAMMA / layers;
         threshold[k] = THRESHOLD;
-        lr_bias[k] = LR_BIAS;
+        lr_bias[k] = binary && k + 1 < connections ? LR_BIAS_BINARY : LR_BIAS;
         lr_alpha[k] = LR_ALPHA;
     }
     o->gamma = gamma;
     o->threshold = threshold;
     o->lr_bias = lr_bias;
-    o->lr_alpha = scales && o->method != BNNEP_METHOD_BPTT ? lr_alpha : NULL;
+    o->lr_alpha = !binary && net->backend->can->scale && o->method != BNNEP_METHOD_BPTT ? lr_alpha : NULL;
     o->threshold_kind = o->threshold_kind ? o->threshold_kind : BNNEP_UNIT_DEVIATIONS;
     o->rate_kind = o->rate_kind ? o->rate_kind : BNNEP_UNIT_DEVIATIONS;
     o->fall = o->fall ? o->fall : BNNEP_FALL_HARMONIC;
+    o->nudge = o->nudge || !binary || net->backend->can->phases < BNNEP_PHASES ? o->nudge : BNNEP_NUDGE_CENTRED;
+    o->covariance = o->covariance || (binary && net->backend->can->covariance);
+    o->beta = o->beta != 0.0 ? o->beta : binary ? BETA_BINARY : BNNEP_BETA;
 }
 
 bnnep_status bnnep_check_units(const bnnep_network *net, const bnnep_optimizer_options *o) {

@@ -294,6 +294,7 @@ static const struct bnnep_capabilities can = {
     .alternating = 1,
     .over_relaxed = 1,
     .squares = 1,
+    .covariance = 1,
     .reset = 1,
 };
 

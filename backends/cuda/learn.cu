@@ -84,15 +84,24 @@ static __global__ void add_squares(const double *squares, size_t count, double *
         *total = sum;
 }
 
+/* What a synapse's gradient is a contrast of. */
+struct reckoning {
+    int samples;
+    bool covariance; /* of the second phase, term 0, and the first, term 1; else of products */
+};
+
 /* Fully connected: a block takes side x side synapses, and the samples through shared memory, side at a time. */
 template <typename Sum>
 static __global__ void update_matrix(shape l, synapses w, updating t, const term *terms, int count, reading above,
-                                     reading below, int samples) {
+                                     reading below, reckoning of) {
     __shared__ Sum high[side][side + 1], low[side][side + 1];
     const int across = (l.columns + side - 1) / side, tx = threadIdx.x, ty = threadIdx.y;
     const int j0 = static_cast<int>(blockIdx.x) / across * side, i0 = static_cast<int>(blockIdx.x) % across * side;
+    const int samples = of.samples;
     Sum sum = 0;
-    for (int c = 0; c < count; c++)
+    double totals_above[2] = {0.0, 0.0}, totals_below[2] = {0.0, 0.0}; /* [first phase, second phase] */
+    for (int c = 0; c < count; c++) {
+        Sum total_above = 0, total_below = 0;
         for (int first = 0; first < samples; first += side) {
             const size_t n = static_cast<size_t>(first) + ty;
             const bool staged = first + ty < samples;
@@ -104,12 +113,24 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
             __syncthreads();
             for (int s = 0; s < side; s++)
                 sum += high[s][ty] * low[s][tx];
+            for (int s = 0; of.covariance && s < side; s++) {
+                total_above += high[s][ty];
+                total_below += low[s][tx];
+            }
             __syncthreads();
         }
+        if (of.covariance) {
+            totals_above[1 - c] = static_cast<double>(terms[c].weight) * static_cast<double>(total_above);
+            totals_below[1 - c] = static_cast<double>(total_below);
+        }
+    }
+    float gradient = static_cast<float>(sum);
+    if (of.covariance)
+        gradient = bnnep_covariance(gradient, bnnep_product_of_sums(totals_above, totals_below), 1.0 / samples);
     const bool here = j0 + ty < l.rows && i0 + tx < l.columns;
     if (here)
-        turn(l, w, t, j0 + ty, i0 + tx, static_cast<float>(sum));
-    tell_square(t, here ? square_of(static_cast<float>(sum)) : 0.0);
+        turn(l, w, t, j0 + ty, i0 + tx, gradient);
+    tell_square(t, here ? square_of(gradient) : 0.0);
 }
 
 /* A convolution: one synapse a thread; each pooled unit of its output channel contributes what it saw from the place of
@@ -245,7 +266,7 @@ static void clear_report(optimizer &optimizer, const stream &work) {
     check(cudaMemsetAsync(optimizer.totals, 0, 3 * L * sizeof *optimizer.totals, work), "clearing");
 }
 
-static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms) {
+static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms, bool covariance) {
     const connection &c = ws.at(k);
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
@@ -256,7 +277,7 @@ static void update_all(optimizer &optimizer, workspace &ws, int k, const updatin
                terms, above, below, samples);
     else
         launch_blocks(ws.work, update_blocks(c.s), dim3(side, side), matrix, c.s, c.w, t, optimizer.terms, terms, above,
-                      below, samples);
+                      below, reckoning{samples, covariance && samples > 1});
 }
 
 void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept) {
@@ -275,7 +296,7 @@ void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contr
         update_all(
             optimizer, ws, k,
             updating{rule, optimizer.momentum[k], optimizer.flips + k, kept ? kept->weights[k] : nullptr, squares},
-            static_cast<int>(terms.size()));
+            static_cast<int>(terms.size()), how.covariance != 0);
         total_squares(optimizer, ws.work, how, k, 0, update_blocks(c.s));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s,
                       moving{c.w.bias, rule.bias_gain, kept ? kept->bias[k] : nullptr, squares}, optimizer.terms,

@@ -346,6 +346,8 @@ static const bnnep_capabilities can = {
     .over_relaxed = 1,
     .squares = 1,
     .reset = 1,
+    .covariance = 1,
+    .reserved = 0,
 };
 
 extern "C" {

@@ -150,6 +150,32 @@ static double row_contrast(struct ref_workspace *ws, const struct bnnep_learning
     return bias;
 }
 
+/* Activations of layer k, the input for k = 0, summed over the batch after the first and the second phase. */
+static void add_up_samples(struct ref_workspace *ws, const struct bnnep_learning *how, size_t k) {
+    const size_t units = ws->network->model->links[k]->columns;
+    double *total = ws->total[k];
+    memset(total, 0, 2 * units * sizeof *total);
+    for (size_t n = 0; n < ws->count; n++)
+        for (int i = 0; i < 2; i++) {
+            const float *a = activations(ws, i == 0 ? how->first : how->second, k, n);
+            for (size_t j = 0; j < units; j++)
+                total[(size_t)i * units + j] += (double)a[j];
+        }
+}
+
+/* Row j: what makes covariances of products, of a fully connected layer's unit with those below. */
+static void take_covariance(struct ref_workspace *ws, const struct bnnep_learning *how, size_t k, size_t j, float *G) {
+    const struct bnnep_link *link = ws->network->model->links[k];
+    double above[2] = {0.0, 0.0};
+    for (size_t n = 0; n < ws->count; n++)
+        for (int i = 0; i < 2; i++)
+            above[i] += (double)activations(ws, i == 0 ? how->first : how->second, k + 1, n)[j];
+    for (size_t i = 0; i < link->columns; i++) {
+        const double below[2] = {ws->total[k][i], ws->total[k][link->columns + i]};
+        G[i] = bnnep_covariance(G[i], bnnep_product_of_sums(above, below), 1.0 / (double)ws->count);
+    }
+}
+
 /* Scaling factors: sum over the batch of a_{k+1} . W_k a_k, second minus first; in a convolution, with the bias, of
  * each channel, pooled anew. */
 static void scale_contrast(struct ref_workspace *ws, const struct bnnep_learning *how, size_t k) {
@@ -184,6 +210,9 @@ bnnep_status bnnep_ref_contrast(void *handle, void *workspace, const struct bnne
     const struct bnnep_model *model = optimizer->network->model;
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = model->links[k];
+        const bool covariance = how->covariance && !bnnep_is_convolution(link) && ws->count > 1;
+        if (covariance)
+            add_up_samples(ws, how, k);
         if (how->learn_scale)
             scale_contrast(ws, how, k);
         for (size_t i = 0; i < link->scales; i++)
@@ -195,6 +224,8 @@ bnnep_status bnnep_ref_contrast(void *handle, void *workspace, const struct bnne
                                                                               : row_contrast(ws, how, k, j, G));
             for (size_t i = 0; i < link->columns; i++)
                 optimizer->contrast[k][j * link->columns + i] = (float)G[i];
+            if (covariance)
+                take_covariance(ws, how, k, j, optimizer->contrast[k] + j * link->columns);
         }
     }
     return BNNEP_OK;

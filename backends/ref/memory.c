@@ -177,6 +177,7 @@ static struct ref_workspace *divide_workspace(struct bnnep_arena *arena, const s
     seed.pre = take_layers(arena, model, 1);
     seed.pooled = take_places(arena, model, 1);
     seed.sum = take_each(arena, model, columns_of, 1, sizeof(double));
+    seed.total = take_each(arena, model, columns_of, 2, sizeof(double));
     seed.scale = take_each(arena, model, two_of_each_scale, 1, sizeof(double));
     seed.back = bnnep_arena_take(arena, largest_layer(model), sizeof(double));
     if (ws)
@@ -335,6 +336,7 @@ static const struct bnnep_capabilities can = {
     .alternating = 1,
     .over_relaxed = 1,
     .squares = 1,
+    .covariance = 1,
     .reset = 1,
 };
 

@@ -38,6 +38,7 @@ struct ref_workspace {
     ref_layers active, forward, feedback, pre;
     ref_places pooled;
     double **sum;   /* [connection][columns]: contrast of one row, summed over the batch */
+    double **total; /* [connection][2][columns]: sums of the activations below over the batch, in both phases */
     double **scale; /* [connection][2][scales]: the same of the scaling factors, and of one sample's first phase */
     double *back;   /* [units of the largest layer] */
 };

@@ -60,6 +60,7 @@ pub mod ffi {
         connections: *const Connection, connection_count: usize, theta: f64, gamma_neur: f64, settle_tolerance: f64,
         seed: u64, dynamics: i32, input_channels: i32, input_height: i32, input_width: i32, classes: i32,
         expand_output: i32, free_steps: i32, max_batch: i32, grid_bits: i32, schedule: i32,
+        start: i32, reserved: i32,
     });
     structure!(NetworkInfo {
         backend: *const c_char, connection_count: usize, layer_count: usize, inputs: u64, outputs: u64, weights: u64,
@@ -75,6 +76,7 @@ pub mod ffi {
         gamma: *const f64, threshold: *const f64, lr_bias: *const f64, lr_alpha: *const f64, connection_count: usize,
         beta: f64, seed: u64, method: i32, nudged_steps: i32, nudge: i32, keep_order: i32,
         fall_to: f64, fall_updates: u64, threshold_kind: i32, rate_kind: i32, fall: i32, flip_reset: i32,
+        covariance: i32, reserved: i32,
     });
     structure!(Report {
         flips: *mut u64, flips_count: usize, confusion: *mut u64, confusion_count: usize, predictions: *mut i32,

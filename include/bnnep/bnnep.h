@@ -340,6 +340,19 @@ enum {
                                        the way: fewer steps where samples rest late. Real activations */
 };
 
+/** Initial values: w ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), B = sign(w), alpha = mean|w| rounded to 4 decimals, biases
+ * from the same distribution, or 0 in convolutional networks with binary activations. */
+enum {
+    BNNEP_START_PAPER = 0,
+    BNNEP_START_BALANCED = 1 /**< for deep networks, and the default rule of bnnep_optimizer_options. Binary
+                                activations: a hidden unit stands at theta, and an output at 0, while all hidden units
+                                about it are half active; with h hidden layers, alphas above the first connection are
+                                2^h times smaller. Full-precision activations: a connection from hidden units to more
+                                units has an alpha of 1 / (2 sqrt(rows)). So what layers feed back does not drown what
+                                comes from below. In fully connected connections; convolutions are as in the paper, and
+                                in networks that have some alphas of binary activations too */
+};
+
 enum {
     BNNEP_CONNECTION_FULL = 0,       /**< fully connected */
     BNNEP_CONNECTION_CONVOLUTION = 1 /**< of stride 1, then max-pooling; comes before all fully connected ones */
@@ -389,13 +402,14 @@ typedef struct bnnep_network_options {
                             BNNEP_METHOD_BPTT */
     int32_t schedule;  /**< BNNEP_SCHEDULE_...; an alternating sample ends its phase after two steps in a row in which
                             nothing changed by more. Alternating not with BNNEP_METHOD_BPTT */
+    int32_t start;     /**< initial values: BNNEP_START_... */
+    int32_t reserved;  /**< 0 */
 } bnnep_network_options;
 #define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
-    BNNEP_INIT_(sizeof(bnnep_network_options), NULL, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_network_options), NULL, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 BNNEP_API bnnep_status bnnep_network_options_init(bnnep_network_options *options, size_t size);
 
-/** Makes a network with random initial values: w ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)), B = sign(w), alpha =
- * mean|w| rounded to 4 decimals, biases from the same distribution. A seed gives the same values on every backend. */
+/** Makes a network with random initial values. A seed gives the same ones on every backend. */
 BNNEP_API bnnep_status bnnep_network_create(bnnep_context *context, const bnnep_network_options *options,
                                             bnnep_network **out);
 
@@ -459,9 +473,10 @@ enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2, BNNEP_FALL_HARMONIC = 3 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
- * NULL, the default rule is meant, in deviations: gamma 2e-3, falling harmonically if fall is 0, threshold 1, lr_bias
- * 1e-3 and, but for BNNEP_METHOD_BPTT, lr_alpha 3e-3 (docs/learning-rule.md). Otherwise the first three are required.
- */
+ * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 1, lr_bias 1e-2 and,
+ * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, falling harmonically if fall is 0. With binary activations and h hidden
+ * layers: gamma 2e-3 / h, lr_bias 1e-4 but of the outputs, no lr_alpha, covariances, and beta 2 and a centred nudge if
+ * beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required. */
 typedef struct bnnep_optimizer_options {
     size_t size;
     const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g */
@@ -469,7 +484,7 @@ typedef struct bnnep_optimizer_options {
     const double *lr_bias;   /**< learning rates of the biases, at least 0 */
     const double *lr_alpha;  /**< learning rates of the scaling factors, at least 0; NULL: not learnt */
     size_t connection_count; /**< length of each; 0: the network's */
-    double beta;             /**< strength of the nudge; 0: 0.3 */
+    double beta;             /**< strength of the nudge; 0: 0.3, but by the default rule */
     uint64_t seed;           /**< of the order of the data and the signs of beta */
     int32_t method;          /**< BNNEP_METHOD_EQUILIBRIUM_PROPAGATION or BNNEP_METHOD_BPTT */
     int32_t nudged_steps;    /**< Kmax: time steps of the nudged phase; 0: 10 */
@@ -481,9 +496,15 @@ typedef struct bnnep_optimizer_options {
     int32_t rate_kind;       /**< the same of lr_bias and lr_alpha */
     int32_t fall;            /**< BNNEP_FALL_...; renewed each update, after 256 every 64, as deviations are */
     int32_t flip_reset;      /**< 1: the momentum of a weight that flips starts again from 0 */
+    int32_t covariance;      /**< 1: a weight's contrast is that of the covariance of its two units over the batch, not
+                                  of their mean product, so that what all samples share moves biases alone. Binary
+                                  activations; in fully connected connections; a batch of one sample has none and
+                                  takes the product */
+    int32_t reserved;        /**< 0 */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
-    BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, \
+                0)
 BNNEP_API bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *options, size_t size);
 
 /** Makes an optimizer for @p network, its momenta zero. A network may have several; each has its own momenta.

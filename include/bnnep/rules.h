@@ -168,6 +168,17 @@ BNNEP_RULE float bnnep_activation(bool binary, float theta, float s) {
     return !binary ? s : s - theta >= 0.0f ? 1.0f : 0.0f;
 }
 
+/* What is shared among the samples between products and covariances: the product of both sides' sums over the batch, in
+ * the second phase less that in the first. above, below: sums of a unit, [first phase, second phase]. */
+BNNEP_RULE double bnnep_product_of_sums(const double above[2], const double below[2]) {
+    return 0.5 * ((above[1] - above[0]) * (below[1] + below[0]) + (above[1] + above[0]) * (below[1] - below[0]));
+}
+
+/* A contrast of covariances from that of products; share: 1 / samples. */
+BNNEP_RULE float bnnep_covariance(float products, double product_of_sums, double share) {
+    return products - (float)(product_of_sums * share);
+}
+
 /* m <- (1-gamma) m + gamma g, with g = c G and gain = gamma c. */
 BNNEP_RULE float bnnep_momentum(float m, float decay, float gain, float contrast) {
     return decay * m + gain * contrast;

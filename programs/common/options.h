@@ -29,17 +29,17 @@ struct options {
     double decay_lr_alpha;
     int epoch_decay_lr_alpha;
     /* ours */
-    const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge, *units, *fall;
+    const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge, *units, *fall, *start;
     double fall_to; /* 0 without --fall, here and below */
     int fall_epochs;
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
-    int threads;       /* 0: one a processor */
-    bool fast;         /* while the options are read: --fast was among them */
-    bool alpha_said;   /* the same: --learnAlpha was */
-    bool default_rule; /* no rate is given */
-    bool flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
+    int threads;                           /* 0: one a processor */
+    bool fast;                             /* while the options are read: --fast was among them */
+    bool alpha_said, beta_said, sign_said; /* the same: --learnAlpha, --beta, --random_beta were */
+    bool default_rule;                     /* no rate is given */
+    bool covariance, flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
     int grid; /* 0: none */
 };

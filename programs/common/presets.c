@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The commands of the paper. */
+/* The commands of the paper, and networks that learn other data by the default rule. */
 #include "presets.h"
 
 #include <string.h>
@@ -52,7 +52,11 @@ const struct preset presets[] = {
      "--random_beta 1 --classi_gamma 5e-8 --conv_gamma 5e-8 5e-8 --classi_threshold 8e-8 --conv_threshold 8e-8 2e-7 "
      "--lrBias 2e-6 5e-6 1e-5 --batchSize 64 --test_batchSize 512 --epochs 50 --learnAlpha 0 --rho_threshold 0.5"},
     {"mnist-conv-bin-alpha", "mnist-conv-bin", "--learnAlpha 1 --lrAlpha 1e-5 1e-3 1e-3"},
+    {"fashion-fc1", NULL, "--dataset fashion-mnist --layersList 784 4096 10 --schedule over-relaxed --settle 1e-3"},
+    {"fashion-fc1-bin", NULL,
+     "--dataset fashion-mnist --layersList 784 8192 100 --expand_output 10 --binary_settings bin_W_N --T 20"},
 };
+const size_t preset_paper_count = 18;
 const size_t preset_count = sizeof presets / sizeof presets[0];
 
 const struct preset *preset_find(const char *name) {

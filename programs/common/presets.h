@@ -4,13 +4,13 @@
 
 #include <stddef.h>
 
-/* A command of the paper: that of `base`, if there is one, with `command` after it. */
+/* A command: that of `base`, if there is one, with `command` after it. Those of the paper come first. */
 struct preset {
     const char *name, *base, *command;
 };
 
 extern const struct preset presets[];
-extern const size_t preset_count;
+extern const size_t preset_count, preset_paper_count;
 /* NULL if there is none of this name. */
 const struct preset *preset_find(const char *name);
 

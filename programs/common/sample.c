@@ -14,11 +14,17 @@
 #define BNNEP_SOURCE_SAMPLE "examples/data/mnist-sample"
 #endif
 
+#define FASHION_MNIST "/usr/share/datasets/fashion-mnist"
+
+static const char *given(void) {
+    const char *folder = getenv("BNNEP_DATA");
+    return folder && *folder ? folder : NULL;
+}
+
 const char *sample_folder(void) {
     static char path[4096];
-    const char *given = getenv("BNNEP_DATA");
-    if (given && *given)
-        return given;
+    if (given())
+        return given();
     char self[4000];
     const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     if (length > 0) {
@@ -31,4 +37,8 @@ const char *sample_folder(void) {
             return path;
     }
     return access(BNNEP_INSTALLED_SAMPLE, R_OK) == 0 ? BNNEP_INSTALLED_SAMPLE : BNNEP_SOURCE_SAMPLE;
+}
+
+const char *data_folder(const char *dataset) {
+    return strcmp(dataset, "fashion-mnist") != 0 ? sample_folder() : given() ? given() : FASHION_MNIST;
 }

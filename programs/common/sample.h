@@ -6,4 +6,8 @@
  * (../share/bnnep), where it was installed, or in the source tree. */
 const char *sample_folder(void);
 
+/* The same of a data set by its name: for "fashion-mnist", after BNNEP_DATA, the folder of Debian's package
+ * dataset-fashion-mnist. */
+const char *data_folder(const char *dataset);
+
 #endif

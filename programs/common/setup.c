@@ -54,12 +54,16 @@ static bnnep_status open_whole(const struct setup *setup, const struct options *
 
 /* The first images of a part, as many as the options say. */
 static int open_part(const struct setup *setup, const struct options *o, int32_t part, bnnep_dataset **out) {
-    const char *folder = o->data ? o->data : sample_folder();
+    const char *folder = o->data ? o->data : data_folder(o->dataset);
     const int64_t limit = part == BNNEP_PART_TRAINING ? o->train_limit : o->test_limit;
     bnnep_dataset *whole;
     bnnep_status status = open_whole(setup, o, folder, part, &whole);
-    if (status != BNNEP_OK)
-        return setup_failed(status);
+    if (status != BNNEP_OK) {
+        const int failed = setup_failed(status);
+        if (status == BNNEP_ERROR_FILE && strcmp(o->dataset, "fashion-mnist") == 0)
+            complain(folder, "Fashion-MNIST is in Debian's package dataset-fashion-mnist; elsewhere, say --data DIR");
+        return failed;
+    }
     if (limit == 0) {
         *out = whole;
         return 0;
@@ -188,6 +192,7 @@ static int open_network(struct setup *setup, const struct options *o) {
     n.schedule = strcmp(o->schedule, "over-relaxed") == 0  ? BNNEP_SCHEDULE_OVER_RELAXED
                  : strcmp(o->schedule, "alternating") == 0 ? BNNEP_SCHEDULE_ALTERNATING
                                                            : BNNEP_SCHEDULE_SYNCHRONOUS;
+    n.start = o->start && strcmp(o->start, "balanced") == 0 ? BNNEP_START_BALANCED : BNNEP_START_PAPER;
     n.max_batch = o->batch_size;
     n.seed = (uint64_t)o->seed;
     const bnnep_status made = bnnep_network_create(setup->context, &n, &setup->network);
@@ -308,6 +313,7 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
             p.threshold_kind = p.rate_kind = BNNEP_UNIT_DEVIATIONS;
     }
     p.flip_reset = o->flip_reset;
+    p.covariance = o->covariance;
     set_fall(setup, o, &p);
     p.keep_order = o->no_shuffle;
     p.seed = (uint64_t)o->seed;

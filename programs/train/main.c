@@ -164,7 +164,7 @@ static int run(struct setup *setup, const struct options *options, struct folder
 /* Trains, or compares gradients, as the options say. */
 static int work(struct options *options, struct folder *folder) {
     struct setup setup;
-    options->data = options->data ? options->data : sample_folder();
+    options->data = options->data ? options->data : data_folder(options->dataset);
     char *data = realpath(options->data, NULL); /* a run may be gone on with from elsewhere */
     options->data = data ? data : options->data;
     int status = setup_open(&setup, options);

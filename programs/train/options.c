@@ -10,19 +10,22 @@
 #define SWITCH(field) AT(field), 0, 0, NULL, FLAG
 #define ACTION(kind) 0, 0, 0, NULL, kind
 
-static const char *const datasets[] = {"mnist", "cifar10", NULL};
+static const char *const datasets[] = {"mnist", "fashion-mnist", "cifar10", NULL};
 static const char *const optims[] = {"ep", "bptt", NULL};
 static const char *const archis[] = {"fc", "conv", NULL};
 static const char *const settings[] = {"bin_W", "bin_W_N", NULL};
 static const char *const schedules[] = {"synchronous", "alternating", "over-relaxed", NULL};
 static const char *const nudges[] = {"random", "fixed", "centred", NULL};
 static const char *const kinds[] = {"absolute", "deviations", NULL};
+static const char *const starts[] = {"paper", "balanced", NULL};
 static const char *const falls[] = {"constant", "exponential", "cosine", "harmonic", NULL};
 static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
-    {"preset", "NAME", NULL, ACTION(PRESET), ALWAYS, NULL, "a command of the paper; options after it override it",
-     "A command of the paper, see `--list-presets`. Options after it override it."},
+    {"preset", "NAME", NULL, ACTION(PRESET), ALWAYS, NULL,
+     "a command of the paper, or fashion-fc1, fashion-fc1-bin; options after it override it",
+     "A command of the paper, see `--list-presets`; or `fashion-fc1` and `fashion-fc1-bin`, networks for Fashion-MNIST by the "
+     "[default rule](learning-rule.md). Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
      "bin_W: --settle 1e-3, --schedule over-relaxed or alternating; options after it override it",
      "`--settle 1e-3 --schedule over-relaxed`, or `alternating` for convolutions: another way to nearly the same rest, with less "
@@ -80,6 +83,15 @@ const struct known known[] = {
      "`synchronous`: all layers move in each time step, as in the paper; `alternating`: layers 1, 3, 5 ... in odd steps, the "
      "others in even ones, which is half the work a step and another way to the same rest; `over-relaxed`: alternating, and "
      "states go further from the ninth step of the free phase on, `bin_W` only ([the algorithm](algorithm.md)). `ep` only."},
+    {"start", "NAME", NULL, WORD(start, starts), ALWAYS, NULL,
+     "initial values: the paper's, or balanced, which deep networks need",
+     "Initial values: `paper`, or `balanced`: hidden units with binary activations stand at their threshold while those about "
+     "them are half active, and wide layers do not drown what comes from below ([the learning rule](learning-rule.md)). "
+     "The paper's, unless no rate is given: then balanced."},
+    {"covariance", NULL, NULL, SWITCH(covariance), BINARY, NULL,
+     "contrasts of covariances over the batch, not of mean products, bin_W_N",
+     "Contrasts of covariances over the batch, in place of mean products: what all images share moves biases alone "
+     "([the learning rule](learning-rule.md)). `bin_W_N`; in fully connected layers. On where no rate is given."},
     {"nudge", "NAME", NULL, WORD(nudge, nudges), NUDGED, NULL,
      "random sign, fixed, or centred: both signs a batch; else as --random_beta says",
      "`random`: a nudge of β or −β a batch, as is drawn; `fixed`: of β; `centred`: both, whose contrast is free of the first-order "
@@ -103,8 +115,9 @@ const struct known known[] = {
     {"help", NULL, NULL, ACTION(HELP), ALWAYS, NULL, "print this and exit", "Prints a line an option and exits."},
     {"version", NULL, NULL, ACTION(VERSION), ALWAYS, NULL, "print the version and exit",
      "Prints the version and exits."},
-    {"dataset", "NAME", NULL, WORD(dataset, datasets), ALWAYS, "mnist", "mnist or cifar10",
-     "What is in the folder: `mnist` (its layout, any images) or `cifar10`."},
+    {"dataset", "NAME", NULL, WORD(dataset, datasets), ALWAYS, "mnist", "mnist, fashion-mnist or cifar10",
+     "What is in the folder: `mnist` (its layout, any images), `fashion-mnist` (the same; the folder of Debian's package "
+     "dataset-fashion-mnist if none is given) or `cifar10`."},
     {"optim", "NAME", NULL, WORD(optim, optims), ALWAYS, "ep", "ep or bptt",
      "`ep`: equilibrium propagation; `bptt`: back-propagation through time, `bin_W` and `--learnAlpha 0` only."},
     {"archi", "NAME", NULL, WORD(archi, archis), ALWAYS, "fc", "fc or conv",
@@ -147,7 +160,7 @@ const struct known known[] = {
      "learning rates of the biases, output first",
      "Learning rates of the biases, output first; conv: classifier, then convolutions. Needed where any rate is given."},
     {"learnAlpha", "0|1", "switch", VALUE(INTEGER, learn_alpha, 0, 1), ALWAYS, "0", "learn the scaling factors",
-     "1: the scaling factors are learnt, as they are with `ep` where no rate is given."},
+     "1: the scaling factors are learnt, as they are with `bin_W` and `ep` where no rate is given."},
     {"lrAlpha", "X...", "1, or deviations", VALUE(LIST, lr_alpha, 0, 1e30), LEARNT_ALPHA, NULL,
      "learning rates of the scaling factors, output first",
      "Learning rates of the scaling factors, output first; conv: classifier, then convolutions. "

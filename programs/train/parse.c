@@ -175,18 +175,32 @@ static bool gives_rates(const struct options *o) {
     return o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
 }
 
+/* What else the default rule is for binary activations (bnnep_optimizer_options). */
+static void choose_for_binary(struct options *options) {
+    options->covariance = true;
+    if (!options->beta_said)
+        options->beta = 2.0;
+    if (!options->nudge && !options->sign_said)
+        options->nudge = "centred";
+}
+
 /* If nobody said how to learn: the library's default rule. Returns -1 or an exit status. */
 static int choose_rule(struct options *options) {
     const bool nudged = strcmp(options->optim, "ep") == 0;
+    const bool binary = strcmp(options->binary_settings, "bin_W_N") == 0;
     options->default_rule = !gives_rates(options);
     if (options->default_rule && options->units && strcmp(options->units, "absolute") == 0)
         return refuse("--units absolute needs rates: --gamma and those that go with it");
-    if (options->default_rule && nudged && options->alpha_said && !options->learn_alpha)
-        return refuse("--learnAlpha 0 needs rates: without any, scaling factors are learnt");
+    if (options->default_rule && nudged && options->alpha_said && options->learn_alpha == binary)
+        return refuse("--learnAlpha %d needs rates: without any, scaling factors are %slearnt with %s", binary,
+                      binary ? "not " : "", options->binary_settings);
     if (options->default_rule) {
         options->units = "deviations";
-        options->learn_alpha = options->learn_alpha || nudged;
+        options->learn_alpha = nudged ? !binary : options->learn_alpha;
         options->fall = options->fall ? options->fall : "harmonic";
+        options->start = options->start ? options->start : "balanced";
+        if (binary)
+            choose_for_binary(options);
     }
     if (options_fall_ends(options)) {
         options->fall_to = options->fall_to > 0.0 ? options->fall_to : 0.01;
@@ -213,6 +227,8 @@ static int act(struct options *options, const struct known *option, const char *
     default: {
         const int status = store(options, option, text);
         options->alpha_said |= option->at == offsetof(struct options, learn_alpha);
+        options->beta_said |= option->at == offsetof(struct options, beta);
+        options->sign_said |= option->at == offsetof(struct options, random_beta);
         return status ? status : -1;
     }
     }

@@ -167,6 +167,7 @@ static void compare_all(int32_t dynamics, bool grid, int32_t schedule, unsigned 
                 .nudged_steps = 6,
                 .max_batch = 70,
                 .learn_alpha = i % 2 == 1,
+                .covariance = dynamics == BNNEP_DYNAMICS_BINARY && i / 2 % 2 == 0,
                 .gamma = 0.25,
                 .threshold = 0.01,
                 .lr_alpha = dynamics == BNNEP_DYNAMICS_BINARY ? 3.0 : 0.0, /* large: alpha shows any rounding */
@@ -227,6 +228,7 @@ static void large_layers(void **state) {
             .nudged_steps = 3,
             .max_batch = 33,
             .learn_alpha = true,
+            .covariance = kind == 1,
             .gamma = 0.25,
             .threshold = 0.004,
             .seed = 3,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Thresholds and rates in deviations of the contrast: on every backend the rule is that of absolute ones which the test
  * works out from the contrasts itself; rates fall as the header says; threads change no bit; checkpoints and clones go
- * on with what was measured; nothing given is the default rule. */
+ * on with what was measured. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -478,78 +478,6 @@ static void positions_and_failures(void **state) {
     bnnep_network_free(network);
 }
 
-/* --- what is given and what is not -------------------------------------------------------------------------------- */
-
-static void nothing_given(void **state) {
-    (void)state;
-    for (size_t i = 0; i < KINDS; i++) {
-        double rates[4][LAYERS];
-        bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
-        bnnep_network *network = make_network(&kinds[i], "cpu", 8);
-        bnnep_optimizer *optimizer = make_optimizer(network, NULL);
-        assert_ok(bnnep_optimizer_get_info(optimizer, &info));
-        assert_int_equal(info.learns_alpha, 1);
-        for (int32_t which = 0; which < 4; which++) {
-            assert_ok(bnnep_optimizer_get_rates(optimizer, which, rates[which], LAYERS));
-            for (size_t k = 0; k < LAYERS; k++)
-                assert_true(rates[which][k] > 0.0 && rates[which][k] == rates[which][0]);
-        }
-        bnnep_optimizer_options o = BNNEP_OPTIMIZER_OPTIONS_INIT;
-        o.gamma = rates[0];
-        o.threshold = rates[1];
-        o.lr_bias = rates[2];
-        o.lr_alpha = rates[3];
-        o.threshold_kind = o.rate_kind = BNNEP_UNIT_DEVIATIONS;
-        o.fall = BNNEP_FALL_HARMONIC;
-        bnnep_network *other = make_network(&kinds[i], "cpu", 8);
-        bnnep_optimizer *said = make_optimizer(other, &o);
-        train_some(optimizer, 4, 9);
-        train_some(said, 4, 9);
-        static uint8_t bytes[2][1 << 20];
-        const size_t length =
-            net_checkpoint(&(struct net){.network = network, .optimizer = optimizer}, bytes[0], sizeof bytes[0]);
-        assert_int_equal(net_checkpoint(&(struct net){.network = other, .optimizer = said}, bytes[1], sizeof bytes[1]),
-                         length);
-        assert_memory_equal(bytes[0], bytes[1], length);
-        bnnep_optimizer_free(optimizer);
-        bnnep_optimizer_free(said);
-        bnnep_network_free(network);
-        bnnep_network_free(other);
-    }
-}
-
-static void refused(void **state) {
-    (void)state;
-    bnnep_network *network = make_network(&kinds[0], "cpu", 8);
-    bnnep_optimizer *optimizer;
-    const struct {
-        bnnep_optimizer_options options;
-        const char *says;
-    } wrong[] = {
-        {{.threshold_kind = 2}, "threshold_kind is 2"},
-        {{.rate_kind = -1}, "rate_kind is -1"},
-        {{.fall = 4}, "fall is 4"},
-        {{.flip_reset = 2}, "flip_reset is 2"},
-        {{.fall = 1, .fall_to = 0.0, .fall_updates = 9}, "fall_to is 0"},
-        {{.fall = 2, .fall_to = 1.5, .fall_updates = 9}, "fall_to is 1.5"},
-        {{.fall = 2, .fall_to = (double)NAN, .fall_updates = 9}, "fall_to is"},
-        {{.fall = 2, .fall_to = 0.5}, "fall_updates is 0"},
-        {{.fall_to = 0.5}, "but fall is"},
-        {{.fall = 3, .fall_to = 0.5}, "fall is 3"},
-        {{.fall_updates = 5}, "but fall is"},
-    };
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        bnnep_optimizer_options o = wrong[i].options;
-        o.size = sizeof o;
-        assert_refused(bnnep_optimizer_create(network, &o, &optimizer), BNNEP_ERROR_ARGUMENT, wrong[i].says);
-        assert_null(optimizer);
-    }
-    bnnep_optimizer_options some = BNNEP_OPTIMIZER_OPTIONS_INIT;
-    some.gamma = gamma_of;
-    assert_refused(bnnep_optimizer_create(network, &some, &optimizer), BNNEP_ERROR_ARGUMENT, "threshold is NULL");
-    bnnep_network_free(network);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_their_equations),
@@ -559,8 +487,6 @@ int main(void) {
         cmocka_unit_test(threads),
         cmocka_unit_test(files_and_clones),
         cmocka_unit_test(positions_and_failures),
-        cmocka_unit_test(nothing_given),
-        cmocka_unit_test(refused),
     };
     return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);
 }

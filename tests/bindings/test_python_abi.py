@@ -41,6 +41,7 @@ ENUMS = {
     "FORMAT": bnnep.Format,
     "DYNAMICS": bnnep.Dynamics,
     "SCHEDULE": bnnep.Schedule,
+    "START": bnnep.Start,
     "CONNECTION": bnnep.Kind,
     "METHOD": bnnep.Method,
     "NUDGE": bnnep.Nudge,

@@ -167,7 +167,7 @@ def preset_row(line):
 def check_paper(page):
     commands = [line for line in read("tests/programs/paper_commands.txt").splitlines() if line and not line.startswith("#")]
     table = rows(section(page, "## The presets, in the library's order"))
-    expect("from-the-paper.md: presets", [row[0] for row in table], call(programs / "bnnep-train", "--list-presets").split())
+    expect("from-the-paper.md: presets", [row[0] for row in table], [name for name in call(programs / "bnnep-train", "--list-presets").split() if not name.startswith("fashion-")])
     for row, line in zip(table, commands):
         expect(f"from-the-paper.md: {row[0]}", row, preset_row(line))
     names = options_of(programs / "bnnep-train")

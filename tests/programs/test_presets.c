@@ -101,8 +101,19 @@ static void presets_are_commands(void **state) {
         seen++;
     }
     fclose(file);
-    assert_int_equal(seen, preset_count);
+    assert_int_equal(seen, preset_paper_count);
     assert_int_equal(seen, 18);
+}
+
+/* The others give no rate. */
+static void others_by_the_default_rule(void **state) {
+    (void)state;
+    char preset[128];
+    assert_true(preset_count > preset_paper_count);
+    for (size_t i = 0; i < preset_count; i++) {
+        snprintf(preset, sizeof preset, "--preset %s", presets[i].name);
+        assert_int_equal(parse_line(preset).default_rule, i >= preset_paper_count);
+    }
 }
 
 static void overriding(void **state) {
@@ -205,6 +216,7 @@ static void nearest_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(presets_are_commands),
+                                       cmocka_unit_test(others_by_the_default_rule),
                                        cmocka_unit_test(overriding),
                                        cmocka_unit_test(nearest_name),
                                        cmocka_unit_test(standards),

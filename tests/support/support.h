@@ -53,7 +53,7 @@ struct shape {
     int32_t expand_output;      /* 0 means 1 */
     int32_t free_steps, nudged_steps, max_batch;
     double settle_tolerance;
-    bool learn_alpha, shuffle, random_beta, centred, deviations;
+    bool learn_alpha, shuffle, random_beta, centred, deviations, covariance;
     double beta; /* 0 means 0.5 */
     double gamma, threshold;
     double lr_alpha; /* 0 means as the biases */

@@ -124,6 +124,8 @@ struct binary_workspace {
     uint64_t *active[2];            /* [sample][layer offset + unit]: activations after both phases of a contrast */
     uint64_t *differs;              /* [panel of a layer][word of samples]: the phases differ there */
     uint64_t *maps;                 /* [phase][sample][pixel, padded][panel]: bits of the layer below a convolution */
+    int32_t *total[2];              /* [unit of the layer below]: how often it is active after both phases */
+    double *input_total;            /* [in]: the batch's inputs, added up */
     double *dot;                    /* [scaling factor of all connections][sample]: its contrast */
     struct binary_scratch *scratch; /* [threads] */
 };
@@ -232,6 +234,11 @@ void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const s
  */
 bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, const struct cpu_weights *panel,
                         bool can_wait);
+
+/* --- total.c ------------------------------------------------------------------------------------------------------ */
+
+/* What the samples add up to below connection k, into ws->total, or ws->input_total. */
+void bnnep_binary_add_up(struct binary_workspace *ws, size_t k);
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 

@@ -16,8 +16,9 @@ struct update {
     struct binary_optimizer *optimizer;
     struct binary_workspace *ws;
     const struct cpu_learning *learning;
-    size_t k;      /* connection */
-    bool may_wait; /* decays of momenta without contrast */
+    size_t k;        /* connection */
+    bool may_wait;   /* decays of momenta without contrast */
+    bool covariance; /* in place of products */
 };
 
 static const struct bnnep_link *link_of(const struct update *update) {
@@ -110,13 +111,15 @@ static void find_active(const struct update *update, size_t row, struct binary_s
         }
 }
 
-/* The change of a row's bias, summed over the batch. */
-static int64_t bias_contrast(const struct update *update, const struct binary_scratch *scratch, size_t j) {
-    int64_t sum = 0;
-    for (size_t w = 0; w < (update->ws->count + 63) / 64; w++)
-        sum += __builtin_popcountll(active_in_row(update, scratch, SECOND, j)[w]) -
-               __builtin_popcountll(active_in_row(update, scratch, FIRST, j)[w]);
-    return sum;
+/* In how many samples row j of the task is active after each phase. */
+static void count_active(const struct update *update, const struct binary_scratch *scratch, size_t j,
+                         double counts[BOTH]) {
+    for (int which = FIRST; which < BOTH; which++) {
+        int64_t sum = 0;
+        for (size_t w = 0; w < (update->ws->count + 63) / 64; w++)
+            sum += __builtin_popcountll(active_in_row(update, scratch, which, j)[w]);
+        counts[which] = (double)sum;
+    }
 }
 
 /* Weights of a row in one place of the kernel, PANEL of them as far as there are so many. */
@@ -137,15 +140,13 @@ static void update_weights(struct update *update, const struct cpu_weights *whic
                             update->optimizer->momentum[update->k], tally);
 }
 
-/* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], and updates a panel of weights by them. */
-static void update_panel(struct update *update, const struct cpu_weights *panel, const uint64_t *from,
-                         const struct binary_events *list, struct binary_scratch *scratch, struct cpu_tally *tally) {
+/* Counts the bits of the listed rows of `from`, [..][PANEL_WORDS], for a panel of weights. */
+static void count_panel(const struct update *update, const struct cpu_weights *panel, const uint64_t *from,
+                        struct binary_scratch *scratch) {
     const struct count_kernels *kernels = update->ws->network->kernels->counts;
-    if (!flush(update, panel, list->ups + list->downs > 0))
-        return;
+    const struct binary_events *list = &scratch->samples;
     kernels->counts(from, list->up, list->ups, list->down, list->downs, panel->count, scratch->counts);
     kernels->contrast(scratch->counts, panel->count, (int32_t)list->ups - (int32_t)list->downs, scratch->contrast);
-    update_weights(update, panel, scratch->contrast, tally);
 }
 
 /* Updates a row of weights of connection 0, in all places of the kernel, by the contrast in scratch->contrast. */
@@ -193,19 +194,37 @@ static void list_samples(const struct update *update, size_t j, size_t panel, st
     }
 }
 
-static void update_row(struct update *update, size_t row, struct binary_scratch *scratch, struct cpu_tally *tally) {
+/* Is the panel below another one after the second phase, in some sample? */
+static bool differs(const struct binary_workspace *ws, size_t panel) {
+    const size_t words = (ws->max_batch + 63) / 64;
+    uint64_t any = 0;
+    for (size_t w = 0; w < (ws->count + 63) / 64; w++)
+        any |= ws->differs[panel * words + w];
+    return any != 0;
+}
+
+static void update_row(struct update *update, size_t row, const double active[BOTH], struct binary_scratch *scratch,
+                       struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const uint64_t *below = active_of(ws, FIRST, 0, update->k - 1);
     for (size_t panel = 0; panel < connection_of(update)->up_panels; panel++) {
-        list_samples(update, row % TASK_ROWS, panel, scratch);
         const struct cpu_weights weights = panel_of(update, row, 0, panel);
-        update_panel(update, &weights, below + panel * PANEL_WORDS, &scratch->samples, scratch, tally);
+        list_samples(update, row % TASK_ROWS, panel, scratch);
+        const bool products = scratch->samples.ups + scratch->samples.downs > 0;
+        if (!flush(update, &weights, products || (update->covariance && differs(ws, panel))))
+            continue;
+        count_panel(update, &weights, below + panel * PANEL_WORDS, scratch);
+        if (update->covariance)
+            ws->network->kernels->counts->covariance(active, ws->total[FIRST] + weights.first,
+                                                     ws->total[SECOND] + weights.first, weights.count,
+                                                     1.0 / (double)ws->count, scratch->contrast);
+        update_weights(update, &weights, scratch->contrast, tally);
     }
 }
 
 /* Connection 0: inputs of the samples whose unit differs. */
-static void update_row_of_inputs(struct update *update, size_t row, struct binary_scratch *scratch,
-                                 struct cpu_tally *tally) {
+static void update_row_of_inputs(struct update *update, size_t row, const double active[BOTH],
+                                 struct binary_scratch *scratch, struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const size_t in = link_of(update)->in;
     const uint64_t *free = active_in_row(update, scratch, FIRST, row % TASK_ROWS);
@@ -224,6 +243,10 @@ static void update_row_of_inputs(struct update *update, size_t row, struct binar
         }
     for (size_t i = 0; i < in; i++)
         scratch->contrast[i] = (float)sum[i];
+    for (size_t i = 0; update->covariance && i < in; i++) {
+        const double below[BOTH] = {ws->input_total[i], ws->input_total[i]}, share = 1.0 / (double)ws->count;
+        scratch->contrast[i] = bnnep_covariance(scratch->contrast[i], bnnep_product_of_sums(active, below), share);
+    }
     update_input_row(update, row, contrast, scratch, tally);
 }
 
@@ -234,9 +257,11 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
     struct cpu_tally tally = {0};
     find_active(update, task * TASK_ROWS, scratch);
     for (size_t row = task * TASK_ROWS; row < c->rows && row < (task + 1) * TASK_ROWS; row++) {
-        (update->k > 0 ? update_row : update_row_of_inputs)(update, row, scratch, &tally);
+        double active[BOTH];
+        count_active(update, scratch, row % TASK_ROWS, active);
+        (update->k > 0 ? update_row : update_row_of_inputs)(update, row, active, scratch, &tally);
         bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, row,
-                             (float)bias_contrast(update, scratch, row % TASK_ROWS), &tally);
+                             (float)(active[SECOND] - active[FIRST]), &tally);
     }
     bnnep_cpu_tell(update->ws->network, update->learning, update->k, task, &tally);
 }
@@ -307,7 +332,10 @@ static void update_channel(struct update *update, size_t o, struct binary_scratc
             const size_t shift = part / link->kernel * (link->from.width + 2 * link->padding) + part % link->kernel;
             const uint64_t *from = update->ws->maps + (shift * c->up_panels + panel) * PANEL_WORDS;
             const struct cpu_weights weights = panel_of(update, o, part, panel);
-            update_panel(update, &weights, from, &scratch->samples, scratch, tally);
+            if (!flush(update, &weights, scratch->samples.ups + scratch->samples.downs > 0))
+                continue;
+            count_panel(update, &weights, from, scratch);
+            update_weights(update, &weights, scratch->contrast, tally);
         }
 }
 
@@ -377,6 +405,9 @@ void bnnep_binary_learn(void *handle, void *workspace, const struct cpu_learning
         const struct bnnep_link *link = model->links[k];
         update.may_wait = !learning->kept && bnnep_binary_may_wait(optimizer, k, how->rules[k]);
         const bool convolution = bnnep_is_convolution(link);
+        update.covariance = how->covariance && !convolution && ws->count > 1;
+        if (update.covariance)
+            bnnep_binary_add_up(ws, k);
         if (convolution && k > 0)
             bnnep_pool_run(ws->pool, ws->threads, ws->count, pad_sample, &update);
         else if (k > 0)

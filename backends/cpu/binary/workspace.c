@@ -121,11 +121,13 @@ static struct binary_scratch take_scratch(struct bnnep_arena *arena, const struc
 }
 
 static void take_learning(struct bnnep_arena *arena, struct binary_workspace *ws, const struct bnnep_model *model) {
-    size_t panels = 0, maps = 0, scales = 0;
+    size_t panels = 0, maps = 0, scales = 0, below = 0;
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = model->links[k];
         const size_t height = link->from.height + 2 * link->padding, width = link->from.width + 2 * link->padding;
         scales += link->scales;
+        if (k > 0)
+            below = larger(below, bnnep_binary_padded(link->in));
         panels = larger(panels, (link->columns + PANEL - 1) / PANEL);
         if (k > 0 && bnnep_is_convolution(link))
             maps = larger(maps, height * width * ((link->from.channels + PANEL - 1) / PANEL));
@@ -137,6 +139,9 @@ static void take_learning(struct bnnep_arena *arena, struct binary_workspace *ws
         ws->active[phase] = active ? active + (size_t)phase * words : NULL;
     ws->differs = bnnep_arena_take(arena, panels * words_of(ws->max_batch), sizeof(uint64_t));
     ws->maps = bnnep_arena_take(arena, 2 * maps * ws->max_batch, PANEL / 8);
+    for (int phase = 0; phase < 2; phase++)
+        ws->total[phase] = bnnep_arena_take(arena, below, sizeof(int32_t));
+    ws->input_total = bnnep_arena_take(arena, model->links[0]->in, sizeof(double));
     ws->dot = bnnep_arena_take(arena, scales * ws->max_batch, sizeof(double));
 }
 

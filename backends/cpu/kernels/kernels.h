@@ -133,6 +133,10 @@ struct count_kernels {
      * zeros, for the next ones. */
     void (*add_counts)(int32_t *counts, size_t outputs, double alpha, double *sums);
     void (*contrast)(int32_t *counts, size_t outputs, int32_t signs, float *contrast);
+    /* Contrasts of products become those of covariances, by how often a unit was active after the first and the second
+     * phase: above[0] and above[1], and those below. share: 1 / samples. */
+    void (*covariance)(const double above[2], const int32_t *first, const int32_t *second, size_t count, double share,
+                       float *contrast);
     /* out[j] <- the bits of words[j * stride] that the mask has, moved together; j < count. */
     void (*extract)(const uint64_t *words, size_t stride, size_t count, uint64_t mask, uint64_t *out);
 };

@@ -38,6 +38,13 @@ class Schedule(enum.IntEnum):
     OVER_RELAXED = 2
 
 
+class Start(enum.IntEnum):
+    """Initial values."""
+
+    PAPER = 0
+    BALANCED = 1
+
+
 class Readout(enum.IntEnum):
     """How the output units of a class are read."""
 
@@ -88,6 +95,7 @@ class NetworkOptions(TypedDict, total=False):
     seed: int  #: initial weights and biases are drawn by it
     grid_bits: int  #: states on a grid of 2^-grid_bits
     schedule: int  #: Schedule.SYNCHRONOUS, ALTERNATING or OVER_RELAXED
+    start: int  #: Start.PAPER, or Start.BALANCED for deep networks and the optimizer's default rule
 
 
 class Parameters:

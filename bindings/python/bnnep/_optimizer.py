@@ -117,7 +117,7 @@ class Optimizer(Handle):
 
     >>> Optimizer(network)
 
-    They and `beta` are attributes, to be read and set. What the options mean, and their ranges: bnnep_optimizer_options
+    (which goes with networks that are made with start=Start.BALANCED). They and `beta` are attributes, to be read and set. What the options mean, and their ranges: bnnep_optimizer_options
     in bnnep.h; 0 are its defaults.
     """
 
@@ -149,6 +149,7 @@ class Optimizer(Handle):
         fall_to: float = 0.0,
         fall_updates: int = 0,
         flip_reset: bool = False,
+        covariance: bool = False,
     ) -> None:
         self._describe(network)
         options = _structs.OptimizerOptions(
@@ -169,6 +170,7 @@ class Optimizer(Handle):
             fall_to=fall_to,
             fall_updates=fall_updates,
             flip_reset=flip_reset,
+            covariance=covariance,
         )
         made = create(library.bnnep_optimizer_create, network.handle, ctypes.byref(options))
         super().__init__(made, *network._keep)

@@ -175,6 +175,8 @@ class NetworkOptions(Struct):
         max_batch=c_int32,
         grid_bits=c_int32,
         schedule=c_int32,
+        start=c_int32,
+        reserved=c_int32,
     )
 
 
@@ -224,6 +226,8 @@ class OptimizerOptions(Struct):
         rate_kind=c_int32,
         fall=c_int32,
         flip_reset=c_int32,
+        covariance=c_int32,
+        reserved=c_int32,
     )
 
 

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Contrasts of covariances: on every backend what the test works out from the states of both phases; training by them
+ * as contrast and update do; a batch of one sample and convolutions take products; threads change no bit. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+
+enum { MOST_SAMPLES = 70 };
+
+static struct shape draw_shape(struct stream *stream, unsigned number) {
+    struct shape shape = {
+        .dynamics = BNNEP_DYNAMICS_BINARY,
+        .connections = 1 + number % 4,
+        .free_steps = 12,
+        .nudged_steps = 6,
+        .max_batch = MOST_SAMPLES,
+        .learn_alpha = number % 2 == 1,
+        .centred = number % 3 == 1,
+        .covariance = true,
+        .beta = 4.0, /* activations must change */
+        .gamma = 0.25,
+        .threshold = 0.01,
+        .seed = number,
+    };
+    for (size_t k = 0; k <= shape.connections; k++)
+        shape.units[k] = stream_between(stream, 2, number % 4 == 3 ? 300 : 70);
+    return shape;
+}
+
+/* --- by hand ------------------------------------------------------------------------------------------------------ */
+
+/* Activations of a layer, 0 the input, [samples][units]. */
+static double *activations(const struct net *net, int32_t phase, size_t layer, const float *x, size_t samples) {
+    const size_t count = samples * (size_t)net->shape->units[layer];
+    float *states = malloc(count * sizeof *states);
+    double *a = malloc(count * sizeof *a);
+    if (layer > 0)
+        assert_ok(bnnep_workspace_get_state(bnnep_network_workspace(net->network), phase, layer, states, count));
+    for (size_t i = 0; i < count; i++)
+        a[i] = layer == 0 ? (double)x[i] : states[i] >= 0.5f ? 1.0 : 0.0;
+    free(states);
+    return a;
+}
+
+/* Sum over the samples of a product, or with `centred` of that of deviations from the means. */
+static double covariance(const double *above, size_t rows, size_t j, const double *below, size_t columns, size_t i,
+                         size_t samples) {
+    double product = 0.0, mean_above = 0.0, mean_below = 0.0;
+    for (size_t n = 0; n < samples; n++) {
+        product += above[n * rows + j] * below[n * columns + i];
+        mean_above += above[n * rows + j] / (double)samples;
+        mean_below += below[n * columns + i] / (double)samples;
+    }
+    return samples == 1 ? product : product - (double)samples * mean_above * mean_below;
+}
+
+/* Returns the largest contrast. */
+static double compare_contrast(const struct net *net, size_t k, const float *x, size_t samples, double beta) {
+    const size_t rows = (size_t)net->shape->units[k + 1], columns = (size_t)net->shape->units[k];
+    double *above[2], *below[2], largest = 0.0;
+    float *got = malloc(rows * columns * sizeof *got);
+    for (int32_t phase = BNNEP_PHASE_FREE; phase <= BNNEP_PHASE_NUDGED; phase++) {
+        above[phase] = activations(net, phase, k + 1, x, samples);
+        below[phase] = activations(net, phase, k, x, samples);
+    }
+    assert_ok(bnnep_optimizer_get_contrast(net->optimizer, k, BNNEP_CONTRAST_WEIGHTS, got, rows * columns));
+    for (size_t j = 0; j < rows; j++)
+        for (size_t i = 0; i < columns; i++) {
+            const double wanted = (covariance(above[1], rows, j, below[1], columns, i, samples) -
+                                   covariance(above[0], rows, j, below[0], columns, i, samples)) /
+                                  (beta * (double)samples);
+            const double off = (double)got[j * columns + i] - wanted;
+            assert_true(off < 1e-6 && off > -1e-6);
+            largest = wanted > largest ? wanted : -wanted > largest ? -wanted : largest;
+        }
+    for (int phase = 0; phase < 2; phase++) {
+        free(above[phase]);
+        free(below[phase]);
+    }
+    free(got);
+    return largest;
+}
+
+static void by_hand(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++) {
+        struct stream stream = {3};
+        double largest = 0.0;
+        for (unsigned number = 0; number < 8; number++) {
+            const struct shape shape = draw_shape(&stream, number);
+            const size_t samples = number == 0 ? 1 : number == 1 ? 64 : (size_t)stream_between(&stream, 2, 70);
+            struct net net = net_make(&shape, backends[b]);
+            bnnep_workspace *ws = bnnep_network_workspace(net.network);
+            float *x = random_pixels(&stream, samples, shape.units[0]);
+            float *targets = random_pixels(&stream, samples, shape.units[shape.connections]);
+            assert_ok(bnnep_workspace_stage(ws, x, targets, samples));
+            assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_FREE, 12, 0.0, NULL));
+            assert_ok(phase_run(ws, BNNEP_PHASE_FREE, BNNEP_PHASE_NUDGED, 6, shape.beta, NULL));
+            assert_ok(bnnep_optimizer_contrast(net.optimizer, ws, NULL));
+            for (size_t k = 0; k < shape.connections; k++) {
+                const double most = compare_contrast(&net, k, x, samples, shape.beta);
+                largest = most > largest ? most : largest;
+            }
+            free(x);
+            free(targets);
+            net_free(&net);
+        }
+        assert_true(largest > 0.01); /* else nothing was tested */
+    }
+}
+
+/* --- training ----------------------------------------------------------------------------------------------------- */
+
+static void train(const struct net *net, size_t samples, size_t batches) {
+    struct stream stream = {8};
+    const int32_t classes = net->shape->units[net->shape->connections];
+    const size_t values = (size_t)net->shape->units[0];
+    float *x = random_pixels(&stream, samples * batches, (int32_t)values);
+    int32_t *labels = random_labels(&stream, samples * batches, classes);
+    for (size_t n = 0; n < batches; n++)
+        assert_ok(bnnep_optimizer_train_batch(net->optimizer, x + n * samples * values, labels + n * samples, samples,
+                                              NULL, NULL));
+    free(x);
+    free(labels);
+}
+
+/* In one pass what contrast and update are one after the other on ref, any number of threads; more rows and columns
+ * than a task takes. */
+static void the_same_bits(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    struct shape shape = {
+        .dynamics = BNNEP_DYNAMICS_BINARY,
+        .connections = 3,
+        .units = {45, 601, 130, 6},
+        .free_steps = 12,
+        .nudged_steps = 6,
+        .max_batch = MOST_SAMPLES,
+        .learn_alpha = true,
+        .covariance = true,
+        .deviations = true,
+        .beta = 4.0,
+        .gamma = 0.02,
+        .threshold = 0.5,
+        .seed = 2,
+    };
+    for (int convolution = 0; convolution < 2; convolution++) {
+        if (convolution) {
+            shape.height = 5;
+            shape.width = 9;
+            shape.units[1] = 18;
+        }
+        struct net ref = net_make(&shape, "ref");
+        train(&ref, 33, 12);
+        for (size_t b = 0; b < count + 2; b++) {
+            struct net net = net_make(&shape, b < count ? backends[b] : b == count ? "cpu/1" : "cpu/3");
+            train(&net, 33, 12);
+            assert_same_network(&ref, &net);
+            net_free(&net);
+        }
+        shape.covariance = false;
+        struct net other = net_make(&shape, "ref");
+        train(&other, 33, 12);
+        size_t values;
+        float *with = net_memory(&ref, &values), *without = net_memory(&other, &values);
+        assert_true(memcmp(with, without, values * sizeof *with) != 0);
+        free(with);
+        free(without);
+        shape.covariance = true;
+        net_free(&other);
+        net_free(&ref);
+    }
+}
+
+/* Products: of one sample, and in a network that is all convolution but for its outputs, there too but for them. */
+static void without_a_covariance(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    struct stream stream = {5};
+    for (size_t b = 0; b < count; b++) {
+        struct shape shape = draw_shape(&stream, 2);
+        struct net with = net_make(&shape, backends[b]);
+        shape.covariance = false;
+        struct net without = net_make(&shape, backends[b]);
+        train(&with, 1, 20);
+        train(&without, 1, 20);
+        assert_same_network(&with, &without);
+        net_free(&with);
+        net_free(&without);
+    }
+}
+
+/* A checkpoint is of an optimizer with covariances, or of one without. */
+static void files(void **state) {
+    (void)state;
+    static uint8_t bytes[1 << 20];
+    struct stream stream = {6};
+    struct shape shape = draw_shape(&stream, 5);
+    struct net net = net_make(&shape, "cpu");
+    train(&net, 9, 4);
+    const bnnep_source source = {
+        .size = sizeof source, .bytes = bytes, .count = net_checkpoint(&net, bytes, sizeof bytes)};
+    struct net again = net_make(&shape, "cpu");
+    shape.covariance = false;
+    struct net other = net_make(&shape, "cpu");
+    assert_ok(bnnep_checkpoint_read(again.optimizer, &source));
+    assert_same_network(&net, &again);
+    assert_refused(bnnep_checkpoint_read(other.optimizer, &source), BNNEP_ERROR_ARGUMENT, "covariance");
+    net_free(&net);
+    net_free(&again);
+    net_free(&other);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(the_same_bits),
+        cmocka_unit_test(without_a_covariance),
+        cmocka_unit_test(files),
+    };
+    return cmocka_run_group_tests_name("covariance", tests, NULL, NULL);
+}
