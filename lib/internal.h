@@ -216,10 +216,11 @@ struct bnnep_optimizer {
     struct bnnep_rule *rules;          /* [connections] */
     const struct bnnep_rule **rule_of; /* [connections]: the same */
     bool contrasted;                   /* a contrast is kept; its parts are to be multiplied by: */
-    struct bnnep_gain *contrast_gain;  /* [connections] */
+    struct bnnep_gain *contrast_gain;  /* [connections]; or those of the last batch were */
     int32_t tape;                      /* steps that BPTT remembers; 0: equilibrium propagation */
     uint64_t *flips;                   /* [connections], of the last batch */
-    struct bnnep_squares *squares;     /* [connections], the same */
+    struct bnnep_squares *squares;     /* [connections], the same, if it was asked for them: */
+    bool asks, squared;                /* the next update is, by a report; the last one was */
     struct bnnep_spread *spread;       /* [connections]: running means */
     struct bnnep_spread *renewed;      /* [connections]: the same, which rules follow from */
     uint64_t updates, measured;        /* done; contrasts measured */
@@ -326,6 +327,21 @@ bnnep_status bnnep_check_beta(double beta);
 /* Checks a rate's values: [connections], or one. */
 bnnep_status bnnep_check_rates(int32_t which, const double *values, size_t count);
 
+/* --- diagnosis.c -------------------------------------------------------------------------------------------------- */
+
+/* What is to be filled in of a report, and room for a connection's momenta. */
+struct bnnep_diagnosis {
+    double *edges, *contrasts;
+    float *momenta;
+};
+
+/* Has the report room for what it asks for? Takes what filling it in needs. */
+bnnep_status bnnep_diagnosis_open(const bnnep_optimizer *opt, const bnnep_report *report,
+                                  struct bnnep_diagnosis *diagnosis);
+void bnnep_diagnosis_close(const bnnep_network *net, struct bnnep_diagnosis *diagnosis);
+/* Fills it in, after an update. */
+bnnep_status bnnep_diagnose(const bnnep_optimizer *opt, const struct bnnep_diagnosis *diagnosis);
+
 /* --- train.c --------------------------------------------------------------------------------------------------- */
 
 /* No epoch is under way any more. */
@@ -341,6 +357,7 @@ struct bnnep_run {
     bnnep_report report;  /* of the sums, for the callback and at the end */
     struct bnnep_sums sums;
     double started;
+    struct bnnep_diagnosis diagnosis; /* of training */
     struct bnnep_call call;
 };
 

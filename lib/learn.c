@@ -43,7 +43,8 @@ static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gai
     return BNNEP_OK;
 }
 
-static struct bnnep_learning learning_of(const bnnep_optimizer *opt, int32_t first, int32_t second) {
+static struct bnnep_learning learning_of(bnnep_optimizer *opt, int32_t first, int32_t second) {
+    opt->squared = (opt->asks || bnnep_measures(&opt->options)) && opt->network->backend->can->squares;
     return (struct bnnep_learning){
         .size = sizeof(struct bnnep_learning),
         .rules = opt->rule_of,
@@ -52,7 +53,7 @@ static struct bnnep_learning learning_of(const bnnep_optimizer *opt, int32_t fir
         .second = second,
         .learn_scale = opt->rates.of[BNNEP_RATE_ALPHA] != NULL,
         .covariance = opt->options.covariance,
-        .squares = bnnep_measures(&opt->options) ? opt->squares : NULL,
+        .squares = opt->squared ? opt->squares : NULL,
     };
 }
 
@@ -68,6 +69,8 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t firs
     if (status != BNNEP_OK)
         return status;
     opt->contrasted = false;
+    for (size_t k = 0; k < net->model.connections; k++)
+        opt->contrast_gain[k] = gain;
     const struct bnnep_learning how = learning_of(opt, first, BNNEP_PHASE_NUDGED);
     if (backend->learn)
         status = backend->learn(opt->device, ws->device, &how, why);
@@ -126,6 +129,7 @@ static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, int
     how.rules = NULL;
     how.flips = NULL;
     how.squares = NULL;
+    opt->squared = false;
     const bnnep_status allowed = check_room(opt);
     if (allowed != BNNEP_OK)
         return allowed;
@@ -195,21 +199,24 @@ bnnep_status bnnep_optimizer_update(bnnep_optimizer *opt, bnnep_report *theirs) 
     if (!opt)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "bnnep_optimizer_update: optimizer is NULL");
     struct bnnep_call call = {.name = "bnnep_optimizer_update"};
-    const size_t L = opt->network->model.connections;
+    struct bnnep_diagnosis diagnosis = {.momenta = NULL};
     bnnep_report report;
     bnnep_status status = bnnep_take_options(&report, sizeof report, theirs, "bnnep_report");
-    if (status != BNNEP_OK)
-        return status;
-    if (report.flips && report.flips_count < L)
-        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "the report's flips has room for %zu connections, the network has %zu",
-                          report.flips_count, L);
-    status = bnnep_call_changes(&call, &opt->claim, "optimizer");
+    if (status == BNNEP_OK)
+        status = bnnep_call_changes(&call, &opt->claim, "optimizer");
     if (status == BNNEP_OK)
         status = bnnep_call_changes(&call, &opt->network->claim, "network");
     if (status == BNNEP_OK)
+        status = bnnep_diagnosis_open(opt, &report, &diagnosis);
+    if (status == BNNEP_OK) {
+        opt->asks = report.contrasts != NULL;
         status = update(opt);
-    for (size_t k = 0; status == BNNEP_OK && report.flips && k < L; k++)
+    }
+    if (status == BNNEP_OK)
+        status = bnnep_diagnose(opt, &diagnosis);
+    for (size_t k = 0; status == BNNEP_OK && report.flips && k < opt->network->model.connections; k++)
         report.flips[k] = opt->flips[k];
+    bnnep_diagnosis_close(opt->network, &diagnosis);
     return bnnep_call_end(&call, status);
 }
 

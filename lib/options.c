@@ -24,7 +24,7 @@ ENDS_WITH(bnnep_network_info, schedule);
 ENDS_WITH(bnnep_connection_info, to);
 ENDS_WITH(bnnep_optimizer_options, reserved);
 ENDS_WITH(bnnep_optimizer_info, reserved);
-ENDS_WITH(bnnep_report, steps_nudged_max);
+ENDS_WITH(bnnep_report, contrasts); /* NOLINT(bugprone-sizeof-expression) */
 ENDS_WITH(bnnep_progress, reserved);
 ENDS_WITH(bnnep_run_options, reserved);
 ENDS_WITH(bnnep_workspace_options, threads);

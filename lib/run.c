@@ -65,6 +65,8 @@ bnnep_status bnnep_run_open(struct bnnep_run *run, const char *call, const bnnep
         .size = sizeof given,
         .flips = given.flips,
         .flips_count = given.flips_count,
+        .edges = given.edges,
+        .contrasts = given.contrasts,
         .confusion = given.confusion,
         .confusion_count = given.confusion_count,
         .predictions = given.predictions,
@@ -74,6 +76,8 @@ bnnep_status bnnep_run_open(struct bnnep_run *run, const char *call, const bnnep
 }
 
 bnnep_status bnnep_run_end(struct bnnep_run *run, bnnep_status status) {
+    if (run->ws)
+        bnnep_diagnosis_close(run->ws->network, &run->diagnosis);
     return bnnep_call_end(&run->call, status);
 }
 

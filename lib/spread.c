@@ -22,8 +22,7 @@
 /* The default rule (docs/learning-rule.md). */
 #define GAMMA 2e-3
 #define THRESHOLD 1.0
-#define LR_BIAS 1e-2        /* fast, or all weights would be flipped towards the mean output first */
-#define LR_BIAS_BINARY 1e-4 /* of hidden units, which are balanced */
+#define LR_BIAS 1e-2 /* fast, or all weights would be flipped towards the mean output first */
 #define LR_ALPHA 3e-3
 #define BETA_BINARY 2.0 /* that an output of 0 may become active */
 
@@ -49,7 +48,7 @@ void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, do
     for (size_t k = 0; k < connections; k++) {
         gamma[k] = GAMMA / layers;
         threshold[k] = THRESHOLD;
-        lr_bias[k] = binary && k + 1 < connections ? LR_BIAS_BINARY : LR_BIAS;
+        lr_bias[k] = LR_BIAS / (k + 1 < connections ? layers * layers : 1.0);
         lr_alpha[k] = LR_ALPHA;
     }
     o->gamma = gamma;
@@ -60,7 +59,7 @@ void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, do
     o->rate_kind = o->rate_kind ? o->rate_kind : BNNEP_UNIT_DEVIATIONS;
     o->fall = o->fall ? o->fall : BNNEP_FALL_HARMONIC;
     o->nudge = o->nudge || !binary || net->backend->can->phases < BNNEP_PHASES ? o->nudge : BNNEP_NUDGE_CENTRED;
-    o->covariance = o->covariance || (binary && net->backend->can->covariance);
+    o->covariance = o->covariance ? o->covariance : binary && net->backend->can->covariance;
     o->beta = o->beta != 0.0 ? o->beta : binary ? BETA_BINARY : BNNEP_BETA;
 }
 

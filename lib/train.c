@@ -100,13 +100,11 @@ static bnnep_status train_batch(bnnep_optimizer *opt, const float *inputs, const
 /* A run of an optimizer; its report must have room for all flips. */
 static bnnep_status open_run(const char *call, bnnep_optimizer *opt, const bnnep_run_options *theirs,
                              const bnnep_report *report, struct bnnep_run *run) {
-    const bnnep_status status = bnnep_run_open(run, call, opt->network, opt, theirs, report);
-    const size_t connections = opt->network->model.connections;
-    if (status == BNNEP_OK && run->report.flips && run->report.flips_count < connections)
-        return bnnep_run_end(run, bnnep_fail(BNNEP_ERROR_ARGUMENT,
-                                             "the report's flips has room for %zu connections, the network has %zu",
-                                             run->report.flips_count, connections));
-    return status;
+    bnnep_status status = bnnep_run_open(run, call, opt->network, opt, theirs, report);
+    if (status != BNNEP_OK)
+        return status;
+    status = bnnep_diagnosis_open(opt, &run->report, &run->diagnosis);
+    return status == BNNEP_OK ? BNNEP_OK : bnnep_run_end(run, status);
 }
 
 /* One batch of the caller's, of a run that is open. */
@@ -122,6 +120,7 @@ static bnnep_status train_given(bnnep_optimizer *opt, const float *inputs, const
     if (status == BNNEP_OK)
         status = bnnep_check_inputs(inputs, count, net->inputs, net->model.grid.most, 0, NULL);
     run->event.batches_total = 1;
+    opt->asks = run->report.contrasts != NULL;
     return status == BNNEP_OK ? train_batch(opt, inputs, labels, count, run) : status;
 }
 
@@ -137,6 +136,8 @@ bnnep_status bnnep_optimizer_train_batch(bnnep_optimizer *opt, const float *inpu
     if (status != BNNEP_OK)
         return status;
     status = train_given(opt, inputs, labels, count, &run);
+    if (status == BNNEP_OK)
+        status = bnnep_diagnose(opt, &run.diagnosis);
     if (status == BNNEP_OK)
         bnnep_run_report(&run, opt->flips, report);
     return bnnep_run_end(&run, status);
@@ -187,6 +188,7 @@ static bnnep_status train_batches(bnnep_optimizer *opt, const bnnep_dataset *dat
         const size_t count = total - first < run->batch_size ? (size_t)(total - first) : run->batch_size;
         for (size_t n = 0; n < count; n++)
             ws->indices[n] = order ? order[first + n] : first + n;
+        opt->asks = run->report.contrasts != NULL && first + count == total;
         status = bnnep_fetch(ws, dataset, count, &lot);
         if (status == BNNEP_OK)
             status = train_batch(opt, ws->inputs, ws->labels, count, run);
@@ -235,6 +237,10 @@ bnnep_status bnnep_optimizer_train_epoch(bnnep_optimizer *opt, const bnnep_datas
     if (status != BNNEP_OK)
         return bnnep_run_end(&run, status);
     status = train_in_order(opt, dataset, &run);
+    if (status == BNNEP_OK || status == BNNEP_CANCELLED) {
+        const bnnep_status told = bnnep_diagnose(opt, &run.diagnosis);
+        status = told == BNNEP_OK ? status : told;
+    }
     if (status == BNNEP_OK || status == BNNEP_CANCELLED)
         bnnep_run_report(&run, opt->epoch_flips, report);
     if (status == BNNEP_OK) {

@@ -83,6 +83,7 @@ pub mod ffi {
         predictions_count: usize, samples: u64, batches: u64, errors: u64, errors_single: u64, loss: f64,
         steps_free: f64, steps_nudged: f64, seconds: f64,
         seconds_stage: f64, seconds_free: f64, seconds_nudged: f64, seconds_learn: f64, steps_free_max: i32, steps_nudged_max: i32,
+        edges: *mut f64, contrasts: *mut f64,
     });
     structure!(Progress {
         so_far: *const Report, batches_done: u64, batches_total: u64, samples_done: u64, event: i32, reserved: i32,

@@ -475,8 +475,8 @@ enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
  * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 1, lr_bias 1e-2 and,
  * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, falling harmonically if fall is 0. With binary activations and h hidden
- * layers: gamma 2e-3 / h, lr_bias 1e-4 but of the outputs, no lr_alpha, covariances, and beta 2 and a centred nudge if
- * beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required. */
+ * layers: gamma 2e-3 / h, lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha, covariances, and beta 2 and a centred
+ * nudge if beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required. */
 typedef struct bnnep_optimizer_options {
     size_t size;
     const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g */
@@ -544,7 +544,7 @@ BNNEP_API bnnep_status bnnep_optimizer_set_rates(bnnep_optimizer *optimizer, int
 typedef struct bnnep_report {
     size_t size;
     uint64_t *flips;           /**< training: weights flipped, per connection */
-    size_t flips_count;        /**< its length, at least the number of connections */
+    size_t flips_count;        /**< its length, and that of edges and contrasts; at least the number of connections */
     uint64_t *confusion;       /**< evaluation: samples by class and prediction, [classes][classes] */
     size_t confusion_count;    /**< its length */
     int32_t *predictions;      /**< evaluation: the class that each sample was taken for */
@@ -559,10 +559,14 @@ typedef struct bnnep_report {
     double seconds_stage, seconds_free, seconds_nudged, seconds_learn;
     int32_t steps_free_max;   /**< the largest number of free steps a sample took */
     int32_t steps_nudged_max; /**< the same of the nudged phase */
+    double *edges; /**< training: share of a connection's weights whose momentum is above half of its threshold. As long
+                      as flips, as contrasts is; both are filled in at the end of a call, not for a callback */
+    double *contrasts; /**< training: root mean square of the weights' contrast in the last batch; 0 where that was not
+                          measured, as in an epoch that was stopped */
 } bnnep_report;
 #define BNNEP_REPORT_INIT                                                                                              \
     BNNEP_INIT_(sizeof(bnnep_report), NULL, 0, NULL, 0, NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0,   \
-                0, 0)
+                0, 0, NULL, NULL)
 
 /** When a progress callback is called: within a phase, only for cancelling; when a batch is done. Then it may also read
  * the handles at work (states, parameters, rates), save or clone them, and predict with another workspace. */

@@ -35,10 +35,10 @@ struct options {
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;
-    int threads;                           /* 0: one a processor */
-    bool fast;                             /* while the options are read: --fast was among them */
-    bool alpha_said, beta_said, sign_said; /* the same: --learnAlpha, --beta, --random_beta were */
-    bool default_rule;                     /* no rate is given */
+    int threads;                /* 0: one a processor */
+    bool fast;                  /* while the options are read: --fast was among them */
+    bool alpha_said, beta_said; /* the same: --learnAlpha, --beta were */
+    bool default_rule;          /* no rate is given */
     bool covariance, flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
     int grid; /* 0: none */

@@ -54,7 +54,7 @@ const struct preset presets[] = {
     {"mnist-conv-bin-alpha", "mnist-conv-bin", "--learnAlpha 1 --lrAlpha 1e-5 1e-3 1e-3"},
     {"fashion-fc1", NULL, "--dataset fashion-mnist --layersList 784 4096 10 --schedule over-relaxed --settle 1e-3"},
     {"fashion-fc1-bin", NULL,
-     "--dataset fashion-mnist --layersList 784 8192 100 --expand_output 10 --binary_settings bin_W_N --T 20"},
+     "--dataset fashion-mnist --layersList 784 1024 100 --expand_output 10 --binary_settings bin_W_N --T 20"},
 };
 const size_t preset_paper_count = 18;
 const size_t preset_count = sizeof presets / sizeof presets[0];

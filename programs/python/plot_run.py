@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""Draws runs of bnnep-train: error, loss and flips per epoch, the first connection's binary weights, and what the network
-makes of test images.
+"""Draws runs of bnnep-train: error, loss and flips per epoch, how each connection learns, the first connection's binary
+weights, and what the network makes of test images.
 
     plot_run.py [--out DIR] [--data FOLDER [--programs DIR]] RUN...
 
 Each RUN is a run's folder (DATA-0-.../<date>/S-<n>). Several runs of one network are drawn as their mean, with a band of one
-standard deviation. Writes curves and weights, as .png and .svg, to DIR (default: the first run's folder). With --data, a
+standard deviation. Writes curves, learning and weights, as .png and .svg, to DIR (default: the first run's folder). With --data, a
 folder laid out as MNIST's or CIFAR-10's, it also writes, of the first run's best network and the folder's test set:
 confusion (which class is taken for which), mistakes (images that are taken for another class, the surest first) and settling
 (the share of neurons that change in each step of the free phase). For these it calls bnnep-classify and bnnep-settle, which
@@ -81,6 +81,32 @@ def draw_line(axis, frames, column, label, style, colour):
         axis.fill_between(epochs, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
 
 
+def draw_connections(axis, frames, what):
+    """The columns of all connections that begin with `what`."""
+    names = [name for name in frames[0].columns if name.startswith(f"{what}_")]
+    for place, name in enumerate(reversed(names)):  # the file counts from the output
+        kind = name[len(what) + 1 :].rstrip("0123456789").rstrip("_")
+        label = f"connection {place}" + (f" ({kind})" if kind else "") + (", input" if place == 0 else "")
+        draw_line(axis, frames, name, label, "-", f"C{place + 2}")
+
+
+def draw_learning(frames, title):
+    figure, (edges, contrasts, alphas) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    draw_connections(edges, frames, "Edge")
+    edges.set(ylabel="share of weights with |m| > τ/2", ylim=(0, None))
+    draw_connections(contrasts, frames, "Contrast")
+    contrasts.set(ylabel="rms of the contrast, last batch", yscale="log")
+    draw_connections(alphas, frames, "Alpha")
+    alphas.set(ylabel="mean scaling factor α")
+    for axis in (edges, contrasts, alphas):
+        axis.set(xlabel="epoch")
+        axis.grid(alpha=0.3)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.legend()
+    figure.suptitle(title)
+    return figure
+
+
 def draw_curves(frames, title):
     figure, (errors, losses, flips) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
     draw_line(errors, frames, "Ave_Train_Error", "training", "-", "C0")
@@ -91,11 +117,7 @@ def draw_curves(frames, title):
     draw_line(losses, frames, "Train_Loss", "training", "-", "C0")
     draw_line(losses, frames, "Test_Loss", "test", "-", "C1")
     losses.set(xlabel="epoch", ylabel="loss per sample, ½|s − target|²", ylim=(0, None))
-    names = [name for name in frames[0].columns if name.startswith("Nb_Change_Weights")]
-    for place, name in enumerate(reversed(names)):  # the file counts from the output
-        kind = name[len("Nb_Change_Weights_") :].rstrip("0123456789").rstrip("_")
-        label = f"connection {place}" + (f" ({kind})" if kind else "") + (", input" if place == 0 else "")
-        draw_line(flips, frames, name, label, "-", f"C{place + 2}")
+    draw_connections(flips, frames, "Nb_Change_Weights")
     flips.set(xlabel="epoch", ylabel="ln(flips / weights)")
     for axis in (errors, losses, flips):
         axis.grid(alpha=0.3)
@@ -257,6 +279,8 @@ def main():
     one = " ".join(parts[-3:])
     name = one if len(frames) == 1 else f"{parts[-3]}, {len(frames)} runs, mean ± standard deviation"
     figures = [(draw_curves(frames, name), "curves"), (draw_weights(signs, network, one), "weights")]
+    if any(column.startswith("Edge_") for column in frames[0].columns):
+        figures.append((draw_learning(frames, name), "learning"))
     if arguments.data:
         figures += draw_tests(arguments.runs[0], arguments.data, arguments.programs, one)
     for figure, file in figures:

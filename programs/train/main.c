@@ -64,6 +64,22 @@ static int print_epoch(int epoch, const bnnep_report *train, const bnnep_report 
     return 1;
 }
 
+/* Connections that do not learn, or in which too much flips at once; of each it is said once. */
+static void warn_of_flips(const struct setup *setup, int epoch, const uint64_t *flips, bool warned[][2]) {
+    for (size_t k = 0; k < setup->connections; k++) {
+        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+        bnnep_network_get_connection(setup->network, k, &info);
+        const double share = (double)flips[k] / ((double)info.rows * (double)info.columns);
+        if (flips[k] == 0 && !warned[k][0])
+            fprintf(stderr, "bnnep-train: epoch %d: connection %zu flipped no weight\n", epoch, k);
+        if (share > 0.1 && !warned[k][1])
+            fprintf(stderr, "bnnep-train: epoch %d: connection %zu flipped %.0f %% of its weights\n", epoch, k,
+                    100.0 * share);
+        warned[k][0] = warned[k][0] || flips[k] == 0;
+        warned[k][1] = warned[k][1] || share > 0.1;
+    }
+}
+
 /* From epoch `epochDecayLrAlpha` on, the learning rates of the scaling factors are divided by `decayLrAlpha`. */
 static bnnep_status decay_lr_alpha(struct setup *setup, const struct options *options, int epoch) {
     double rates[MOST_VALUES];
@@ -136,6 +152,8 @@ static int test_epoch(const struct setup *setup, bnnep_workspace *tester, bnnep_
 
 static int run(struct setup *setup, const struct options *options, struct folder *folder) {
     uint64_t flips[MOST_VALUES];
+    double edges[MOST_VALUES], contrasts[MOST_VALUES];
+    bool warned[MOST_VALUES][2] = {{false}};
     bnnep_workspace *tester;
     bnnep_optimizer_info info = BNNEP_OPTIMIZER_INFO_INIT;
     const bnnep_status opened = open_tester(setup, options, &tester);
@@ -145,6 +163,8 @@ static int run(struct setup *setup, const struct options *options, struct folder
         bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
         bool done;
         train.flips = flips;
+        train.edges = edges;
+        train.contrasts = contrasts;
         train.flips_count = MOST_VALUES;
         status = train_epoch(setup, options, folder, epoch, &train, &done);
         if (status || !done)
@@ -152,6 +172,8 @@ static int run(struct setup *setup, const struct options *options, struct folder
         status = test_epoch(setup, tester, &test);
         if (status == 0)
             status = print_epoch(epoch, &train, &test, setup->connections);
+        if (status == 0)
+            warn_of_flips(setup, epoch, flips, warned);
         if (status == 0)
             status = folder_epoch(folder, setup, &train, &test);
     }

@@ -180,7 +180,7 @@ static void choose_for_binary(struct options *options) {
     options->covariance = true;
     if (!options->beta_said)
         options->beta = 2.0;
-    if (!options->nudge && !options->sign_said)
+    if (!options->nudge && options->random_beta)
         options->nudge = "centred";
 }
 
@@ -194,6 +194,8 @@ static int choose_rule(struct options *options) {
     if (options->default_rule && nudged && options->alpha_said && options->learn_alpha == binary)
         return refuse("--learnAlpha %d needs rates: without any, scaling factors are %slearnt with %s", binary,
                       binary ? "not " : "", options->binary_settings);
+    if (options->default_rule && binary && options->nudge && strcmp(options->nudge, "random") == 0)
+        return refuse("--nudge random needs rates: without any, bin_W_N is nudged by both signs a batch");
     if (options->default_rule) {
         options->units = "deviations";
         options->learn_alpha = nudged ? !binary : options->learn_alpha;
@@ -228,7 +230,6 @@ static int act(struct options *options, const struct known *option, const char *
         const int status = store(options, option, text);
         options->alpha_said |= option->at == offsetof(struct options, learn_alpha);
         options->beta_said |= option->at == offsetof(struct options, beta);
-        options->sign_said |= option->at == offsetof(struct options, random_beta);
         return status ? status : -1;
     }
     }

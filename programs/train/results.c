@@ -37,7 +37,13 @@ int results_begin(const char *path, const struct setup *setup) {
         fprintf(text.stream, ",Nb_Change_Weights%s,Threshold%s,Gamma%s,Alpha%s", suffix, suffix, suffix, suffix);
     }
     if (text.complete)
-        fputs(",Seconds,Steps_Free,Steps_Nudged\n", text.stream);
+        fputs(",Seconds,Steps_Free,Steps_Nudged", text.stream);
+    for (size_t k = setup->connections; text.complete && k-- > 0;) {
+        suffix_of(setup, k, suffix);
+        fprintf(text.stream, ",Edge%s,Contrast%s", suffix, suffix);
+    }
+    if (text.complete)
+        fputs("\n", text.stream);
     return text_write(&text, path);
 }
 
@@ -125,6 +131,10 @@ int results_add(const char *path, const struct setup *setup, const bnnep_report 
     for (size_t k = setup->connections; text.complete && k-- > 0;)
         text.complete = print_connection(text.stream, setup, k, train->flips[k]);
     if (text.complete)
-        fprintf(text.stream, ",%.3f,%.3f,%.3f\n", train->seconds, train->steps_free, train->steps_nudged);
+        fprintf(text.stream, ",%.3f,%.3f,%.3f", train->seconds, train->steps_free, train->steps_nudged);
+    for (size_t k = setup->connections; text.complete && k-- > 0;)
+        fprintf(text.stream, ",%.6g,%.6g", train->edges[k], train->contrasts[k]);
+    if (text.complete)
+        fputs("\n", text.stream);
     return text_append(&text, path);
 }

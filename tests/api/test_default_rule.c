@@ -71,7 +71,7 @@ static bnnep_optimizer_options said(const struct kind *kind, struct rates *rates
     for (size_t k = 0; k < L; k++) {
         rates->gamma[k] = 2e-3 / h;
         rates->threshold[k] = 1.0;
-        rates->lr_bias[k] = binary && k + 1 < L ? 1e-4 : 1e-2;
+        rates->lr_bias[k] = k + 1 < L ? 1e-2 / (h * h) : 1e-2;
         rates->lr_alpha[k] = 3e-3;
     }
     o.gamma = rates->gamma;

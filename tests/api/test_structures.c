@@ -187,7 +187,7 @@ static void numbers(void **state) {
     assert_true(n.classes == 10 && n.expand_output == 1 && n.free_steps == 50 && n.max_batch == 64);
     assert_true(n.grid_bits == 0 && n.seed == 0 && !n.connections && n.connection_count == 0);
     assert_ok(bnnep_optimizer_options_init(&p, sizeof p));
-    assert_true(p.beta == 0.3 && p.nudged_steps == 10 && p.nudge == BNNEP_NUDGE_RANDOM_SIGN && p.keep_order == 0);
+    assert_true(p.beta == 0.0 && p.nudged_steps == 10 && p.nudge == BNNEP_NUDGE_RANDOM_SIGN && p.keep_order == 0);
     assert_true(p.method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION && !p.gamma && !p.lr_alpha && p.seed == 0);
     assert_ok(bnnep_dataset_options_init(&d, sizeof d));
     assert_true(d.channels == 1 && d.height == 1 && d.width == 1 && d.borrow == 0 && d.classes == 0);

@@ -118,6 +118,9 @@ def make_environment(work, tools, build):
     environment = dict(os.environ)
     for name in ("BNNEP_DATA", "BNNEP_CPU", "PKG_CONFIG_PATH"):
         environment.pop(name, None)
+    rustup = Path(environment.get("HOME", "/")) / ".rustup"  # a compiler that rustup chooses by the home folder
+    if rustup.is_dir():
+        environment.setdefault("RUSTUP_HOME", str(rustup))
     environment["HOME"] = str(work / ".home")
     environment["PATH"] = f"{tools}:{work}/build/release/programs:{work}/build/release/examples:/usr/bin:" + environment.get("PATH", "")
     environment["BNNEP_TEST_MORE"] = ""

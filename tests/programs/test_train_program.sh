@@ -15,7 +15,8 @@ few="--train-limit 200 --test-limit 100 --epochs 2"
 # one line an epoch, nothing else
 # shellcheck disable=SC2086
 run 0 $small $few
-silent err
+says err '^bnnep-train: epoch 1: connection 1 flipped 30 % of its weights$'
+if [ "$(wc -l <"$work/err")" -eq 1 ]; then ok; else wrong "warnings"; fi
 line='^epoch=[12] train_error=[0-9]+\.[0-9]{2} test_error=[0-9]+\.[0-9]{2} train_error_single=[0-9]+\.[0-9]{2} test_error_single=[0-9]+\.[0-9]{2} train_loss=[0-9]\.[0-9]{4} test_loss=[0-9]\.[0-9]{4} flips=[0-9]+,[0-9]+ seconds=[0-9]+\.[0-9]$'
 if [ "$(grep -Ec "$line" "$work/out")" -eq 2 ] && [ "$(wc -l <"$work/out")" -eq 2 ]; then ok; else wrong "lines"; fi
 
@@ -80,6 +81,7 @@ like_first yes "--test_batchSize changes results"
 # shellcheck disable=SC2086
 run 0 $small $few --gradThreshold 1e9 1e-5
 says out 'flips=[1-9][0-9]*,0 '
+says err '^bnnep-train: epoch 1: connection 1 flipped no weight$'
 
 # a command of the paper, with the options of its page, and a preset with options over it
 run 0 --dataset mnist --optim ep --archi fc --binary_settings bin_W --layersList 784 4096 10 --activationFun hardsigm \
@@ -130,7 +132,7 @@ if [ -e "$work/unwanted" ]; then wrong "--no-save keeps something"; else ok; fi
 # shellcheck disable=SC2086
 run 0 $small $few --gradThreshold 1e9 1e-5 --out columns
 csv=$(find "$work/columns" -name results.csv)
-if [ "$(head -n 1 "$csv")" = 'Ave_Train_Error,Ave_Test_Error,Single_Train_Error,Single_Test_Error,Train_Loss,Test_Loss,Nb_Change_Weights_0,Threshold_0,Gamma_0,Alpha_0,Nb_Change_Weights_1,Threshold_1,Gamma_1,Alpha_1,Seconds,Steps_Free,Steps_Nudged' ]; then ok; else wrong "the columns' names"; fi
+if [ "$(head -n 1 "$csv")" = 'Ave_Train_Error,Ave_Test_Error,Single_Train_Error,Single_Test_Error,Train_Loss,Test_Loss,Nb_Change_Weights_0,Threshold_0,Gamma_0,Alpha_0,Nb_Change_Weights_1,Threshold_1,Gamma_1,Alpha_1,Seconds,Steps_Free,Steps_Nudged,Edge_0,Contrast_0,Edge_1,Contrast_1' ]; then ok; else wrong "the columns' names"; fi
 awk -F'[= ,]' '{ printf "%g,%g,%g,%g\n", $4, $6, $8, $10 }' "$work/out" >"$work/printed"
 if sed 1d "$csv" | cut -d, -f1-4 | cmp -s - "$work/printed"; then ok; else wrong "the errors of results.csv are not those printed"; fi
 flips=$(sed -n '1s/.*flips=\([0-9]*\),0 .*/\1/p' "$work/out")
@@ -285,11 +287,17 @@ grep '^epoch=3 ' "$work/out" >"$work/third"
 mv "$work/third" "$work/out"
 like_first yes "a resumed run by the default rule is another one"
 # shellcheck disable=SC2086
-run 0 $binary --epochs 1 --no-save --start paper --random_beta 1
+run 0 $binary --epochs 2 --no-save --random_beta 0
 sed 's/ seconds.*//' "$work/out" >"$work/first"
 # shellcheck disable=SC2086
-run 0 $binary --epochs 1 --no-save --start paper
-like_first no "a drawn sign is both signs"
+run 0 $binary --epochs 2 --no-save --nudge fixed
+like_first yes "--random_beta 0 is not --nudge fixed"
+# shellcheck disable=SC2086
+run 0 $binary --epochs 2 --no-save
+like_first no "both signs are one"
+# shellcheck disable=SC2086
+run 2 $binary --nudge random
+says err '--nudge random needs rates'
 # shellcheck disable=SC2086
 run 2 $binary --learnAlpha 1
 says err '--learnAlpha 1 needs rates'

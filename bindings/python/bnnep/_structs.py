@@ -267,6 +267,8 @@ class Report(Struct):
         seconds_learn=c_double,
         steps_free_max=c_int32,
         steps_nudged_max=c_int32,
+        edges=POINTER(c_double),
+        contrasts=POINTER(c_double),
     )
 
 

@@ -44,6 +44,8 @@ class Report:
     steps_free_max: int
     steps_nudged_max: int
     flips: NDArray[np.uint64]  #: weights flipped, a connection each, input first; none in an evaluation
+    edges: NDArray[np.float64]  #: share of weights whose momentum is above half of the threshold, likewise
+    contrasts: NDArray[np.float64]  #: root mean square of the weights' contrast in the last batch, likewise
     confusion: Optional[NDArray[np.uint64]]  #: samples by class and prediction, if an evaluation was asked for it
     predictions: Optional[NDArray[np.int32]]  #: the class that each sample was taken for, likewise
 
@@ -60,6 +62,8 @@ class Report:
         return report.into(
             cls,
             flips=np.zeros(0, np.uint64) if flips is None else flips,
+            edges=_told(report.edges, report.flips_count),
+            contrasts=_told(report.contrasts, report.flips_count),
             confusion=None if confusion is None else confusion.reshape(classes, classes),
             predictions=_copy(report.predictions, report.predictions_count) if done else None,
         )
@@ -69,11 +73,18 @@ def _copy(values: Any, count: int) -> Optional[NDArray[Any]]:
     return np.ctypeslib.as_array(values, (count,)).copy() if values else None
 
 
+def _told(values: Any, count: int) -> NDArray[np.float64]:
+    copied = _copy(values, count)
+    return np.zeros(0) if copied is None else copied
+
+
 def blank(flips: int = 0, confusion: int = 0, predictions: int = 0) -> _structs.Report:
     """A report to be filled in, with arrays so long; 0: none."""
     return _structs.Report(
         flips=(ctypes.c_uint64 * flips)() if flips else None,
         flips_count=flips,
+        edges=(ctypes.c_double * flips)() if flips else None,
+        contrasts=(ctypes.c_double * flips)() if flips else None,
         confusion=(ctypes.c_uint64 * confusion)() if confusion else None,
         confusion_count=confusion,
         predictions=(ctypes.c_int32 * predictions)() if predictions else None,
