@@ -31,12 +31,12 @@ void bnnep_diagnosis_close(const bnnep_network *net, struct bnnep_diagnosis *dia
     diagnosis->momenta = NULL;
 }
 
-/* Share of a connection's weights whose momentum is above half of the threshold of the last update. */
+/* Share of a connection's weights whose momentum is above half of its threshold. */
 static bnnep_status find_edge(const bnnep_optimizer *opt, size_t k, float *momenta, double *edge) {
     char why[BNNEP_WHY] = "";
     const bnnep_network *net = opt->network;
     const size_t weights = weights_of(net, k);
-    const float half = 0.5f * opt->rules[k].threshold;
+    const float half = 0.5f * (float)bnnep_threshold_of(opt, k);
     size_t beyond = 0;
     const bnnep_status got = net->backend->get_momentum(opt->device, k, momenta, why);
     for (size_t i = 0; got == BNNEP_OK && i < weights; i++)

@@ -70,6 +70,8 @@ static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t 
     }
 }
 
+#define MOST_HALVINGS 16 /* far from where numbers end */
+
 /* --- balanced ---------------------------------------------------------------------------------------------------- */
 
 /* What layers feed back must not drown what comes from below. Full-precision activations: a unit hears of `rows` units
@@ -80,7 +82,8 @@ static void balance_scale(const struct bnnep_model *model, size_t k, float *scal
     if (k > 0 && model->dynamics == BNNEP_DYNAMICS_REAL && link->rows > link->columns)
         *scale = (float)(0.5 / sqrt((double)link->rows));
     if (k > 0 && model->dynamics == BNNEP_DYNAMICS_BINARY && !model->convolutional)
-        *scale = ldexpf(*scale, 1 - (int)model->connections);
+        *scale =
+            ldexpf(*scale, -(int)(model->connections - 1 < MOST_HALVINGS ? model->connections - 1 : MOST_HALVINGS));
 }
 
 /* Binary activations: a unit stands at theta, an output at 0, while all hidden units that it hears of are half

@@ -80,6 +80,7 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t firs
             status = backend->update(opt->device, &how, why);
     }
     net->revision++;
+    opt->squared = opt->squared && status == BNNEP_OK;
     if (status == BNNEP_OK)
         bnnep_measure(opt, &gain, true);
     return bnnep_backend_failed(net, status, why);
@@ -190,6 +191,7 @@ static bnnep_status update(bnnep_optimizer *opt) {
     const struct bnnep_learning how = learning_of(opt, 0, 0);
     status = net->backend->update(opt->device, &how, why);
     net->revision++;
+    opt->squared = opt->squared && status == BNNEP_OK;
     if (status == BNNEP_OK)
         bnnep_measure(opt, opt->contrast_gain, false);
     return bnnep_backend_failed(net, status, why);
@@ -312,6 +314,7 @@ static bnnep_status put_part(bnnep_optimizer *opt, size_t k, int32_t part, const
         .scale = part == BNNEP_CONTRAST_ALPHA ? values : NULL,
     };
     const bnnep_status status = opt->network->backend->put_contrast(opt->device, k, &from, why);
+    opt->squared = false;
     if (status == BNNEP_OK)
         opt->contrast_gain[k].of[part] = 1.0;
     return bnnep_backend_failed(opt->network, status, why);

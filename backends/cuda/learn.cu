@@ -99,7 +99,7 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
     const int j0 = static_cast<int>(blockIdx.x) / across * side, i0 = static_cast<int>(blockIdx.x) % across * side;
     const int samples = of.samples;
     Sum sum = 0;
-    double totals_above[2] = {0.0, 0.0}, totals_below[2] = {0.0, 0.0}; /* [first phase, second phase] */
+    double first_above = 0.0, first_below = 0.0, second_above = 0.0, second_below = 0.0; /* sums of the phases */
     for (int c = 0; c < count; c++) {
         Sum total_above = 0, total_below = 0;
         for (int first = 0; first < samples; first += side) {
@@ -119,14 +119,14 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
             }
             __syncthreads();
         }
-        if (of.covariance) {
-            totals_above[1 - c] = static_cast<double>(terms[c].weight) * static_cast<double>(total_above);
-            totals_below[1 - c] = static_cast<double>(total_below);
-        }
+        (c == 0 ? second_above : first_above) = static_cast<double>(terms[c].weight) * static_cast<double>(total_above);
+        (c == 0 ? second_below : first_below) = static_cast<double>(total_below);
     }
     float gradient = static_cast<float>(sum);
-    if (of.covariance)
-        gradient = bnnep_covariance(gradient, bnnep_product_of_sums(totals_above, totals_below), 1.0 / samples);
+    if (of.covariance) {
+        const double high_sums[2] = {first_above, second_above}, low_sums[2] = {first_below, second_below};
+        gradient = bnnep_covariance(gradient, bnnep_product_of_sums(high_sums, low_sums), 1.0 / samples);
+    }
     const bool here = j0 + ty < l.rows && i0 + tx < l.columns;
     if (here)
         turn(l, w, t, j0 + ty, i0 + tx, gradient);

@@ -254,6 +254,7 @@ static const struct bnnep_capabilities can = {
     .over_relaxed = 1,
     .squares = 1,
     .reset = 1,
+    .covariance = 1,
 };
 
 extern const struct bnnep_backend bnnep_backend_loops __attribute__((visibility("default")));

@@ -117,7 +117,8 @@ BNNEP_API bnnep_status bnnep_workspace_get_state(const bnnep_workspace *workspac
 BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int32_t phase, size_t layer,
                                                  const float *state, size_t count);
 
-/** Which phases are contrasted: (second - first) / divisor, mean over the samples. */
+/** Which phases are contrasted: (second - first) / divisor, mean over the samples; of covariances
+ * if the optimizer was made so. */
 typedef struct bnnep_contrast_options {
     size_t size;
     double divisor; /**< 0: the beta of the second phase less that of the first */
@@ -152,7 +153,7 @@ BNNEP_API bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *optimizer, 
                                                     const float *values, size_t count);
 
 /** Moves momenta, flips signs, moves biases and scaling factors by the contrast, which stays. Of @p report (may be
- * NULL) only flips are filled in. */
+ * NULL) flips, edges and contrasts are filled in. */
 BNNEP_API bnnep_status bnnep_optimizer_update(bnnep_optimizer *optimizer, bnnep_report *report);
 
 #ifdef __cplusplus

@@ -230,6 +230,8 @@ static void print_run(const json_t *about) {
                    number(optimizer, "fall") == BNNEP_FALL_COSINE ? ", by a cosine" : "");
         if (number(optimizer, "flip_reset") > 0)
             puts("            flips reset momenta");
+        if (number(optimizer, "covariance") > 0)
+            puts("            contrasts of covariances");
     }
     if (position) {
         printf("position    %.0f epochs, %.0f batches", number(position, "epochs"), number(position, "batches"));

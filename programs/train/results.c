@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/program.h"
@@ -94,6 +95,16 @@ int results_cut(const char *path, const struct setup *setup, uint64_t rows) {
     return status;
 }
 
+/* Has the file columns of edges and contrasts? A run that an earlier program began has not. */
+static bool tells_edges(const char *path) {
+    char names[65536];
+    FILE *file = fopen(path, "r");
+    const bool read = file && fgets(names, sizeof names, file);
+    if (file)
+        fclose(file);
+    return read && strstr(names, ",Edge");
+}
+
 /* The mean scaling factor of connection k; false if there is no memory to look at them. */
 static bool mean_alpha(const struct setup *setup, size_t k, uint64_t scales, double *mean) {
     float *alpha = malloc((size_t)scales * sizeof *alpha);
@@ -132,7 +143,7 @@ int results_add(const char *path, const struct setup *setup, const bnnep_report 
         text.complete = print_connection(text.stream, setup, k, train->flips[k]);
     if (text.complete)
         fprintf(text.stream, ",%.3f,%.3f,%.3f", train->seconds, train->steps_free, train->steps_nudged);
-    for (size_t k = setup->connections; text.complete && k-- > 0;)
+    for (size_t k = tells_edges(path) ? setup->connections : 0; text.complete && k-- > 0;)
         fprintf(text.stream, ",%.6g,%.6g", train->edges[k], train->contrasts[k]);
     if (text.complete)
         fputs("\n", text.stream);

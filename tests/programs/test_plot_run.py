@@ -56,13 +56,13 @@ class Pictures(unittest.TestCase):
         """Runs the program, which must print the names of the pictures in `out`."""
         done = run(PLOTTER, *arguments)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        pictures = ("curves", "weights") + (("confusion", "mistakes", "settling") if "--data" in arguments else ())
+        pictures = ("curves", "weights", "learning") + (("confusion", "mistakes", "settling") if "--data" in arguments else ())
         names = [os.path.join(out, f"{name}.{kind}") for name in pictures for kind in ("png", "svg")]
         self.assertEqual(done.stdout.splitlines(), names)
 
     def looks_right(self, out, bands, *words):
         """Pictures that are not blank, with these words (SVG keeps them as comments) and bands of deviations."""
-        for name in ("curves.png", "weights.png"):
+        for name in ("curves.png", "weights.png", "learning.png"):
             picture = matplotlib.image.imread(os.path.join(out, name))[:, :, :3]
             colours, counts = np.unique((255 * picture).astype(int).reshape(-1, 3), axis=0, return_counts=True)
             self.assertGreater(len(colours), 5, name)

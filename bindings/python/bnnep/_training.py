@@ -44,8 +44,8 @@ class Report:
     steps_free_max: int
     steps_nudged_max: int
     flips: NDArray[np.uint64]  #: weights flipped, a connection each, input first; none in an evaluation
-    edges: NDArray[np.float64]  #: share of weights whose momentum is above half of the threshold, likewise
-    contrasts: NDArray[np.float64]  #: root mean square of the weights' contrast in the last batch, likewise
+    edges: NDArray[np.float64]  #: of an epoch: share of weights whose momentum is above half of the threshold, likewise
+    contrasts: NDArray[np.float64]  #: of an epoch: root mean square of the weights' contrast in its last batch, likewise
     confusion: Optional[NDArray[np.uint64]]  #: samples by class and prediction, if an evaluation was asked for it
     predictions: Optional[NDArray[np.int32]]  #: the class that each sample was taken for, likewise
 
@@ -78,13 +78,13 @@ def _told(values: Any, count: int) -> NDArray[np.float64]:
     return np.zeros(0) if copied is None else copied
 
 
-def blank(flips: int = 0, confusion: int = 0, predictions: int = 0) -> _structs.Report:
-    """A report to be filled in, with arrays so long; 0: none."""
+def blank(flips: int = 0, confusion: int = 0, predictions: int = 0, told: int = 0) -> _structs.Report:
+    """A report to be filled in, with arrays so long; 0: none. told: edges and contrasts, as many as flips."""
     return _structs.Report(
         flips=(ctypes.c_uint64 * flips)() if flips else None,
         flips_count=flips,
-        edges=(ctypes.c_double * flips)() if flips else None,
-        contrasts=(ctypes.c_double * flips)() if flips else None,
+        edges=(ctypes.c_double * told)() if told else None,
+        contrasts=(ctypes.c_double * told)() if told else None,
         confusion=(ctypes.c_uint64 * confusion)() if confusion else None,
         confusion_count=confusion,
         predictions=(ctypes.c_int32 * predictions)() if predictions else None,
