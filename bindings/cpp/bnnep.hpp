@@ -321,6 +321,12 @@ class optimizer : public handle<bnnep_optimizer, bnnep_optimizer_free> {
         options.lr_alpha = rates.lr_alpha.empty() ? nullptr : rates.lr_alpha.data();
         create(bnnep_optimizer_create, net.get(), &options);
     }
+    /** By the default rule, which needs no rates; it goes with networks that start BNNEP_START_BALANCED. */
+    explicit optimizer(const network &net, bnnep_optimizer_options options = BNNEP_OPTIMIZER_OPTIONS_INIT)
+        : connections_(net.info().connection_count) {
+        options.gamma = options.threshold = options.lr_bias = options.lr_alpha = nullptr;
+        create(bnnep_optimizer_create, net.get(), &options);
+    }
     /** With the same momenta, rates and position, for a network of the same shape. */
     optimizer clone(const network &net) const {
         optimizer made(connections_);

@@ -422,6 +422,16 @@ impl<'a> Optimizer<'a> {
         options.threshold = rates.threshold.as_ptr();
         options.lr_bias = rates.lr_bias.as_ptr();
         options.lr_alpha = rates.lr_alpha.map_or(null(), |list| list.as_ptr());
+        Self::create(network, options)
+    }
+
+    /// By the default rule, which needs no rates; it goes with networks whose `start` is 1, balanced.
+    pub fn by_default(network: &'a mut Network, mut options: ffi::OptimizerOptions) -> Result<Optimizer<'a>> {
+        (options.gamma, options.threshold, options.lr_bias, options.lr_alpha) = (null(), null(), null(), null());
+        Self::create(network, options)
+    }
+
+    fn create(network: &'a Network, options: ffi::OptimizerOptions) -> Result<Optimizer<'a>> {
         let handle = Handle::create(ffi::bnnep_optimizer_free, |out| unsafe {
             ffi::bnnep_optimizer_create(network.0.get(), &options, out)
         })?;
