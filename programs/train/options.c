@@ -116,8 +116,8 @@ const struct known known[] = {
     {"version", NULL, NULL, ACTION(VERSION), ALWAYS, NULL, "print the version and exit",
      "Prints the version and exits."},
     {"dataset", "NAME", NULL, WORD(dataset, datasets), ALWAYS, "mnist", "mnist, fashion-mnist or cifar10",
-     "What is in the folder: `mnist` (its layout, any images), `fashion-mnist` (the same; the folder of Debian's package "
-     "dataset-fashion-mnist if none is given) or `cifar10`."},
+     "What is in the folder: `mnist` (its layout, any images), `fashion-mnist` (the same, less its mean pixel; the folder of Debian's "
+     "package dataset-fashion-mnist if none is given) or `cifar10`."},
     {"optim", "NAME", NULL, WORD(optim, optims), ALWAYS, "ep", "ep or bptt",
      "`ep`: equilibrium propagation; `bptt`: back-propagation through time, `bin_W` and `--learnAlpha 0` only."},
     {"archi", "NAME", NULL, WORD(archi, archis), ALWAYS, "fc", "fc or conv",

@@ -304,6 +304,14 @@ says err '--learnAlpha 1 needs rates'
 # shellcheck disable=SC2086
 run 1 $small $few --covariance
 says err 'covariance is 1, which needs binary activations'
+# Fashion-MNIST is centred, and the note says so
+# shellcheck disable=SC2086
+run 0 $small $few
+sed 's/ seconds.*//' "$work/out" >"$work/first"
+# shellcheck disable=SC2086
+run 0 $small $few --dataset fashion-mnist --out "$work/fashion"
+like_first no "--dataset fashion-mnist is not centred"
+if grep -aq 'mean=0.285156' "$(find "$work/fashion" -name network.safetensors)"; then ok; else wrong "the note of a centred run"; fi
 run 1 --preset fashion-fc1 --data /nowhere
 says err "Debian's package dataset-fashion-mnist"
 # more epochs than a fall to an end was begun with keep to it
