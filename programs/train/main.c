@@ -64,19 +64,20 @@ static int print_epoch(int epoch, const bnnep_report *train, const bnnep_report 
     return 1;
 }
 
-/* Connections that do not learn, or in which too much flips at once; of each it is said once. */
+/* Connections that do not learn, or in which too much flips, as at first it may; of each it is said once. */
 static void warn_of_flips(const struct setup *setup, int epoch, const uint64_t *flips, bool warned[][2]) {
     for (size_t k = 0; k < setup->connections; k++) {
         bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
         bnnep_network_get_connection(setup->network, k, &info);
         const double share = (double)flips[k] / ((double)info.rows * (double)info.columns);
+        const bool many = epoch > 1 && share > 0.1;
         if (flips[k] == 0 && !warned[k][0])
             fprintf(stderr, "bnnep-train: epoch %d: connection %zu flipped no weight\n", epoch, k);
-        if (share > 0.1 && !warned[k][1])
+        if (many && !warned[k][1])
             fprintf(stderr, "bnnep-train: epoch %d: connection %zu flipped %.0f %% of its weights\n", epoch, k,
                     100.0 * share);
         warned[k][0] = warned[k][0] || flips[k] == 0;
-        warned[k][1] = warned[k][1] || share > 0.1;
+        warned[k][1] = warned[k][1] || many;
     }
 }
 
