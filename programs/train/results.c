@@ -95,14 +95,27 @@ int results_cut(const char *path, const struct setup *setup, uint64_t rows) {
     return status;
 }
 
-/* Has the file columns of edges and contrasts? A run that an earlier program began has not. */
-static bool tells_edges(const char *path) {
-    char names[65536];
-    FILE *file = fopen(path, "r");
-    const bool read = file && fgets(names, sizeof names, file);
-    if (file)
-        fclose(file);
-    return read && strstr(names, ",Edge");
+/* Has the file columns of edges and contrasts? A run that an earlier program began has not. -1, and it is said why, if
+ * that cannot be read. */
+static int tells_edges(const char *path) {
+    char names[32768];
+    size_t length = 0;
+    ssize_t got = 1;
+    const int file = file_open(path, O_RDONLY);
+    if (file < 0)
+        return -1;
+    while (got != 0 && length < sizeof names - 1) {
+        got = read(file, names + length, sizeof names - 1 - length);
+        if (got < 0 && errno != EINTR)
+            break;
+        length += got > 0 ? (size_t)got : 0;
+    }
+    if (got < 0)
+        complain_errno(path);
+    close(file);
+    names[length] = '\0';
+    names[strcspn(names, "\n")] = '\0';
+    return got < 0 ? -1 : strstr(names, ",Edge") != NULL;
 }
 
 /* The mean scaling factor of connection k; false if there is no memory to look at them. */
@@ -134,6 +147,9 @@ static bool print_connection(FILE *to, const struct setup *setup, size_t k, uint
 
 int results_add(const char *path, const struct setup *setup, const bnnep_report *train, const bnnep_report *test) {
     struct text text;
+    const int edges = tells_edges(path);
+    if (edges < 0)
+        return 1;
     text_open(&text);
     if (text.complete)
         fprintf(text.stream, "%.6g,%.6g,%.6g,%.6g,%.9g,%.9g", percent(train->errors, train->samples),
@@ -143,7 +159,7 @@ int results_add(const char *path, const struct setup *setup, const bnnep_report 
         text.complete = print_connection(text.stream, setup, k, train->flips[k]);
     if (text.complete)
         fprintf(text.stream, ",%.3f,%.3f,%.3f", train->seconds, train->steps_free, train->steps_nudged);
-    for (size_t k = tells_edges(path) ? setup->connections : 0; text.complete && k-- > 0;)
+    for (size_t k = edges ? setup->connections : 0; text.complete && k-- > 0;)
         fprintf(text.stream, ",%.6g,%.6g", train->edges[k], train->contrasts[k]);
     if (text.complete)
         fputs("\n", text.stream);
