@@ -188,7 +188,8 @@ class Checkpoints(unittest.TestCase):
     def there_and_back(self, shapes, train_options, options):
         train = (os.path.join(PROGRAMS, "bnnep-train"), *train_options, "--epochs", 1, "--train-limit", 40)
         done = run(*train, "--test-limit", 10, "--T", 20, "--data", SAMPLE, "--out", self.inside("runs"))
-        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        said = [line for line in done.stderr.splitlines() if not line.endswith("flipped no weight")]
+        self.assertEqual((done.returncode, said), (0, []))
         (trained,) = glob.glob(self.inside("runs/*/*/S-1/network.safetensors"))
         network, metadata, header, data = self.read(trained)
 
