@@ -70,9 +70,9 @@ static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t 
     }
 }
 
-#define MOST_HALVINGS 16 /* far from where numbers end */
-
 /* --- balanced ---------------------------------------------------------------------------------------------------- */
+
+#define MOST_HALVINGS 16 /* of a scaling factor, far from where numbers end */
 
 /* What layers feed back must not drown what comes from below. Full-precision activations: a unit hears of `rows` units
  * above. Binary ones: two layers that hold each other active no longer heed the input, and the more easily the more

@@ -347,10 +347,10 @@ enum {
     BNNEP_START_BALANCED = 1 /**< for deep networks, and the default rule of bnnep_optimizer_options. Binary
                                 activations: a hidden unit stands at theta, and an output at 0, while all hidden units
                                 about it are half active; with h hidden layers, alphas above the first connection are
-                                2^h times smaller. Full-precision activations: a connection from hidden units to more
-                                units has an alpha of 1 / (2 sqrt(rows)). So what layers feed back does not drown what
-                                comes from below. In fully connected connections; convolutions are as in the paper, and
-                                in networks that have some alphas of binary activations too */
+                                2^h times smaller, h at most 16. Full-precision activations: a connection from hidden
+                                units to more units has an alpha of 1 / (2 sqrt(rows)). So what layers feed back does
+                                not drown what comes from below. In fully connected connections; convolutions are as in
+                                the paper, and in networks that have some alphas of binary activations too */
 };
 
 enum {
@@ -475,8 +475,9 @@ enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
  * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 1, lr_bias 1e-2 and,
  * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, falling harmonically if fall is 0. With binary activations and h hidden
- * layers: gamma 2e-3 / h, lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha, covariances, and beta 2 and a centred
- * nudge if beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required. */
+ * layers (at least 1): gamma 2e-3 / h, lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha, covariances, and beta 2 and
+ * a centred nudge if beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required.
+ */
 typedef struct bnnep_optimizer_options {
     size_t size;
     const double *gamma;     /**< gain of the momentum, above 0, at most 1: m <- (1-gamma) m + gamma g */
@@ -559,8 +560,8 @@ typedef struct bnnep_report {
     double seconds_stage, seconds_free, seconds_nudged, seconds_learn;
     int32_t steps_free_max;   /**< the largest number of free steps a sample took */
     int32_t steps_nudged_max; /**< the same of the nudged phase */
-    double *edges; /**< training: share of a connection's weights whose momentum is above half of its threshold. As long
-                      as flips, as contrasts is; both are filled in at the end of a call, not for a callback */
+    double *edges; /**< training: share of a connection's weights whose |momentum| is above half of its threshold. As
+                      long as flips, as contrasts is; both are filled in at the end of a call, not for a callback */
     double *contrasts; /**< training: root mean square of the weights' contrast in the last batch; 0 where that was not
                           measured, as in an epoch that was stopped */
 } bnnep_report;

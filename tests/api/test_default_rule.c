@@ -188,8 +188,8 @@ static void release(const struct parameters *p) {
     free(p->bias);
 }
 
-/* What unit j of connection k receives while all hidden units about it are half active, or its state if it is of
- * the input's, which are not known. */
+/* What unit j of the layer above connection k receives from hidden layers, and its bias, while these are half active.
+ */
 static double rest_of(const struct parameters *p, size_t connections, size_t k, size_t j) {
     double sum = (double)p[k].bias[j];
     for (size_t i = 0; k > 0 && i < p[k].columns; i++)

@@ -160,10 +160,27 @@ class Training(unittest.TestCase):
                 optimizer.train_epoch(train, 10)
             self.assertLess(network.evaluate(test).error, 0.1, options)
             self.assertTrue(optimizer.info.learns_alpha)
+            report = optimizer.train_epoch(train, 10)
+            self.assertEqual((report.edges.shape, report.contrasts.shape), (report.flips.shape, report.flips.shape))
+            self.assertTrue((report.contrasts > 0).all() and ((report.edges >= 0) & (report.edges <= 1)).all())
         said = Optimizer(network, gamma=2e-3, threshold=1, lr_bias=1e-3, threshold_kind=bnnep.Unit.DEVIATIONS)
         self.assertFalse(said.info.learns_alpha)
         with self.assertRaises(bnnep.ArgumentError):
             Optimizer(network, gamma=2e-3)
+
+    def test_deep_binary_activations(self):
+        data = Dataset(*toy(300), classes=3)
+        layers = [bnnep.fc(90), bnnep.fc(70), bnnep.fc(15)]
+        options = {"classes": 3, "expand_output": 5, "dynamics": bnnep.Dynamics.BINARY, "free_steps": 40, "seed": 1}
+        networks = [Network((12,), layers, start=start, **options) for start in (bnnep.Start.PAPER, bnnep.Start.BALANCED)]
+        for network in networks:
+            optimizer = Optimizer(network)
+            self.assertFalse(optimizer.info.learns_alpha)
+            for _ in range(30):
+                optimizer.train_epoch(data, 10)
+        self.assertLess(networks[1].evaluate(data).error, 0.1)
+        self.assertTrue((networks[0].connections[0].alpha == networks[1].connections[0].alpha).all())
+        self.assertTrue((networks[0].connections[2].alpha == 4 * networks[1].connections[2].alpha).all())
 
     def test_learns(self):
         train, test = Dataset(*toy(300), classes=3), Dataset(*toy(100, seed=1), classes=3)

@@ -117,8 +117,8 @@ class Optimizer(Handle):
 
     >>> Optimizer(network)
 
-    (which goes with networks that are made with start=Start.BALANCED). They and `beta` are attributes, to be read and set. What the options mean, and their ranges: bnnep_optimizer_options
-    in bnnep.h; 0 are its defaults.
+    which goes with networks that are made with start=Start.BALANCED. They and `beta` are attributes, to be read and set.
+    What the options mean, and their ranges: bnnep_optimizer_options in bnnep.h; 0 are its defaults.
     """
 
     _free = "bnnep_optimizer_free"
