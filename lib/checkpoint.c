@@ -16,7 +16,8 @@
 
 /* What files may need that came after their version's first library. */
 static bool knows(const char *feature) {
-    return feature && (strcmp(feature, "schedule") == 0 || strcmp(feature, "learning") == 0);
+    return feature &&
+           (strcmp(feature, "schedule") == 0 || strcmp(feature, "learning") == 0 || strcmp(feature, "feedback") == 0);
 }
 
 static bnnep_status check_requires(const struct bnnep_container *file) {
@@ -130,6 +131,8 @@ static json_t *what_it_requires(const bnnep_network *net, const bnnep_optimizer 
     bool complete = list != NULL;
     if (net->options.schedule != BNNEP_SCHEDULE_SYNCHRONOUS)
         complete = complete && json_array_append_new(list, json_string("schedule")) == 0;
+    if (net->model.feedback != 1.0f)
+        complete = complete && json_array_append_new(list, json_string("feedback")) == 0;
     if (learning)
         complete = complete && json_array_append_new(list, json_string("learning")) == 0;
     if (complete)

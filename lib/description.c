@@ -13,6 +13,7 @@
 #define MOST_EDGE 255
 #define LEAST_BITS 8 /* of a grid */
 #define MOST_BITS 20
+#define WEAK_FEEDBACK 0.1f
 #if SIZE_MAX > 0xffffffff
 #define MOST_WEIGHTS (UINT64_C(1) << 40)
 #else
@@ -33,9 +34,12 @@ static bnnep_status check_numbers(const bnnep_network_options *o) {
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "schedule is 2 (over-relaxed), which needs full-precision activations");
     if (o->start != BNNEP_START_PAPER && o->start != BNNEP_START_BALANCED)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "start is %d; known are 0 (the paper's) and 1 (balanced)", o->start);
-    const bnnep_status reserved = bnnep_check_reserved(o->reserved, "bnnep_network_options");
-    if (reserved != BNNEP_OK)
-        return reserved;
+    if (!(o->feedback >= 0.0f && o->feedback <= 1.0f))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "feedback is %g; it must be above 0 and at most 1",
+                          (double)o->feedback);
+    if (o->feedback != 0.0f && o->feedback != 1.0f && o->dynamics == BNNEP_DYNAMICS_BINARY)
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "feedback is %g, which needs full-precision activations",
+                          (double)o->feedback);
     if (o->input_channels < 1 || o->input_height < 1 || o->input_width < 1 ||
         (double)o->input_channels * o->input_height * o->input_width > MOST_UNITS)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT,
@@ -249,6 +253,12 @@ static struct bnnep_grid grid_of(const bnnep_network_options *o, const struct bn
     return grid;
 }
 
+/* Deep networks of full-precision activations hold themselves active by what they feed back (docs/learning-rule.md). */
+static float default_feedback(const bnnep_network_options *o, const struct bnnep_link *links) {
+    const bool deep = o->dynamics == BNNEP_DYNAMICS_REAL && o->connection_count > 2 && !bnnep_is_convolution(links);
+    return o->start == BNNEP_START_BALANCED && deep ? WEAK_FEEDBACK : 1.0f;
+}
+
 struct bnnep_model bnnep_model_of(const bnnep_network_options *o, const struct bnnep_shape *shape) {
     return (struct bnnep_model){
         .size = sizeof(struct bnnep_model),
@@ -260,6 +270,7 @@ struct bnnep_model bnnep_model_of(const bnnep_network_options *o, const struct b
         .gamma_neur = (float)o->gamma_neur,
         .grid = grid_of(o, shape->link),
         .schedule = o->schedule,
+        .feedback = o->feedback != 0.0f ? o->feedback : default_feedback(o, shape->link),
     };
 }
 

@@ -234,6 +234,7 @@ bnnep_status bnnep_network_get_info(const bnnep_network *net, bnnep_network_info
         .input_width = o->input_width,
         .grid_bits = o->grid_bits,
         .schedule = o->schedule,
+        .feedback = net->model.feedback,
         .theta = (double)net->model.theta,
         .gamma_neur = (double)net->model.gamma_neur,
     };

@@ -94,6 +94,9 @@ static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer
                           "BPTT is not defined for learnt scaling factors: lr_alpha must be NULL");
     if (net->options.schedule != BNNEP_SCHEDULE_SYNCHRONOUS)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "BPTT goes back through synchronous steps: schedule must be 0");
+    if (net->model.feedback != 1.0f)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
+                          "BPTT goes back through feedback of full strength: feedback must be 1");
     if (net->options.grid_bits)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT goes through states that are not rounded: grid_bits must be 0");

@@ -28,12 +28,13 @@ json_t *bnnep_record_network(const bnnep_network *net, bool now) {
     json_t *connections = record_connections(&net->model);
     if (!connections)
         return NULL;
-    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:i, s:o}", "dynamics", o->dynamics, "input",
-                     o->input_channels, o->input_height, o->input_width, "classes", o->classes, "expand_output",
-                     o->expand_output, "theta", (double)net->model.theta, "gamma_neur", (double)net->model.gamma_neur,
-                     "free_steps", now ? net->free_steps : o->free_steps, "settle_tolerance",
-                     now ? (double)net->settle_tolerance : o->settle_tolerance, "grid_bits", o->grid_bits, "schedule",
-                     o->schedule, "connections", connections);
+    const double weak = net->model.feedback != 1.0f ? (double)net->model.feedback : 0.0; /* 0, or missing: 1 */
+    return json_pack("{s:i, s:[i,i,i], s:i, s:i, s:f, s:f, s:i, s:f, s:i, s:i, s:f, s:o}", "dynamics", o->dynamics,
+                     "input", o->input_channels, o->input_height, o->input_width, "classes", o->classes,
+                     "expand_output", o->expand_output, "theta", (double)net->model.theta, "gamma_neur",
+                     (double)net->model.gamma_neur, "free_steps", now ? net->free_steps : o->free_steps,
+                     "settle_tolerance", now ? (double)net->settle_tolerance : o->settle_tolerance, "grid_bits",
+                     o->grid_bits, "schedule", o->schedule, "feedback", weak, "connections", connections);
 }
 
 /* An integer of an object, which must fit; *to stays if it is optional and not there. */
@@ -79,6 +80,13 @@ bnnep_status bnnep_check_file_steps(const struct bnnep_container *file, int32_t 
                             file->path, steps, file->context->file_steps);
 }
 
+static bool read_feedback(const json_t *object, float *feedback) {
+    double value = 0.0;
+    const bool read = read_double(object, "feedback", true, &value) && value >= 0.0 && value <= 1.0;
+    *feedback = read ? (float)value : 0.0f;
+    return read;
+}
+
 static bool read_shape(const json_t *n, bnnep_network_options *o) {
     const json_t *input = json_object_get(n, "input");
     int32_t *const shape[] = {&o->input_channels, &o->input_height, &o->input_width};
@@ -92,7 +100,8 @@ static bool read_shape(const json_t *n, bnnep_network_options *o) {
            read_int(n, "expand_output", false, &o->expand_output) && read_double(n, "theta", false, &o->theta) &&
            read_double(n, "gamma_neur", false, &o->gamma_neur) && read_int(n, "free_steps", false, &o->free_steps) &&
            read_double(n, "settle_tolerance", false, &o->settle_tolerance) &&
-           read_int(n, "grid_bits", true, &o->grid_bits) && read_int(n, "schedule", true, &o->schedule);
+           read_int(n, "grid_bits", true, &o->grid_bits) && read_int(n, "schedule", true, &o->schedule) &&
+           read_feedback(n, &o->feedback);
 }
 
 static bool read_connection(const json_t *object, bnnep_connection *c) {

@@ -167,9 +167,10 @@ static bool can_do(const struct bnnep_capabilities *can, const struct bnnep_mode
                         : model->schedule && !can->alternating      ? "alternating steps (schedule)"
                         : model->schedule == BNNEP_SCHEDULE_OVER_RELAXED && !can->over_relaxed
                             ? "over-relaxed steps (schedule)"
-                        : can->phases <= BNNEP_PHASE_NUDGED ? "two phases"
-                        : !(can->momentum_types & 1)        ? "momenta in float"
-                                                            : NULL;
+                        : model->feedback != 1.0f && !can->weak_feedback ? "weak feedback (feedback)"
+                        : can->phases <= BNNEP_PHASE_NUDGED              ? "two phases"
+                        : !(can->momentum_types & 1)                     ? "momenta in float"
+                                                                         : NULL;
     if (lacks)
         snprintf(why, BNNEP_WHY, "it does not do %s", lacks);
     return !lacks;

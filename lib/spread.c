@@ -4,7 +4,7 @@
  *
  * A momentum that noise of deviation sigma drives for long has a deviation of sqrt(gamma / (2 - gamma)) sigma, and
  * where gamma falls, one that lags behind: that is one deviation of a threshold. sigma is that of a connection's
- * contrasts, the root of a running mean of their squares.
+ * contrasts, the root of a running mean of their squares, over as many updates as the momentum looks back on.
  *
  * A new network's contrasts agree from batch to batch, and would flip many weights at once, so that the next contrasts
  * are much larger: thresholds begin higher, by 1 + WARM_UP / updates.
@@ -21,13 +21,13 @@
 
 /* The default rule (docs/learning-rule.md). */
 #define GAMMA 2e-3
-#define THRESHOLD 1.0
+#define THRESHOLD 0.7
 #define LR_BIAS 1e-2 /* fast, or all weights would be flipped towards the mean output first */
 #define LR_ALPHA 3e-3
 #define BETA_BINARY 2.0 /* that an output of 0 may become active */
 
-#define RENEWAL 64 /* updates */
-#define MEMORY 256 /* updates that the running means look back on */
+#define OFTEN 256  /* updates, after each of which rules are renewed */
+#define RENEWAL 64 /* updates, after which they are from then on */
 #define WARM_UP 32 /* updates after which thresholds have fallen to twice what they will be */
 
 bool bnnep_measures(const bnnep_optimizer_options *o) {
@@ -168,6 +168,14 @@ static double rounded(double value) {
     return ldexp(rint(ldexp(fraction, 12)), exponent - 12);
 }
 
+/* The same again, where the variance of g was `before` and is now `after`. A threshold falls at most twice as fast as
+ * momenta without contrast: or, as soon as a network errs no more, it would fall below momenta that are as they were,
+ * and what was learnt would be lost. */
+static double noise_kept(double noise, double gamma, double before, double after) {
+    const double decay = (1.0 - gamma) * (1.0 - gamma), kept = decay * decay * noise * before;
+    return after > 0.0 ? fmax(noise_after(noise, gamma), kept / after) : noise_after(noise, gamma);
+}
+
 /* Contrasts that are all 0, or beyond the range of numbers, tell nothing of how large others will be. */
 static void take_mean(double *running, double mean, double share) {
     if (mean > 0.0 && isfinite(mean))
@@ -177,7 +185,6 @@ static void take_mean(double *running, double mean, double share) {
 void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
     opt->updates++;
     opt->measured++;
-    const double share = 1.0 / (double)(opt->measured < MEMORY ? opt->measured : MEMORY);
     for (size_t k = 0; bnnep_measures(&opt->options) && k < opt->network->model.connections; k++) {
         const struct bnnep_link *link = opt->network->model.links[k];
         const struct bnnep_squares *squares = &opt->squares[k];
@@ -188,11 +195,13 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
             [BNNEP_CONTRAST_ALPHA] = squares->scale / (double)link->scales,
         };
         double *running = opt->spread[k].of;
-        running[BNNEP_MOMENTUM_NOISE] =
-            noise_after(running[BNNEP_MOMENTUM_NOISE], bnnep_fallen(opt, k) * opt->rates.of[BNNEP_RATE_GAMMA][k]);
+        const double gamma = bnnep_fallen(opt, k) * opt->rates.of[BNNEP_RATE_GAMMA][k];
+        const double before = running[BNNEP_CONTRAST_WEIGHTS];
         for (int part = 0; part < BNNEP_CONTRAST_PARTS; part++)
-            take_mean(&running[part], gain[part] * gain[part] * means[part], share);
+            take_mean(&running[part], gain[part] * gain[part] * means[part], fmax(gamma, 1.0 / (double)opt->measured));
+        running[BNNEP_MOMENTUM_NOISE] =
+            noise_kept(running[BNNEP_MOMENTUM_NOISE], gamma, before, running[BNNEP_CONTRAST_WEIGHTS]);
     }
-    if (opt->measured < MEMORY || opt->measured % RENEWAL == 0)
+    if (opt->measured < OFTEN || opt->measured % RENEWAL == 0)
         bnnep_renew(opt);
 }

@@ -295,6 +295,7 @@ static const struct bnnep_capabilities can = {
     .over_relaxed = 1,
     .squares = 1,
     .covariance = 1,
+    .weak_feedback = 1,
     .reset = 1,
 };
 

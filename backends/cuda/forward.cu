@@ -60,12 +60,13 @@ static __global__ void read_at(shape l, const float *sums, const float *alpha, c
     value[at] = alpha[l.scales == 1 ? 0 : j] * sums[p * l.padded_rows + j];
 }
 
-/* value = alpha * sum of the feedback of a fully connected layer. */
+/* value = scale * sum of the feedback of a fully connected layer. */
 template <typename Sum>
-static __global__ void scale_back(shape l, const Sum *sums, const float *alpha, float *value, int samples) {
+static __global__ void scale_back(shape l, const Sum *sums, const float *alpha, float strength, float *value,
+                                  int samples) {
     const size_t at = thread_index(), n = at / l.in, i = at % l.in;
     if (n < static_cast<size_t>(samples))
-        value[at] = alpha[0] * static_cast<float>(sums[n * l.padded_columns + i]);
+        value[at] = bnnep_feedback_scale(alpha[0], strength) * static_cast<float>(sums[n * l.padded_columns + i]);
 }
 
 /* The largest alpha of a convolution. */
@@ -78,8 +79,8 @@ static __global__ void find_largest(const float *alpha, size_t count, float *lar
  * channels send their shares of it. */
 template <typename Sign, typename Value, typename Sum>
 static __global__ void pull(shape l, bnnep_grid grid, const Sign *sign, size_t line, const float *alpha,
-                            const float *largest, const Value *above, size_t stride, const uint16_t *argmax,
-                            float *value, int samples) {
+                            const float *largest, float strength, const Value *above, size_t stride,
+                            const uint16_t *argmax, float *value, int samples) {
     const size_t at = thread_index(), n = at / l.in;
     if (n >= static_cast<size_t>(samples))
         return;
@@ -105,7 +106,7 @@ static __global__ void pull(shape l, bnnep_grid grid, const Sign *sign, size_t l
             }
         sum += largest ? pulled : static_cast<Sum>(alpha[j]) * pulled;
     }
-    value[at] = largest ? *largest * static_cast<float>(sum) : static_cast<float>(sum);
+    value[at] = bnnep_feedback_scale(largest ? *largest : 1.0f, strength) * static_cast<float>(sum);
 }
 
 /* ws.sums = B_k below; a convolution looks through its patches, and on a grid they are double. */
@@ -152,7 +153,7 @@ void forward(workspace &ws, int k, const void *below, int samples, bool biased, 
 
 static void feedback_matrix(workspace &ws, int k, const void *above, int samples, float *value) {
     const shape &l = ws.at(k).s;
-    const float *alpha = ws.at(k).w.alpha;
+    const float *alpha = ws.at(k).w.alpha, strength = ws.net.model->feedback;
     const size_t values = static_cast<size_t>(samples) * l.in, above_values = static_cast<size_t>(samples) * l.out;
     if (ws.net.on_grid()) {
         launch(ws.work, above_values, widen, static_cast<const float *>(above), static_cast<double *>(ws.patches),
@@ -161,11 +162,14 @@ static void feedback_matrix(workspace &ws, int k, const void *above, int samples
     }
     multiply_back(ws, k, above);
     if (ws.net.on_grid())
-        launch(ws.work, values, scale_back<double>, l, static_cast<const double *>(ws.sums), alpha, value, samples);
+        launch(ws.work, values, scale_back<double>, l, static_cast<const double *>(ws.sums), alpha, strength, value,
+               samples);
     else if (ws.net.binary())
-        launch(ws.work, values, scale_back<int32_t>, l, static_cast<const int32_t *>(ws.sums), alpha, value, samples);
+        launch(ws.work, values, scale_back<int32_t>, l, static_cast<const int32_t *>(ws.sums), alpha, strength, value,
+               samples);
     else
-        launch(ws.work, values, scale_back<float>, l, static_cast<const float *>(ws.sums), alpha, value, samples);
+        launch(ws.work, values, scale_back<float>, l, static_cast<const float *>(ws.sums), alpha, strength, value,
+               samples);
 }
 
 template <typename Sign, typename Value, typename Sum>
@@ -174,8 +178,8 @@ static void feedback_maps(workspace &ws, int k, const Sign *sign, int line, cons
     const shape &l = ws.at(k).s;
     float *largest = ws.net.on_grid() ? ws.largest + k : nullptr;
     launch(ws.work, static_cast<size_t>(samples) * l.in, pull<Sign, Value, Sum>, l, ws.net.model->grid, sign,
-           static_cast<size_t>(line), ws.at(k).w.alpha, largest, static_cast<const Value *>(above), stride, argmax,
-           value, samples);
+           static_cast<size_t>(line), ws.at(k).w.alpha, largest, ws.net.model->feedback,
+           static_cast<const Value *>(above), stride, argmax, value, samples);
 }
 
 void feedback(workspace &ws, int k, const void *above, const uint16_t *argmax, int samples, float *value) {

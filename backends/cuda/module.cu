@@ -347,7 +347,7 @@ static const bnnep_capabilities can = {
     .squares = 1,
     .reset = 1,
     .covariance = 1,
-    .reserved = 0,
+    .weak_feedback = 1,
 };
 
 extern "C" {

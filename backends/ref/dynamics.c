@@ -82,8 +82,9 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
         for (size_t j = 0; j < link->rows; j++)
             for (size_t i = 0; i < link->columns; i++)
                 sum[i] += c->sign[j * link->columns + i] * (double)a[j];
+        const float scale = bnnep_feedback_scale(c->alpha[0], net->model->feedback);
         for (size_t i = 0; i < link->in; i++)
-            value[i] = c->alpha[0] * (float)sum[i];
+            value[i] = scale * (float)sum[i];
         return;
     }
     const struct bnnep_grid *grid = &net->model->grid;
@@ -99,8 +100,9 @@ void bnnep_ref_feedback(const struct ref_network *net, size_t k, const float *a,
                     sum[unit] += c->sign[j * link->columns + i] * pulled;
             }
         }
+    const float scale = bnnep_feedback_scale(largest, net->model->feedback);
     for (size_t i = 0; i < link->in; i++)
-        value[i] = largest * (float)sum[i];
+        value[i] = scale * (float)sum[i];
 }
 
 void bnnep_ref_feedback_adjoint(const struct ref_network *net, size_t k, const float *a, const uint16_t *argmax,

@@ -60,13 +60,13 @@ pub mod ffi {
         connections: *const Connection, connection_count: usize, theta: f64, gamma_neur: f64, settle_tolerance: f64,
         seed: u64, dynamics: i32, input_channels: i32, input_height: i32, input_width: i32, classes: i32,
         expand_output: i32, free_steps: i32, max_batch: i32, grid_bits: i32, schedule: i32,
-        start: i32, reserved: i32,
+        start: i32, feedback: f32,
     });
     structure!(NetworkInfo {
         backend: *const c_char, connection_count: usize, layer_count: usize, inputs: u64, outputs: u64, weights: u64,
         theta: f64, gamma_neur: f64, settle_tolerance: f64, dynamics: i32, classes: i32, expand_output: i32,
         max_batch: i32, free_steps: i32, grid_bits: i32, input_channels: i32, input_height: i32, input_width: i32,
-        schedule: i32,
+        schedule: i32, feedback: f32, reserved: i32,
     });
     structure!(ConnectionInfo {
         rows: u64, columns: u64, scales: u64, units: u64, channels: u64, height: u64, width: u64, kind: i32,

@@ -73,7 +73,7 @@ struct bnnep_model {
     float theta, gamma_neur;
     struct bnnep_grid grid; /* real activations */
     int32_t schedule;       /* BNNEP_SCHEDULE_... */
-    int32_t reserved;
+    float feedback;         /* strength of what layers receive from above; 1 with binary activations */
 };
 
 /* Parameters of one connection in canonical host form, to read from and to write to; a NULL member is left out.
@@ -180,7 +180,7 @@ struct bnnep_capabilities {
     int32_t squares;        /* of contrasts; the same bits for any number of threads */
     int32_t reset;          /* of the momenta of weights that flip */
     int32_t covariance;     /* contrasts of covariances, with binary activations */
-    int32_t reserved;
+    int32_t weak_feedback;  /* feedback below 1 in bnnep_model, with real activations; not with a tape */
 };
 
 /* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.

@@ -403,10 +403,13 @@ typedef struct bnnep_network_options {
     int32_t schedule;  /**< BNNEP_SCHEDULE_...; an alternating sample ends its phase after two steps in a row in which
                             nothing changed by more. Alternating not with BNNEP_METHOD_BPTT */
     int32_t start;     /**< initial values: BNNEP_START_... */
-    int32_t reserved;  /**< 0 */
+    float feedback;    /**< strength of what layers receive from above, of what they would by their weights: above 0, at
+                            most 1; weaker keeps deep networks from holding themselves active. 1 with binary activations
+                            and BNNEP_METHOD_BPTT. 0: 1, the paper's; with BNNEP_START_BALANCED, full-precision
+                            activations and more than one hidden layer, all fully connected, 0.1 */
 } bnnep_network_options;
 #define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
-    BNNEP_INIT_(sizeof(bnnep_network_options), NULL, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_network_options), NULL, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f)
 BNNEP_API bnnep_status bnnep_network_options_init(bnnep_network_options *options, size_t size);
 
 /** Makes a network with random initial values. A seed gives the same ones on every backend. */
@@ -439,9 +442,11 @@ typedef struct bnnep_network_info {
     double theta, gamma_neur, settle_tolerance;
     int32_t dynamics, classes, expand_output, max_batch, free_steps, grid_bits;
     int32_t input_channels, input_height, input_width, schedule;
+    float feedback;
+    int32_t reserved; /**< 0 */
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
-    BNNEP_INIT_(sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    BNNEP_INIT_(sizeof(bnnep_network_info), NULL, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f, 0)
 BNNEP_API bnnep_status bnnep_network_get_info(const bnnep_network *network, bnnep_network_info *info);
 
 /* --- Training ----------------------------------------------------------------------------------------------------- */
@@ -465,7 +470,8 @@ enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED =
  * the paper; or in deviations of a connection's contrast, which the optimizer measures. Then a threshold is so many
  * deviations of a momentum that noise alone drives, and a contrast of one deviation moves a bias by its rate, and a
  * scaling factor by its rate times the mean that those of the connection begin with. Nothing flips before the first
- * update was measured, and thresholds begin higher, by a factor of 1 + 32 / updates. */
+ * update was measured, thresholds begin higher, by a factor of 1 + 32 / updates, and none falls more than twice as fast
+ * as momenta without contrast. */
 enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 
 /** How gamma and the learning rates fall: to fall_to times what they are, in fall_updates updates, by a power or half a
@@ -473,7 +479,7 @@ enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2, BNNEP_FALL_HARMONIC = 3 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
- * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 1, lr_bias 1e-2 and,
+ * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 0.7, lr_bias 1e-2 and,
  * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, falling harmonically if fall is 0. With binary activations and h hidden
  * layers (at least 1): gamma 2e-3 / h, lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha, covariances, and beta 2 and
  * a centred nudge if beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required.

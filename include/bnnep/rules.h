@@ -59,6 +59,12 @@ BNNEP_RULE float bnnep_share(float alpha, float largest) {
     return largest != 0.0f ? alpha / largest : 0.0f;
 }
 
+/* What multiplies a sum over the layer above: alpha, or what is left of it (1, or the largest alpha on a grid) where
+ * the sum is of shares of it, by the strength of feedback. */
+BNNEP_RULE float bnnep_feedback_scale(float alpha, float feedback) {
+    return feedback * alpha;
+}
+
 /* What a layer needs to know for its update. */
 struct bnnep_neuron {
     bool binary;             /* leaky states and binary activations */

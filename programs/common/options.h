@@ -41,7 +41,8 @@ struct options {
     bool default_rule;          /* no rate is given */
     bool covariance, flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
-    int grid; /* 0: none */
+    double feedback; /* 0: the library's choice */
+    int grid;        /* 0: none */
 };
 
 /* Fills the record from a command line of bnnep-train, whose table of options stands behind it (programs/train; target

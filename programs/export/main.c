@@ -160,6 +160,7 @@ static void write_options(const struct export *e, const struct sizes *s) {
             s->map_units, s->patch, s->fed_back, binary, i->grid_bits, s->map_feedback,
             i->schedule != BNNEP_SCHEDULE_SYNCHRONOUS, i->schedule == BNNEP_SCHEDULE_OVER_RELAXED);
     define(e->out, "TOLERANCE", (float)i->settle_tolerance);
+    define(e->out, "FEEDBACK", i->feedback);
     define(e->out, "START", binary ? 1.0f : is_convolution(e, 0) ? 0.5f : 0.0f);
     if (binary) {
         const float leak = (float)i->gamma_neur;

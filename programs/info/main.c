@@ -164,6 +164,8 @@ static void print_network(const json_t *about) {
            : schedule == BNNEP_SCHEDULE_ALTERNATING ? ", alternating"
                                                     : "",
            shown(network, "settle_tolerance", one));
+    if (number(network, "feedback") > 0.0)
+        printf("            feedback of strength %s\n", shown(network, "feedback", one));
     printf("input       %.0f x %.0f x %.0f (channels, height, width)\n", element(network, "input", 0),
            element(network, "input", 1), element(network, "input", 2));
     printf("output      %.0f classes, units of each: %.0f\n\n", number(network, "classes"),

@@ -88,6 +88,11 @@ const struct known known[] = {
      "Initial values: `paper`, or `balanced`: hidden units with binary activations stand at their threshold while those about "
      "them are half active, and wide layers do not drown what comes from below ([the learning rule](learning-rule.md)). "
      "The paper's, unless no rate is given: then balanced."},
+    {"feedback", "X", "share (0 to 1)", VALUE(NUMBER, feedback, 0, 1), REAL, NULL,
+     "strength of what layers receive from above; 1 is the paper's, deep networks need less, bin_W",
+     "Strength of what layers receive from above, of what they would by their weights: 1 is the paper's, and weaker feedback "
+     "keeps deep networks from holding themselves active ([the learning rule](learning-rule.md)). `bin_W` with `ep` only. 0, "
+     "or not given: 1, but 0.1 with `--start balanced` in fully connected networks with more than one hidden layer."},
     {"covariance", NULL, NULL, SWITCH(covariance), BINARY, NULL,
      "contrasts of covariances over the batch, not of mean products, bin_W_N",
      "Contrasts of covariances over the batch, in place of mean products: what all images share moves biases alone "

@@ -174,6 +174,7 @@ static void compare_all(int32_t dynamics, bool grid, int32_t schedule, unsigned 
                 .seed = i,
                 .grid_bits = grid ? 20 - (int32_t)i % 13 : 0,
                 .schedule = schedule,
+                .feedback = dynamics == BNNEP_DYNAMICS_REAL && i % 4 >= 2 ? 0.3f : 0.0f,
             };
             for (size_t k = 0; k <= shape.connections; k++) {
                 do

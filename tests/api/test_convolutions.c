@@ -20,6 +20,7 @@ enum { MOST = 6 };
 
 struct description {
     int32_t dynamics, input[3], grid_bits, schedule;
+    float feedback; /* 0: 1 */
     bnnep_connection connections[MOST];
     size_t count;
     int32_t method;
@@ -96,6 +97,7 @@ static struct twins make(const struct description *d, const char *backend, size_
         o.free_steps = MOST + 3;
         o.grid_bits = d->grid_bits;
         o.schedule = d->schedule;
+        o.feedback = d->feedback;
         o.settle_tolerance = side == 0 && d->itself ? 0.0f : d->tolerance;
         o.max_batch = 20;
         o.seed = d->seed;
@@ -252,12 +254,15 @@ static void for_all(struct family family, unsigned cases, comparison compare) {
     for (size_t b = 0; b < count; b++) {
         if (strcmp(backends[b], "ref") == 0 || (family.wide && strcmp(backends[b], "cpu") != 0))
             continue; /* an emulated device takes too long for wide ones */
+        const bool real_ep =
+            family.dynamics == BNNEP_DYNAMICS_REAL && family.method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
         struct stream stream = {(uint64_t)(3 * family.dynamics + family.method)};
         for (unsigned i = 0; i < cases; i++) {
             struct description d =
                 family.wide ? describe_wide(&stream, i, family.unpooled) : describe(&stream, family.dynamics, i);
             d.method = family.method;
             d.schedule = family.schedule;
+            d.feedback = i % 3 == 2 && real_ep ? 0.3f : 0.0f;
             d.tolerance = family.tolerance;
             d.itself = family.unpooled;
             d.grid_bits = family.grid ? (i % 5 ? 18 - (int32_t)i % 5 : 9 - (int32_t)i % 2) : 0;

@@ -95,6 +95,7 @@ static bnnep_network_options network_options(const struct shape *shape, bnnep_co
     o.max_batch = shape->max_batch;
     o.grid_bits = shape->grid_bits;
     o.schedule = shape->schedule;
+    o.feedback = shape->feedback;
     o.seed = shape->seed;
     return o;
 }

@@ -58,6 +58,7 @@ struct shape {
     double gamma, threshold;
     double lr_alpha; /* 0 means as the biases */
     int32_t grid_bits, schedule;
+    float feedback; /* 0 means 1 */
     uint64_t seed;
 };
 

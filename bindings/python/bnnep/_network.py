@@ -96,6 +96,7 @@ class NetworkOptions(TypedDict, total=False):
     grid_bits: int  #: states on a grid of 2^-grid_bits
     schedule: int  #: Schedule.SYNCHRONOUS, ALTERNATING or OVER_RELAXED
     start: int  #: Start.PAPER, or Start.BALANCED for deep networks and the optimizer's default rule
+    feedback: float  #: strength of what layers receive from above; 1: the paper's; 0: as goes with `start`
 
 
 class Parameters:
@@ -303,6 +304,7 @@ class NetworkInfo:
     free_steps: int
     grid_bits: int
     schedule: Schedule
+    feedback: float
     input_shape: tuple[int, int, int]
 
 

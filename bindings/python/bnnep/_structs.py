@@ -176,7 +176,7 @@ class NetworkOptions(Struct):
         grid_bits=c_int32,
         schedule=c_int32,
         start=c_int32,
-        reserved=c_int32,
+        feedback=c_float,
     )
 
 
@@ -201,6 +201,8 @@ class NetworkInfo(Struct):
         input_height=c_int32,
         input_width=c_int32,
         schedule=c_int32,
+        feedback=c_float,
+        reserved=c_int32,
     )
 
 
