@@ -139,6 +139,7 @@ static void receive(struct workspace *ws, size_t n) {
     float *here = ws->active, *pre = ws->pre;
     for (size_t k = 0; k < model->connections; k++, pre += model->links[k - 1]->out) {
         const struct bnnep_link *link = model->links[k];
+        const float scale = bnnep_feedback_scale(ws->alpha[k], model->feedback);
         for (size_t j = 0; j < link->rows; j++) {
             double sum = 0.0; /* exact, where ref's is (bnnep/rules.h) */
             for (size_t i = 0; i < link->columns; i++)
@@ -149,7 +150,7 @@ static void receive(struct workspace *ws, size_t n) {
             double sum = 0.0;
             for (size_t j = 0; j < link->rows; j++)
                 sum += sign[j * link->columns + i] * (double)here[j];
-            pre[(ptrdiff_t)i - (ptrdiff_t)link->columns] += ws->alpha[k] * (float)sum;
+            pre[(ptrdiff_t)i - (ptrdiff_t)link->columns] += scale * (float)sum;
         }
         sign += link->rows * link->columns;
         bias += link->out;
@@ -255,6 +256,7 @@ static const struct bnnep_capabilities can = {
     .squares = 1,
     .reset = 1,
     .covariance = 1,
+    .weak_feedback = 1,
 };
 
 extern const struct bnnep_backend bnnep_backend_loops __attribute__((visibility("default")));

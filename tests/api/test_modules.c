@@ -340,11 +340,12 @@ static void capabilities(void **state) {
     const struct bnnep_capabilities all = *bnnep_backend_loops.can;
     struct bnnep_capabilities can = all;
     bnnep_network_options real = BNNEP_NETWORK_OPTIONS_INIT, binary = real, grid = real, alternating = real,
-                          over_relaxed = real;
+                          over_relaxed = real, weak = real;
     binary.dynamics = BNNEP_DYNAMICS_BINARY;
     grid.grid_bits = 12;
     alternating.schedule = BNNEP_SCHEDULE_ALTERNATING;
     over_relaxed.schedule = BNNEP_SCHEDULE_OVER_RELAXED;
+    weak.feedback = 0.5f;
     assert_ok(create(&can, &real, true, BNNEP_METHOD_EQUILIBRIUM_PROPAGATION));
     assert_ok(create(&can, &real, false, BNNEP_METHOD_BPTT));
     can.real = 0;
@@ -367,6 +368,9 @@ static void capabilities(void **state) {
     assert_refused(create(&can, &alternating, false, 0), BNNEP_ERROR_UNSUPPORTED, "alternating steps");
     can = all;
     assert_ok(create(&can, &over_relaxed, false, 0));
+    can.weak_feedback = 0;
+    assert_ok(create(&can, &real, false, 0));
+    assert_refused(create(&can, &weak, false, 0), BNNEP_ERROR_UNSUPPORTED, "weak feedback");
     can.phases = BNNEP_PHASE_NUDGED;
     assert_refused(create(&can, &real, false, 0), BNNEP_ERROR_UNSUPPORTED, "two phases");
     can = all;

@@ -66,7 +66,7 @@ static void training(const std::string &folder) {
     expect(rest.errors == moved.errors && first.signs(0) == second.signs(0), "gone on with, the same bits");
     const auto third = small();
     bnnep::optimizer by_default(third);
-    expect(by_default.rate(BNNEP_RATE_THRESHOLD) == std::vector<double>{1.0, 1.0}, "no rates: the default rule");
+    expect(by_default.rate(BNNEP_RATE_THRESHOLD) == std::vector<double>{0.7, 0.7}, "no rates: the default rule");
     expect(by_default.train_epoch(data, {}, batches_of(20)).batches == 10, "which trains");
     bool came_out = false;
     try {

@@ -87,7 +87,7 @@ fn stops_and_goes_on_to_the_same_bits() {
 fn needs_no_rates() {
     let (data, mut network) = (data(), small());
     let mut learns = Optimizer::by_default(&mut network, ffi::OptimizerOptions::init()).unwrap();
-    assert_eq!(learns.rate(Rate::Threshold).unwrap(), [1.0, 1.0]);
+    assert_eq!(learns.rate(Rate::Threshold).unwrap(), [0.7, 0.7]);
     assert_eq!(learns.train_epoch(&data, 20, &mut |_| false).unwrap().samples, 200);
 }
 

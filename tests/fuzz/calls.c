@@ -116,11 +116,16 @@ struct kind {
     size_t connections;
     int32_t dynamics, channels, height, expand_output, grid_bits, schedule;
     double settle_tolerance;
+    float feedback; /* 0 means 1 */
 };
 
 static const struct kind kinds[KINDS] = {
     {.connection = {BNNEP_FC(5), BNNEP_FC(4)}, .connections = 2, .channels = 6, .expand_output = 2},
-    {.connection = {BNNEP_FC(7), BNNEP_FC(6), BNNEP_FC(2)}, .connections = 3, .channels = 5, .settle_tolerance = 1e-3},
+    {.connection = {BNNEP_FC(7), BNNEP_FC(6), BNNEP_FC(2)},
+     .connections = 3,
+     .channels = 5,
+     .settle_tolerance = 1e-3,
+     .feedback = 0.5f},
     {.connection = {BNNEP_FC(9), BNNEP_FC(4)},
      .connections = 2,
      .channels = 6,
@@ -158,6 +163,7 @@ void slot_create(struct slot *slot, unsigned number, bool reference, uint64_t se
     o.settle_tolerance = kind->settle_tolerance;
     o.grid_bits = kind->grid_bits;
     o.schedule = kind->schedule;
+    o.feedback = kind->feedback;
     o.free_steps = 6;
     o.max_batch = MOST_BATCH;
     o.seed = seed;
