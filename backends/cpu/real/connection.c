@@ -26,7 +26,7 @@ void bnnep_real_feedback(const struct cpu_network *net, size_t k, struct real_pa
 float bnnep_real_feedback_scale(const struct cpu_network *net, size_t k) {
     const struct cpu_connection *c = &net->connection[k];
     const bool convolution = bnnep_is_convolution(net->model->links[k]);
-    const float alpha = !convolution                       ? c->alpha[0]
+    const float alpha = !convolution                     ? c->alpha[0]
                         : net->model->grid.steps != 0.0f ? bnnep_largest(c->alpha, c->rows)
                                                          : 1.0f;
     return bnnep_feedback_scale(alpha, net->model->feedback);
