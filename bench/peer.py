@@ -21,6 +21,7 @@ import gzip
 import json
 import os
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -211,6 +212,8 @@ def load_weights(net, path):
     data = Path(path).read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
     header = json.loads(data[8 : 8 + length])
+    if json.loads(header["__metadata__"]["network"]).get("feedback"):
+        sys.exit(f"{path}: feeds back weaker than the program that this one is compared with")
 
     def tensor(name, dtype):
         begin, end = header[name]["data_offsets"]

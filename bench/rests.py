@@ -22,7 +22,7 @@ MOST_STEPS = 2000
 def rest(loaded, preset, schedule, tolerance, images):
     """States of all layers, [sample, unit], mean and most steps of a sample, and classes."""
     network = Network(loaded.info.input_shape, PRESETS[preset][1], max_batch=len(images), schedule=schedule,
-                      free_steps=MOST_STEPS, settle_tolerance=tolerance)
+                      free_steps=MOST_STEPS, settle_tolerance=tolerance, feedback=loaded.info.feedback)
     for to, given in zip(network.connections, loaded.connections):
         to.signs, to.bias, to.alpha = given.signs, given.bias, given.alpha
     network.workspace.stage(images)

@@ -253,10 +253,12 @@ static struct bnnep_grid grid_of(const bnnep_network_options *o, const struct bn
     return grid;
 }
 
-/* Deep networks of full-precision activations hold themselves active by what they feed back (docs/learning-rule.md). */
-static float default_feedback(const bnnep_network_options *o, const struct bnnep_link *links) {
-    const bool deep = o->dynamics == BNNEP_DYNAMICS_REAL && o->connection_count > 2 && !bnnep_is_convolution(links);
-    return o->start == BNNEP_START_BALANCED && deep ? WEAK_FEEDBACK : 1.0f;
+/* Deep networks of full-precision activations hold themselves active by what they feed back (docs/learning-rule.md). On
+ * a grid weak feedback would be rounded away. Convolutions come first, so that the first link tells of them. */
+float bnnep_default_feedback(const bnnep_network_options *o, const struct bnnep_shape *shape) {
+    const bool deep = o->connection_count > 2 && !bnnep_is_convolution(&shape->link[0]);
+    const bool real = o->dynamics == BNNEP_DYNAMICS_REAL && o->grid_bits == 0;
+    return o->start == BNNEP_START_BALANCED && deep && real ? WEAK_FEEDBACK : 1.0f;
 }
 
 struct bnnep_model bnnep_model_of(const bnnep_network_options *o, const struct bnnep_shape *shape) {
@@ -270,7 +272,7 @@ struct bnnep_model bnnep_model_of(const bnnep_network_options *o, const struct b
         .gamma_neur = (float)o->gamma_neur,
         .grid = grid_of(o, shape->link),
         .schedule = o->schedule,
-        .feedback = o->feedback != 0.0f ? o->feedback : default_feedback(o, shape->link),
+        .feedback = o->feedback != 0.0f ? o->feedback : 1.0f, /* or the default, where the backend can */
     };
 }
 

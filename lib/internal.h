@@ -251,6 +251,8 @@ bnnep_status bnnep_check_batch(const bnnep_network_options *options, const struc
 bnnep_status bnnep_describe(const bnnep_context *context, const bnnep_network_options *options,
                             struct bnnep_shape **shape);
 struct bnnep_model bnnep_model_of(const bnnep_network_options *options, const struct bnnep_shape *shape);
+/* The strength of feedback where nobody says. */
+float bnnep_default_feedback(const bnnep_network_options *options, const struct bnnep_shape *shape);
 
 /* --- initial.c --------------------------------------------------------------------------------------------------- */
 

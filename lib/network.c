@@ -60,6 +60,9 @@ static bnnep_status build(bnnep_network *net, bool drawn) {
         status = bnnep_check_bytes(net->context, "a network", bytes_of(&choice, &net->options, &net->model, false));
     if (status != BNNEP_OK)
         return status;
+    if (net->options.feedback == 0.0f && choice.backend->can->weak_feedback)
+        net->model.feedback = bnnep_default_feedback(&net->options, net->shape);
+    net->options.feedback = net->model.feedback;
     net->backend = choice.backend;
     net->place = choice.device;
     status = net->backend->network_create(choice.device, &net->model, &net->device, why);

@@ -96,7 +96,8 @@ static bnnep_status check_method(const bnnep_network *net, const bnnep_optimizer
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "BPTT goes back through synchronous steps: schedule must be 0");
     if (net->model.feedback != 1.0f)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
-                          "BPTT goes back through feedback of full strength: feedback must be 1");
+                          "BPTT goes back through feedback of full strength: feedback is %g, and must be 1",
+                          (double)net->model.feedback);
     if (net->options.grid_bits)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED,
                           "BPTT goes through states that are not rounded: grid_bits must be 0");

@@ -26,9 +26,9 @@
 #define LR_ALPHA 3e-3
 #define BETA_BINARY 2.0 /* that an output of 0 may become active */
 
-#define OFTEN 256  /* updates, after each of which rules are renewed */
-#define RENEWAL 64 /* updates, after which they are from then on */
-#define WARM_UP 32 /* updates after which thresholds have fallen to twice what they will be */
+#define EACH_UNTIL 256 /* rules are renewed after every update until then */
+#define RENEWAL 64     /* and from then on after so many */
+#define WARM_UP 32     /* updates after which thresholds have fallen to twice what they will be */
 
 bool bnnep_measures(const bnnep_optimizer_options *o) {
     return o->threshold_kind == BNNEP_UNIT_DEVIATIONS || o->rate_kind == BNNEP_UNIT_DEVIATIONS;
@@ -170,10 +170,11 @@ static double rounded(double value) {
 
 /* The same again, where the variance of g was `before` and is now `after`. A threshold falls at most twice as fast as
  * momenta without contrast: or, as soon as a network errs no more, it would fall below momenta that are as they were,
- * and what was learnt would be lost. */
+ * and what was learnt would be lost. Of the first 1 / gamma updates; after them variances fall as slowly by themselves.
+ */
 static double noise_kept(double noise, double gamma, double before, double after) {
-    const double decay = (1.0 - gamma) * (1.0 - gamma), kept = decay * decay * noise * before;
-    return after > 0.0 ? fmax(noise_after(noise, gamma), kept / after) : noise_after(noise, gamma);
+    const double decay = (1.0 - gamma) * (1.0 - gamma), kept = decay * decay * noise * (before / after);
+    return isfinite(kept) ? fmax(noise_after(noise, gamma), kept) : noise_after(noise, gamma);
 }
 
 /* Contrasts that are all 0, or beyond the range of numbers, tell nothing of how large others will be. */
@@ -202,6 +203,6 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
         running[BNNEP_MOMENTUM_NOISE] =
             noise_kept(running[BNNEP_MOMENTUM_NOISE], gamma, before, running[BNNEP_CONTRAST_WEIGHTS]);
     }
-    if (opt->measured < OFTEN || opt->measured % RENEWAL == 0)
+    if (opt->measured < EACH_UNTIL || opt->measured % RENEWAL == 0)
         bnnep_renew(opt);
 }

@@ -406,7 +406,9 @@ typedef struct bnnep_network_options {
     float feedback;    /**< strength of what layers receive from above, of what they would by their weights: above 0, at
                             most 1; weaker keeps deep networks from holding themselves active. 1 with binary activations
                             and BNNEP_METHOD_BPTT. 0: 1, the paper's; with BNNEP_START_BALANCED, full-precision
-                            activations and more than one hidden layer, all fully connected, 0.1 */
+                            activations, no grid and more than one hidden layer, all fully connected, 0.1, where the
+                            backend can. The nudge moves each layer so much less than the one above: settle_tolerance
+                            must be smaller in deep networks */
 } bnnep_network_options;
 #define BNNEP_NETWORK_OPTIONS_INIT                                                                                     \
     BNNEP_INIT_(sizeof(bnnep_network_options), NULL, 0, 0.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0.0f)
@@ -470,8 +472,8 @@ enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED =
  * the paper; or in deviations of a connection's contrast, which the optimizer measures. Then a threshold is so many
  * deviations of a momentum that noise alone drives, and a contrast of one deviation moves a bias by its rate, and a
  * scaling factor by its rate times the mean that those of the connection begin with. Nothing flips before the first
- * update was measured, thresholds begin higher, by a factor of 1 + 32 / updates, and none falls more than twice as fast
- * as momenta without contrast. */
+ * update was measured, and thresholds begin higher, by a factor of 1 + 32 / updates; but for that, none falls more than
+ * twice as fast as momenta without contrast. */
 enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 
 /** How gamma and the learning rates fall: to fall_to times what they are, in fall_updates updates, by a power or half a

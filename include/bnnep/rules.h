@@ -59,8 +59,8 @@ BNNEP_RULE float bnnep_share(float alpha, float largest) {
     return largest != 0.0f ? alpha / largest : 0.0f;
 }
 
-/* What multiplies a sum over the layer above: alpha, or what is left of it (1, or the largest alpha on a grid) where
- * the sum is of shares of it, by the strength of feedback. */
+/* What multiplies a sum of feedback: its strength times alpha. Where each term of the sum has its alpha already, 1
+ * stands in its place; on a grid, where terms have shares of the largest alpha, that one. */
 BNNEP_RULE float bnnep_feedback_scale(float alpha, float feedback) {
     return feedback * alpha;
 }

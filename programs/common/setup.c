@@ -202,7 +202,9 @@ static int open_network(struct setup *setup, const struct options *o) {
                  : strcmp(o->schedule, "alternating") == 0 ? BNNEP_SCHEDULE_ALTERNATING
                                                            : BNNEP_SCHEDULE_SYNCHRONOUS;
     n.start = o->start && strcmp(o->start, "balanced") == 0 ? BNNEP_START_BALANCED : BNNEP_START_PAPER;
-    n.feedback = strcmp(o->optim, "bptt") == 0 ? 1.0f : (float)o->feedback;
+    /* BPTT, which has none of its own, is refused with what was asked for. */
+    const bool bptt = strcmp(o->optim, "bptt") == 0 || o->compare_gradients;
+    n.feedback = bptt && o->feedback == 0.0 ? 1.0f : (float)o->feedback;
     n.max_batch = o->batch_size;
     n.seed = (uint64_t)o->seed;
     const bnnep_status made = bnnep_network_create(setup->context, &n, &setup->network);

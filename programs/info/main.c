@@ -165,7 +165,7 @@ static void print_network(const json_t *about) {
                                                     : "",
            shown(network, "settle_tolerance", one));
     if (number(network, "feedback") > 0.0)
-        printf("            feedback of strength %s\n", shown(network, "feedback", one));
+        printf("            feedback of strength %s\n", float_text((float)number(network, "feedback"), one));
     printf("input       %.0f x %.0f x %.0f (channels, height, width)\n", element(network, "input", 0),
            element(network, "input", 1), element(network, "input", 2));
     printf("output      %.0f classes, units of each: %.0f\n\n", number(network, "classes"),

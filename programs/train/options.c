@@ -27,8 +27,8 @@ const struct known known[] = {
      "A command of the paper, see `--list-presets`; or `fashion-fc1` and `fashion-fc1-bin`, networks for Fashion-MNIST by the "
      "[default rule](learning-rule.md). Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
-     "bin_W: --settle 1e-3, --schedule over-relaxed or alternating; options after it override it",
-     "`--settle 1e-3 --schedule over-relaxed`, or `alternating` for convolutions: another way to nearly the same rest, with less "
+     "bin_W: --settle 1e-3 (weak feedback: 1e-6), --schedule over-relaxed or alternating; options after it override it",
+     "`--settle 1e-3` (1e-6 where feedback is weaker than 1) and `--schedule over-relaxed`, or `alternating` for convolutions: another way to nearly the same rest, with less "
      "work. Changes nothing for binary activations, which learn worse so. Says what it is. Options after it override it."},
     {"list-presets", NULL, NULL, ACTION(LIST_PRESETS), ALWAYS, NULL, "print the names of the presets, one a line",
      "Prints the names of the presets, one a line, and exits."},
@@ -88,11 +88,11 @@ const struct known known[] = {
      "Initial values: `paper`, or `balanced`: hidden units with binary activations stand at their threshold while those about "
      "them are half active, and wide layers do not drown what comes from below ([the learning rule](learning-rule.md)). "
      "The paper's, unless no rate is given: then balanced."},
-    {"feedback", "X", "share (0 to 1)", VALUE(NUMBER, feedback, 0, 1), REAL, NULL,
+    {"feedback", "X", "share (0 to 1)", VALUE(NUMBER, feedback, 1e-6, 1), REAL, NULL,
      "strength of what layers receive from above; 1 is the paper's, deep networks need less, bin_W",
      "Strength of what layers receive from above, of what they would by their weights: 1 is the paper's, and weaker feedback "
-     "keeps deep networks from holding themselves active ([the learning rule](learning-rule.md)). `bin_W` with `ep` only. 0, "
-     "or not given: 1, but 0.1 with `--start balanced` in fully connected networks with more than one hidden layer."},
+     "keeps deep networks from holding themselves active ([the learning rule](learning-rule.md)). `bin_W` with `ep` only. Not "
+     "given: 1, but 0.1 with `--start balanced` in fully connected networks with more than one hidden layer."},
     {"covariance", NULL, NULL, SWITCH(covariance), BINARY, NULL,
      "contrasts of covariances over the batch, not of mean products, bin_W_N",
      "Contrasts of covariances over the batch, in place of mean products: what all images share moves biases alone "

@@ -152,7 +152,7 @@ static int be_fast(struct options *options) {
 static bool feeds_back_weakly(const struct options *o) {
     const bool deep = strcmp(o->archi, "fc") == 0 && o->layers.count > 3, nudged = strcmp(o->optim, "ep") == 0;
     const bool balanced = o->start && strcmp(o->start, "balanced") == 0;
-    return o->feedback > 0.0 ? o->feedback < 1.0 : balanced && deep && nudged;
+    return o->feedback > 0.0 ? o->feedback < 1.0 : balanced && deep && nudged && o->grid == 0;
 }
 
 /* Over-relaxed steps lead elsewhere with pooling. Binary activations learnt worse with alternating steps at 1e-3, for

@@ -43,7 +43,7 @@ static bool is_set(const struct known *option, const void *field) {
     case LONG:
         return *(const int64_t *)field != 0 || option->min <= 0.0;
     case NUMBER:
-        return true;
+        return *(const double *)field != 0.0 || option->min <= 0.0;
     case FLAG:
         return *(const bool *)field;
     case LIST:

@@ -112,7 +112,7 @@ static void refused(void **state) {
     assert_ok(bnnep_network_create(NULL, &o, &network));
     p.method = BNNEP_METHOD_BPTT;
     p.gamma = p.threshold = p.lr_bias = rate;
-    assert_refused(bnnep_optimizer_create(network, &p, &optimizer), BNNEP_ERROR_UNSUPPORTED, "feedback must be 1");
+    assert_refused(bnnep_optimizer_create(network, &p, &optimizer), BNNEP_ERROR_UNSUPPORTED, "must be 1");
     bnnep_network_free(network);
 }
 
@@ -139,6 +139,9 @@ static void chosen_by_the_library(void **state) {
     o.feedback = 1.0f;
     assert_true(chosen(&o) == 1.0f);
     o.feedback = 0.0f;
+    o.grid_bits = 12;
+    assert_true(chosen(&o) == 1.0f);
+    o.grid_bits = 0;
     o.dynamics = BNNEP_DYNAMICS_BINARY;
     assert_true(chosen(&o) == 1.0f);
     o.dynamics = BNNEP_DYNAMICS_REAL;

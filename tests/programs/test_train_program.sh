@@ -82,7 +82,7 @@ run 0 $small $few --gradThreshold 1e9 1e-5
 says out 'flips=[1-9][0-9]*,0 '
 says err '^bnnep-train: epoch 1: connection 1 flipped no weight$'
 if [ "$(wc -l <"$work/err")" -eq 1 ]; then ok; else wrong "more warnings than one"; fi
-run 0 --layersList 784 40 10 --T 20 --units deviations --gamma 0.02 0.02 --gradThreshold 0.1 0.1 --lrBias 0.01 0.01 \
+run 0 --layersList 784 40 10 --T 20 --units deviations --gamma 0.02 0.02 --gradThreshold 0.03 0.03 --lrBias 0.01 0.01 \
     --train-limit 320 --test-limit 100 --epochs 3 --no-save --data "$sample"
 says err '^bnnep-train: epoch 2: connection 1 flipped [1-9][0-9]* % of its weights$'
 
@@ -261,6 +261,23 @@ run 0 --preset mnist-fc1-bin --layersList 784 20 10 --expand_output 1 --train-li
 says err '^bnnep-train: --fast: --schedule synchronous --settle 0$'
 run 0 --preset mnist-conv --convList 4 2 1 --train-limit 64 --test-limit 10 --epochs 1 --no-save --fast
 says err '^bnnep-train: --fast: --schedule alternating --settle 0.001$'
+deep="--layersList 784 20 20 10 --train-limit 64 --test-limit 10 --epochs 1 --no-save"
+# shellcheck disable=SC2086
+run 0 $deep --fast
+says err '^bnnep-train: --fast: --schedule over-relaxed --settle 1e-06$'
+# shellcheck disable=SC2086
+run 0 $deep --fast --feedback 1
+says err '^bnnep-train: --fast: --schedule over-relaxed --settle 0.001$'
+# shellcheck disable=SC2086
+run 0 $deep --optim bptt
+# shellcheck disable=SC2086
+run 0 $deep --compare-gradients
+# shellcheck disable=SC2086
+run 1 $deep --optim bptt --feedback 0.5
+says err 'feedback is 0.5, and must be 1'
+# shellcheck disable=SC2086
+run 2 $deep --feedback 0
+says err '^bnnep-train: --feedback is 0; it must be from 1e-06 to 1$'
 # shellcheck disable=SC2086
 run 1 $small --optim bptt --fast
 says err 'schedule must be 0'

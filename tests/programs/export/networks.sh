@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # The networks that exports are tested with, one of each kind: their names, and how bnnep-train makes them within seconds.
 # shellcheck disable=SC2034 # of those who source this
-networks="fc fc-over-relaxed fc-grid fc-bin conv conv-grid conv-bin conv-bin-alternating"
+networks="fc fc-over-relaxed fc-weak fc-grid fc-bin conv conv-weak conv-grid conv-bin conv-bin-alternating"
 
 # options_of NETWORK
 options_of() {
@@ -11,7 +11,9 @@ options_of() {
     fc-grid) echo --preset mnist-fc2 --layersList 784 50 40 10 --T 60 --grid 16 --epochs 3 ;;
     fc-bin) echo --preset mnist-fc1-bin --layersList 784 100 40 --expand_output 4 --epochs 3 ;;
     fc-over-relaxed) echo "$(options_of fc)" --schedule over-relaxed ;;
+    fc-weak) echo --layersList 784 50 40 10 --T 60 --epochs 3 --train-limit 5000 ;;
     conv) echo --preset mnist-conv "$maps" ;;
+    conv-weak) echo "$(options_of conv)" --feedback 0.5 ;;
     conv-grid) echo --preset mnist-conv-alpha "$maps" --grid 14 ;;
     conv-bin) echo --preset mnist-conv-bin-alpha "$maps" --convList 12 6 1 --layersList 50 --expand_output 5 --Kmax 10 ;;
     conv-bin-alternating) echo "$(options_of conv-bin)" --schedule alternating ;;
