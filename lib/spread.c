@@ -28,6 +28,8 @@
 
 #define EACH_UNTIL 256 /* rules are renewed after every update until then */
 #define RENEWAL 64     /* and from then on after so many */
+#define ENOUGH 16      /* numbers to tell a deviation by */
+#define LEAST 1e-4     /* the outputs' contrast without which measuring does not begin */
 #define WARM_UP 32     /* updates after which thresholds have fallen to twice what they will be */
 
 bool bnnep_measures(const bnnep_optimizer_options *o) {
@@ -123,6 +125,13 @@ static double deviation(const bnnep_optimizer *opt, size_t k, int32_t part) {
     return sqrt(opt->renewed[k].of[part]);
 }
 
+/* What a rate in deviations comes to. The contrast of a scaling factor is one number, which by chance may be next to
+ * nothing in the first update and a thousand times as large in the next: until enough were measured, nothing moves. */
+static double in_deviations(const bnnep_optimizer *opt, size_t k, int32_t part, double rate, size_t numbers) {
+    const double one = deviation(opt, k, part);
+    return one > 0.0 && opt->renewed_at * (uint64_t)numbers >= ENOUGH ? rate / one : 0.0;
+}
+
 double bnnep_threshold_of(const bnnep_optimizer *opt, size_t k) {
     const double given = opt->rates.of[BNNEP_RATE_THRESHOLD][k];
     if (opt->options.threshold_kind == BNNEP_UNIT_ABSOLUTE)
@@ -138,8 +147,7 @@ double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k) {
     const double given = opt->rates.of[BNNEP_RATE_BIAS][k];
     if (opt->options.rate_kind == BNNEP_UNIT_ABSOLUTE)
         return given;
-    const double one = deviation(opt, k, BNNEP_CONTRAST_BIAS);
-    return one > 0.0 ? given / one : 0.0;
+    return in_deviations(opt, k, BNNEP_CONTRAST_BIAS, given, opt->network->model.links[k]->rows);
 }
 
 /* Scaling factors begin as the mean |w| of U(-1/sqrt(columns), 1/sqrt(columns)): of that, rates are shares. */
@@ -149,8 +157,9 @@ double bnnep_scale_rate_of(const bnnep_optimizer *opt, size_t k) {
     const double given = opt->rates.of[BNNEP_RATE_ALPHA][k];
     if (opt->options.rate_kind == BNNEP_UNIT_ABSOLUTE)
         return given;
-    const double one = deviation(opt, k, BNNEP_CONTRAST_ALPHA);
-    return one > 0.0 ? given * 0.5 / sqrt((double)opt->network->model.links[k]->columns) / one : 0.0;
+    const struct bnnep_link *link = opt->network->model.links[k];
+    const double first = 0.5 / sqrt((double)link->columns);
+    return in_deviations(opt, k, BNNEP_CONTRAST_ALPHA, given * first, link->scales);
 }
 
 /* The variance of m <- (1 - gamma) m + gamma g, of that of g, after one more update: at least that of a momentum that
@@ -183,10 +192,21 @@ static void take_mean(double *running, double mean, double share) {
         *running += (*running > 0.0 ? share : 1.0) * (rounded(mean) - *running);
 }
 
+/* Did the nudge move the outputs? Those that are off and nudged down stay, but for rounding, and what hidden layers did
+ * meanwhile would be the deviation that the next contrast, a thousand times as large, is told by. */
+static bool moved_outputs(const bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
+    const size_t last = opt->network->model.connections - 1;
+    const double gain = gains[one ? 0 : last].of[BNNEP_CONTRAST_BIAS];
+    const double mean = opt->squares[last].bias / (double)opt->network->model.links[last]->rows;
+    return gain * gain * mean > LEAST * LEAST;
+}
+
 void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
+    const bool measures = bnnep_measures(&opt->options);
     opt->updates++;
-    opt->measured++;
-    for (size_t k = 0; bnnep_measures(&opt->options) && k < opt->network->model.connections; k++) {
+    if (!measures || opt->measured > 0 || moved_outputs(opt, gains, one))
+        opt->measured++;
+    for (size_t k = 0; measures && opt->measured > 0 && k < opt->network->model.connections; k++) {
         const struct bnnep_link *link = opt->network->model.links[k];
         const struct bnnep_squares *squares = &opt->squares[k];
         const double *gain = gains[one ? 0 : k].of;

@@ -471,9 +471,10 @@ enum { BNNEP_NUDGE_RANDOM_SIGN = 0, BNNEP_NUDGE_FIXED = 1, BNNEP_NUDGE_CENTRED =
 /** In which unit thresholds, and learning rates of biases and scaling factors, are given: as they are applied, as in
  * the paper; or in deviations of a connection's contrast, which the optimizer measures. Then a threshold is so many
  * deviations of a momentum that noise alone drives, and a contrast of one deviation moves a bias by its rate, and a
- * scaling factor by its rate times the mean that those of the connection begin with. Nothing flips before the first
- * update was measured, and thresholds begin higher, by a factor of 1 + 32 / updates; but for that, none falls more than
- * twice as fast as momenta without contrast. */
+ * scaling factor by its rate times the mean that those of the connection begin with. Nothing moves before the first
+ * update in which outputs did, nor biases and scaling factors of which there are few before 16 of their contrasts were
+ * measured. Thresholds begin higher, by a factor of 1 + 32 / updates; but for that, none falls more than twice as fast
+ * as momenta without contrast. */
 enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 
 /** How gamma and the learning rates fall: to fall_to times what they are, in fall_updates updates, by a power or half a

@@ -86,9 +86,12 @@ static void set_rates(const struct measured *m, const bnnep_network *network, bn
         threshold[k] *= m->used_at > 0 ? 1.0 + 32.0 / (double)m->used_at : 1.0;
         threshold[k] = threshold[k] > 0.0 ? threshold[k] : 1e30;
         gamma[k] = m->fallen[k] * gamma_of[k];
-        bias[k] = mean[BNNEP_CONTRAST_BIAS] > 0.0 ? m->fallen[k] * lr_bias[k] / sqrt(mean[BNNEP_CONTRAST_BIAS]) : 0.0;
+        const bool biases = m->used_at * info.rows >= 16, scales = m->used_at * info.scales >= 16;
+        bias[k] = biases && mean[BNNEP_CONTRAST_BIAS] > 0.0
+                      ? m->fallen[k] * lr_bias[k] / sqrt(mean[BNNEP_CONTRAST_BIAS])
+                      : 0.0;
         alpha[k] = m->fallen[k] * 0.5 / sqrt((double)info.columns) * lr_alpha[k];
-        alpha[k] = mean[BNNEP_CONTRAST_ALPHA] > 0.0 ? alpha[k] / sqrt(mean[BNNEP_CONTRAST_ALPHA]) : 0.0;
+        alpha[k] = scales && mean[BNNEP_CONTRAST_ALPHA] > 0.0 ? alpha[k] / sqrt(mean[BNNEP_CONTRAST_ALPHA]) : 0.0;
     }
     assert_ok(bnnep_optimizer_set_rates(optimizer, BNNEP_RATE_GAMMA, gamma, LAYERS));
     assert_ok(bnnep_optimizer_set_rates(optimizer, BNNEP_RATE_THRESHOLD, threshold, LAYERS));
