@@ -163,6 +163,22 @@ static int list_connections(const struct options *o, bnnep_connection *connectio
     return *count <= MOST_VALUES ? 0 : wrong("--convList and --layersList make more than 64 connections");
 }
 
+/* How the network's states move. */
+static void set_relaxation(const struct options *o, bnnep_network_options *n) {
+    const bool bptt = strcmp(o->optim, "bptt") == 0 || o->compare_gradients;
+    n->dynamics = strcmp(o->binary_settings, "bin_W_N") == 0 ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL;
+    n->theta = o->rho_threshold;
+    n->gamma_neur = o->gamma_neur;
+    n->free_steps = o->T;
+    n->settle_tolerance = o->settle;
+    n->grid_bits = o->grid;
+    n->schedule = strcmp(o->schedule, "over-relaxed") == 0  ? BNNEP_SCHEDULE_OVER_RELAXED
+                  : strcmp(o->schedule, "alternating") == 0 ? BNNEP_SCHEDULE_ALTERNATING
+                                                            : BNNEP_SCHEDULE_SYNCHRONOUS;
+    /* BPTT has none of its own, and is refused with what was asked for. */
+    n->feedback = bptt && o->feedback == 0.0 ? 1.0f : (float)o->feedback;
+}
+
 static int open_network(struct setup *setup, const struct options *o) {
     const bool binary = strcmp(o->binary_settings, "bin_W_N") == 0;
     bnnep_connection connections[2 * MOST_VALUES];
@@ -186,25 +202,14 @@ static int open_network(struct setup *setup, const struct options *o) {
                 o->conv.value[o->conv.count - 1], data.channels);
         return 2;
     }
-    n.dynamics = binary ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL;
+    set_relaxation(o, &n);
     n.input_channels = data.channels;
     n.input_height = data.height;
     n.input_width = data.width;
     n.expand_output = o->expand_output;
     n.connections = connections;
     n.connection_count = setup->connections;
-    n.theta = o->rho_threshold;
-    n.gamma_neur = o->gamma_neur;
-    n.free_steps = o->T;
-    n.settle_tolerance = o->settle;
-    n.grid_bits = o->grid;
-    n.schedule = strcmp(o->schedule, "over-relaxed") == 0  ? BNNEP_SCHEDULE_OVER_RELAXED
-                 : strcmp(o->schedule, "alternating") == 0 ? BNNEP_SCHEDULE_ALTERNATING
-                                                           : BNNEP_SCHEDULE_SYNCHRONOUS;
     n.start = o->start && strcmp(o->start, "balanced") == 0 ? BNNEP_START_BALANCED : BNNEP_START_PAPER;
-    /* BPTT, which has none of its own, is refused with what was asked for. */
-    const bool bptt = strcmp(o->optim, "bptt") == 0 || o->compare_gradients;
-    n.feedback = bptt && o->feedback == 0.0 ? 1.0f : (float)o->feedback;
     n.max_batch = o->batch_size;
     n.seed = (uint64_t)o->seed;
     const bnnep_status made = bnnep_network_create(setup->context, &n, &setup->network);
