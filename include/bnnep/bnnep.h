@@ -444,7 +444,7 @@ typedef struct bnnep_network_info {
     double theta, gamma_neur, settle_tolerance;
     int32_t dynamics, classes, expand_output, max_batch, free_steps, grid_bits;
     int32_t input_channels, input_height, input_width, schedule;
-    float feedback;
+    float feedback;   /**< as it is, also where the library chose */
     int32_t reserved; /**< 0 */
 } bnnep_network_info;
 #define BNNEP_NETWORK_INFO_INIT                                                                                        \
