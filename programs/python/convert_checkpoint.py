@@ -148,6 +148,7 @@ def describe(layers, options):
         "settle_tolerance": 0.0,
         "grid_bits": 0,
         "schedule": 0,
+        "feedback": 0.0,
         "connections": connections,
     }
 
