@@ -92,7 +92,7 @@ const struct known known[] = {
      "strength of what layers receive from above; 1 is the paper's, deep networks need less, bin_W",
      "Strength of what layers receive from above, of what they would by their weights: 1 is the paper's, and weaker feedback "
      "keeps deep networks from holding themselves active ([the learning rule](learning-rule.md)). `bin_W` with `ep` only. Not "
-     "given: 1, but 0.1 with `--start balanced` in fully connected networks with more than one hidden layer."},
+     "given: 1, but 0.1 with `--start balanced` in fully connected networks with more than one hidden layer and no `--grid`."},
     {"covariance", NULL, NULL, SWITCH(covariance), BINARY, NULL,
      "contrasts of covariances over the batch, not of mean products, bin_W_N",
      "Contrasts of covariances over the batch, in place of mean products: what all images share moves biases alone "
