@@ -80,4 +80,11 @@ for target in $targets; do
         "$(stat "$target" average_exec_per_sec)" "$(stat "$target" new_units_added)" "${findings:-none}"
     [ $keep = no ] || keep_some "$target"
 done
+# what a finding is, for whoever has nothing but what this prints
+for finding in $(find $build/findings -type f ! -name '*.log' ! -name '*.merge' | sort); do
+    target=$(basename "$finding" | cut -d- -f1)
+    echo "--- $finding, of $target, in base64:"
+    head -c 3000 "$finding" | base64
+    grep -n -m 1 -A 12 -E 'runtime error|ERROR: ' "$build/findings/$target.log" || tail -n 12 "$build/findings/$target.log"
+done
 exit $failed
