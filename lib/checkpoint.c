@@ -16,8 +16,11 @@
 
 /* What files may need that came after their version's first library. */
 static bool knows(const char *feature) {
-    return feature &&
-           (strcmp(feature, "schedule") == 0 || strcmp(feature, "learning") == 0 || strcmp(feature, "feedback") == 0);
+    static const char *const features[] = {"schedule", "feedback", "learning", "consolidation"};
+    for (size_t i = 0; feature && i < sizeof features / sizeof features[0]; i++)
+        if (strcmp(feature, features[i]) == 0)
+            return true;
+    return false;
 }
 
 static bnnep_status check_requires(const struct bnnep_container *file) {
@@ -128,6 +131,7 @@ static json_t *what_it_requires(const bnnep_network *net, const bnnep_optimizer 
     json_t *list = json_array();
     const bool learning = opt && (bnnep_measures(&opt->options) || opt->options.fall != BNNEP_FALL_CONSTANT ||
                                   opt->options.flip_reset || opt->options.covariance);
+    const bool consolidating = opt && opt->options.consolidation > 0.0f;
     bool complete = list != NULL;
     if (net->options.schedule != BNNEP_SCHEDULE_SYNCHRONOUS)
         complete = complete && json_array_append_new(list, json_string("schedule")) == 0;
@@ -135,6 +139,8 @@ static json_t *what_it_requires(const bnnep_network *net, const bnnep_optimizer 
         complete = complete && json_array_append_new(list, json_string("feedback")) == 0;
     if (learning)
         complete = complete && json_array_append_new(list, json_string("learning")) == 0;
+    if (consolidating)
+        complete = complete && json_array_append_new(list, json_string("consolidation")) == 0;
     if (complete)
         return list;
     json_decref(list);

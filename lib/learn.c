@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Contrasts, and the updates by them. */
+#include <float.h>
 #include <math.h>
 
 #include "lib/internal.h"
@@ -18,6 +19,12 @@ static struct bnnep_gain gain_of(const bnnep_optimizer *opt, double gain) {
     return (struct bnnep_gain){.of = {gain, gain, half * gain}};
 }
 
+/* What multiplies |m|, which is told in thresholds. Where that is 0, no weight holds. */
+static float consolidation_of(const bnnep_optimizer *opt, float threshold) {
+    const double per_momentum = (double)opt->options.consolidation / (double)threshold;
+    return threshold > 0.0f ? (float)fmin(per_momentum, (double)FLT_MAX) : 0.0f;
+}
+
 /* The rules in float, each computed in double and rounded once: gamma is as small as 5e-8. gains: [connections], or one
  * for all. */
 static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
@@ -25,15 +32,17 @@ static bnnep_status set_rules(bnnep_optimizer *opt, const struct bnnep_gain *gai
         const double *gain = gains[one ? 0 : k].of;
         const double fallen = bnnep_fallen(opt, k), gamma = fallen * opt->rates.of[BNNEP_RATE_GAMMA][k];
         const double lr_bias = fallen * bnnep_bias_rate_of(opt, k), lr_alpha = fallen * bnnep_scale_rate_of(opt, k);
+        const float threshold = (float)bnnep_threshold_of(opt, k);
         const struct bnnep_rule rule = {
             .size = sizeof rule,
             .decay = (float)(1.0 - gamma),
             .gain = (float)(gamma * gain[BNNEP_CONTRAST_WEIGHTS]),
-            .threshold = (float)bnnep_threshold_of(opt, k),
+            .threshold = threshold,
             .bias_gain = (float)(lr_bias * gain[BNNEP_CONTRAST_BIAS]),
             .scale_gain = (float)(lr_alpha * gain[BNNEP_CONTRAST_ALPHA]),
             .at_threshold = opt->network->model.convolutional,
             .reset = opt->options.flip_reset,
+            .consolidation = consolidation_of(opt, threshold),
         };
         if (!isfinite(rule.gain) || !isfinite(rule.bias_gain) || !isfinite(rule.scale_gain))
             return bnnep_fail(BNNEP_ERROR_ARGUMENT,

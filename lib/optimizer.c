@@ -124,6 +124,15 @@ static bnnep_status check_covariance(const bnnep_network *net, const bnnep_optim
     return BNNEP_OK;
 }
 
+static bnnep_status check_consolidation(const bnnep_network *net, const bnnep_optimizer_options *o) {
+    if (!(o->consolidation >= 0.0f && o->consolidation <= 1e6f))
+        return bnnep_fail(BNNEP_ERROR_ARGUMENT, "consolidation is %g; it must be from 0 to 1e6",
+                          (double)o->consolidation);
+    if (o->consolidation > 0.0f && !net->backend->can->consolidation)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not consolidate", net->backend->name);
+    return BNNEP_OK;
+}
+
 static bnnep_status check_options(const bnnep_network *net, const bnnep_optimizer_options *o) {
     const size_t connections = net->model.connections;
     if (o->nudged_steps < 1 || o->nudged_steps > 1000000)
@@ -143,9 +152,9 @@ static bnnep_status check_options(const bnnep_network *net, const bnnep_optimize
     if (o->lr_alpha && !net->backend->can->scale)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not learn scaling factors", net->backend->name);
     const double *const given[BNNEP_RATES] = {o->gamma, o->threshold, o->lr_bias, o->lr_alpha, &o->beta};
-    bnnep_status status = bnnep_check_reserved(o->reserved, "bnnep_optimizer_options");
+    bnnep_status status = check_covariance(net, o);
     if (status == BNNEP_OK)
-        status = check_covariance(net, o);
+        status = check_consolidation(net, o);
     if (status == BNNEP_OK)
         status = check_method(net, o);
     if (status == BNNEP_OK)

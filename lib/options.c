@@ -22,7 +22,7 @@ ENDS_WITH(bnnep_connection, reserved);
 ENDS_WITH(bnnep_network_options, feedback);
 ENDS_WITH(bnnep_network_info, reserved);
 ENDS_WITH(bnnep_connection_info, to);
-ENDS_WITH(bnnep_optimizer_options, reserved);
+ENDS_WITH(bnnep_optimizer_options, consolidation);
 ENDS_WITH(bnnep_optimizer_info, reserved);
 ENDS_WITH(bnnep_report, contrasts); /* NOLINT(bugprone-sizeof-expression) */
 ENDS_WITH(bnnep_progress, reserved);

@@ -140,13 +140,14 @@ bnnep_status bnnep_record_read_network(const struct bnnep_container *file, bnnep
 json_t *bnnep_record_optimizer(const bnnep_optimizer *opt) {
     const bnnep_optimizer_options *o = &opt->options;
     const size_t count = opt->network->model.connections;
-    return json_pack("{s:i, s:i, s:f, s:i, s:b, s:I, s:i, s:i, s:i, s:f, s:I, s:i, s:i, s:o, s:o, s:o, s:o}", "method",
-                     o->method, "nudged_steps", o->nudged_steps, "beta", o->beta, "nudge", o->nudge, "keep_order",
-                     o->keep_order != 0, "seed", (json_int_t)o->seed, "threshold_kind", o->threshold_kind, "rate_kind",
-                     o->rate_kind, "fall", o->fall, "fall_to", o->fall_to, "fall_updates", (json_int_t)o->fall_updates,
-                     "flip_reset", o->flip_reset, "covariance", o->covariance, "gamma",
-                     bnnep_json_list(o->gamma, count), "threshold", bnnep_json_list(o->threshold, count), "lr_bias",
-                     bnnep_json_list(o->lr_bias, count), "lr_alpha", bnnep_json_list(o->lr_alpha, count));
+    return json_pack("{s:i, s:i, s:f, s:i, s:b, s:I, s:i, s:i, s:i, s:f, s:I, s:i, s:i, s:f, s:o, s:o, s:o, s:o}",
+                     "method", o->method, "nudged_steps", o->nudged_steps, "beta", o->beta, "nudge", o->nudge,
+                     "keep_order", o->keep_order != 0, "seed", (json_int_t)o->seed, "threshold_kind", o->threshold_kind,
+                     "rate_kind", o->rate_kind, "fall", o->fall, "fall_to", o->fall_to, "fall_updates",
+                     (json_int_t)o->fall_updates, "flip_reset", o->flip_reset, "covariance", o->covariance,
+                     "consolidation", (double)o->consolidation, "gamma", bnnep_json_list(o->gamma, count), "threshold",
+                     bnnep_json_list(o->threshold, count), "lr_bias", bnnep_json_list(o->lr_bias, count), "lr_alpha",
+                     bnnep_json_list(o->lr_alpha, count));
 }
 
 /* --- comparing ----------------------------------------------------------------------------------------------- */

@@ -20,6 +20,7 @@ static uint64_t update_word(const struct cpu_kernels *kernels, float *momentum, 
     struct bnnep_rule never = *rule;
     never.threshold = INFINITY;
     never.at_threshold = false;
+    never.consolidation = 0.0f;
     kernels->momenta->update(momentum, G, count, &never, signs);
     return bnnep_flips(0.0f, 1.0f, rule->threshold, rule->at_threshold) ? ~UINT64_C(0) >> (64 - count) : 0;
 }

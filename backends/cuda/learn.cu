@@ -50,10 +50,12 @@ static __device__ void turn(const shape &l, const synapses &w, const updating &t
         t.kept[at] = gradient;
         return;
     }
-    const float m = bnnep_momentum(t.momentum[at], t.rule.decay, t.rule.gain, gradient);
-    const float sign = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
+    const float bit = w.bits[static_cast<size_t>(j) * w.words + i / 32] >> (i % 32) & 1u ? 1.0f : -1.0f;
+    const float sign = bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * bit, before = t.momentum[at];
+    const float after = bnnep_momentum(before, t.rule.decay, t.rule.gain, gradient);
+    const float m = bnnep_consolidated(sign, before, after, t.rule.consolidation);
     t.momentum[at] = m;
-    if (!bnnep_flips(bnnep_sign(w.alpha[l.scales == 1 ? 0 : j]) * sign, m, t.rule.threshold, t.rule.at_threshold))
+    if (!bnnep_flips(sign, m, t.rule.threshold, t.rule.at_threshold))
         return;
     if (t.rule.reset)
         t.momentum[at] = 0.0f;

@@ -348,6 +348,7 @@ static const bnnep_capabilities can = {
     .reset = 1,
     .covariance = 1,
     .weak_feedback = 1,
+    .consolidation = 1,
 };
 
 extern "C" {

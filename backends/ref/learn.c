@@ -242,8 +242,9 @@ static uint64_t update_row(struct ref_optimizer *optimizer, size_t k, size_t j, 
     int8_t *sign = optimizer->network->connection[k].sign + j * columns;
     uint64_t flips = 0;
     for (size_t i = 0; i < columns; i++) {
-        m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, G[i]);
-        if (bnnep_flips(bnnep_sign(alpha) * sign[i], m[i], rule->threshold, rule->at_threshold)) {
+        const float side = bnnep_sign(alpha) * sign[i];
+        m[i] = bnnep_consolidated(side, m[i], bnnep_momentum(m[i], rule->decay, rule->gain, G[i]), rule->consolidation);
+        if (bnnep_flips(side, m[i], rule->threshold, rule->at_threshold)) {
             sign[i] = (int8_t)-sign[i];
             m[i] = rule->reset ? 0.0f : m[i];
             flips++;

@@ -338,6 +338,7 @@ static const struct bnnep_capabilities can = {
     .squares = 1,
     .covariance = 1,
     .weak_feedback = 1,
+    .consolidation = 1,
     .reset = 1,
 };
 

@@ -76,7 +76,7 @@ pub mod ffi {
         gamma: *const f64, threshold: *const f64, lr_bias: *const f64, lr_alpha: *const f64, connection_count: usize,
         beta: f64, seed: u64, method: i32, nudged_steps: i32, nudge: i32, keep_order: i32,
         fall_to: f64, fall_updates: u64, threshold_kind: i32, rate_kind: i32, fall: i32, flip_reset: i32,
-        covariance: i32, reserved: i32,
+        covariance: i32, consolidation: f32,
     });
     structure!(Report {
         flips: *mut u64, flips_count: usize, confusion: *mut u64, confusion_count: usize, predictions: *mut i32,

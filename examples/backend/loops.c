@@ -257,6 +257,7 @@ static const struct bnnep_capabilities can = {
     .reset = 1,
     .covariance = 1,
     .weak_feedback = 1,
+    .consolidation = 1,
 };
 
 extern const struct bnnep_backend bnnep_backend_loops __attribute__((visibility("default")));

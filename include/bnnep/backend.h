@@ -123,14 +123,14 @@ struct bnnep_contrast_out {
 };
 
 /* How one connection learns from a contrast G, in float as it is applied:
- * m <- decay*m + gain*G;  flip where -sign(W)*m > threshold, or at_threshold where it is >=;
- * b <- b + bias_gain*Gb;  alpha <- alpha + scale_gain*Galpha. */
+ * m <- decay*m + gain*G, as far as bnnep_consolidated lets it;  flip where -sign(W)*m > threshold, or at_threshold
+ * where it is >=; b <- b + bias_gain*Gb;  alpha <- alpha + scale_gain*Galpha. */
 struct bnnep_rule {
     size_t size;
     float decay, gain, threshold, bias_gain, scale_gain;
     int32_t at_threshold; /* in convolutional networks */
     int32_t reset;        /* 1: the momentum of a weight that flips starts again from 0 */
-    int32_t reserved;
+    float consolidation;  /* per |m|; 0: none */
 };
 
 /* Sums of the squares of a contrast's parts G, Gb and Galpha, of one connection: in double, in any order that does not
@@ -181,6 +181,7 @@ struct bnnep_capabilities {
     int32_t reset;          /* of the momenta of weights that flip */
     int32_t covariance;     /* contrasts of covariances, with binary activations */
     int32_t weak_feedback;  /* feedback below 1 in bnnep_model, with real activations; not with a tape */
+    int32_t consolidation;  /* of momenta */
 };
 
 /* A function that is NULL is ref's, and with it all objects that it is given must be ref's; ref's device is the host.

@@ -510,11 +510,13 @@ typedef struct bnnep_optimizer_options {
                                   of their mean product, so that what all samples share moves biases alone. Binary
                                   activations; in fully connected connections; a batch of one sample has none and
                                   takes the product */
-    int32_t reserved;        /**< 0 */
+    float consolidation; /**< above 0: the more a momentum has spoken for its weight, the smaller its steps towards a
+                              flip, by 1 - tanh^2(consolidation m / threshold): what was learnt before is kept longer,
+                              when other data follows. 0: all steps are whole */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
     BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, \
-                0)
+                0.0f)
 BNNEP_API bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *options, size_t size);
 
 /** Makes an optimizer for @p network, its momenta zero. A network may have several; each has its own momenta.

@@ -190,6 +190,21 @@ BNNEP_RULE float bnnep_momentum(float m, float decay, float gain, float contrast
     return decay * m + gain * contrast;
 }
 
+/* How far a consolidated momentum goes of a step that would take it away from its weight's side of 0: 1 - tanh^2 x, as
+ * 1 / cosh^2 x with cosh's series to x^4, which is within 0.005 and has the same bits everywhere. */
+BNNEP_RULE float bnnep_plasticity(float x) {
+    const float square = x * x, cosh = 1.0f + square * (0.5f + square * (1.0f / 24.0f));
+    return 1.0f / (cosh * cosh);
+}
+
+/* Metaplasticity (Laborieux et al., 2021): the more a momentum has spoken for its weight, the harder it is to talk it
+ * out of it. sign is that of W; before -> after is the step of bnnep_momentum; consolidation, per |m|; 0: none. */
+BNNEP_RULE float bnnep_consolidated(float sign, float before, float after, float consolidation) {
+    const float step = after - before;
+    const bool holds = sign * before > 0.0f && sign * step < 0.0f;
+    return consolidation != 0.0f && holds ? before + bnnep_plasticity(consolidation * before) * step : after;
+}
+
 /* Does a weight alpha*B flip? sign is that of W, 0 where alpha is 0. */
 BNNEP_RULE bool bnnep_flips(float sign, float m, float threshold, bool at_threshold) {
     const float pull = -sign * m;

@@ -41,7 +41,8 @@ struct options {
     bool default_rule;          /* no rate is given */
     bool covariance, flip_reset, no_shuffle, momentum_noise, no_save, compare_gradients;
     double settle;
-    double feedback; /* 0: the library's choice */
+    double feedback;      /* 0: the library's choice */
+    double consolidation; /* 0: none */
     int grid;        /* 0: none */
 };
 

@@ -331,6 +331,7 @@ static int open_optimizer(struct setup *setup, const struct options *o) {
     }
     p.flip_reset = o->flip_reset;
     p.covariance = o->covariance;
+    p.consolidation = (float)o->consolidation;
     set_fall(setup, o, &p);
     p.keep_order = o->no_shuffle;
     p.seed = (uint64_t)o->seed;

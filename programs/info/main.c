@@ -234,6 +234,8 @@ static void print_run(const json_t *about) {
             puts("            flips reset momenta");
         if (number(optimizer, "covariance") > 0)
             puts("            contrasts of covariances");
+        if (number(optimizer, "consolidation") > 0)
+            printf("            consolidation %s\n", shown(optimizer, "consolidation", room));
     }
     if (position) {
         printf("position    %.0f epochs, %.0f batches", number(position, "epochs"), number(position, "batches"));

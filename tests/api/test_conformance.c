@@ -168,6 +168,7 @@ static void compare_all(int32_t dynamics, bool grid, int32_t schedule, unsigned 
                 .max_batch = 70,
                 .learn_alpha = i % 2 == 1,
                 .covariance = dynamics == BNNEP_DYNAMICS_BINARY && i / 2 % 2 == 0,
+                .consolidation = i % 3 == 2 ? 1.5f : 0.0f,
                 .gamma = 0.25,
                 .threshold = 0.01,
                 .lr_alpha = dynamics == BNNEP_DYNAMICS_BINARY ? 3.0 : 0.0, /* large: alpha shows any rounding */

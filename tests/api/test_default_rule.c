@@ -145,7 +145,8 @@ static void refused(void **state) {
         {{.fall_updates = 5}, "but fall is", BNNEP_ERROR_ARGUMENT},
         {{.covariance = 2}, "covariance is 2", BNNEP_ERROR_ARGUMENT},
         {{.covariance = 1}, "needs binary activations", BNNEP_ERROR_UNSUPPORTED},
-        {{.reserved = 1}, "reserved is 1", BNNEP_ERROR_UNSUPPORTED},
+        {{.consolidation = -1.0f}, "consolidation is -1", BNNEP_ERROR_ARGUMENT},
+        {{.consolidation = (float)NAN}, "consolidation is", BNNEP_ERROR_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         bnnep_optimizer_options o = wrong[i].options;

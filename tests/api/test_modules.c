@@ -404,6 +404,29 @@ static void two_phases(void **state) {
     bnnep_context_free(context);
 }
 
+/* Nor does one consolidate that cannot. */
+static void whole_steps(void **state) {
+    (void)state;
+    struct bnnep_capabilities can = *bnnep_backend_loops.can;
+    struct bnnep_backend table = bnnep_backend_loops;
+    bnnep_optimizer_options o = BNNEP_OPTIMIZER_OPTIONS_INIT;
+    bnnep_context *context;
+    bnnep_network *network;
+    bnnep_optimizer *optimizer;
+    can.consolidation = 0;
+    table.can = &can;
+    assert_ok(open_context(NULL, "/nowhere", NULL, &context));
+    assert_ok(bnnep_backend_register(context, &table, ""));
+    assert_string_equal(backend_of(context, &network), "loops");
+    assert_ok(bnnep_optimizer_create(network, &o, &optimizer));
+    bnnep_optimizer_free(optimizer);
+    o.consolidation = 1.0f;
+    assert_refused(bnnep_optimizer_create(network, &o, &optimizer), BNNEP_ERROR_UNSUPPORTED,
+                   "backend loops does not consolidate");
+    bnnep_network_free(network);
+    bnnep_context_free(context);
+}
+
 static void *look(void *context) {
     bnnep_backend_info info;
     size_t index;
@@ -431,7 +454,8 @@ int main(void) {
         cmocka_unit_test(missing),      cmocka_unit_test(mismatched), cmocka_unit_test(damaged),
         cmocka_unit_test(found),        cmocka_unit_test(listed),     cmocka_unit_test(devices),
         cmocka_unit_test(registered),   cmocka_unit_test(used),       cmocka_unit_test(sizes),
-        cmocka_unit_test(capabilities), cmocka_unit_test(two_phases), cmocka_unit_test(at_once),
+        cmocka_unit_test(capabilities), cmocka_unit_test(two_phases), cmocka_unit_test(whole_steps),
+        cmocka_unit_test(at_once),
     };
     return cmocka_run_group_tests_name("modules", tests, NULL, NULL);
 }

@@ -117,6 +117,7 @@ struct kind {
     int32_t dynamics, channels, height, expand_output, grid_bits, schedule;
     double settle_tolerance;
     float feedback; /* 0 means 1 */
+    int32_t start;
 };
 
 static const struct kind kinds[KINDS] = {
@@ -125,12 +126,14 @@ static const struct kind kinds[KINDS] = {
      .connections = 3,
      .channels = 5,
      .settle_tolerance = 1e-3,
-     .feedback = 0.5f},
+     .feedback = 0.5f,
+     .start = BNNEP_START_BALANCED},
     {.connection = {BNNEP_FC(9), BNNEP_FC(4)},
      .connections = 2,
      .channels = 6,
      .expand_output = 2,
-     .dynamics = BNNEP_DYNAMICS_BINARY},
+     .dynamics = BNNEP_DYNAMICS_BINARY,
+     .start = BNNEP_START_BALANCED},
     {.connection = {BNNEP_CONV(2, 3, 1, 2), BNNEP_FC(2)}, .connections = 2, .channels = 1, .height = 4},
     {.connection = {BNNEP_CONV(3, 2, 0, 1), BNNEP_FC(4)},
      .connections = 2,
@@ -164,6 +167,7 @@ void slot_create(struct slot *slot, unsigned number, bool reference, uint64_t se
     o.grid_bits = kind->grid_bits;
     o.schedule = kind->schedule;
     o.feedback = kind->feedback;
+    o.start = kind->start;
     o.free_steps = 6;
     o.max_batch = MOST_BATCH;
     o.seed = seed;
@@ -202,9 +206,13 @@ bnnep_status slot_teach(struct slot *slot, struct fuzz_bytes *bytes) {
     o.threshold_kind = (int32_t)fuzz_choice(bytes, 2);
     o.rate_kind = (int32_t)fuzz_choice(bytes, 2);
     o.flip_reset = (int32_t)fuzz_choice(bytes, 2);
-    o.fall = (int32_t)fuzz_choice(bytes, 3);
-    o.fall_to = o.fall ? 0.25 : 0.0;
-    o.fall_updates = o.fall ? 3 : 0;
+    o.covariance = (int32_t)fuzz_choice(bytes, 2);
+    o.consolidation = fuzz_choice(bytes, 3) == 2 ? 1.5f : 0.0f;
+    o.fall = (int32_t)fuzz_choice(bytes, 4);
+    o.fall_to = o.fall && o.fall < BNNEP_FALL_HARMONIC ? 0.25 : 0.0;
+    o.fall_updates = o.fall && o.fall < BNNEP_FALL_HARMONIC ? 3 : 0;
+    if (fuzz_choice(bytes, 4) == 3) /* the default rule */
+        o.gamma = o.threshold = o.lr_bias = o.lr_alpha = NULL;
     bnnep_optimizer *made;
     const bnnep_status status = bnnep_optimizer_create(slot->network, &o, &made);
     PROMISE((status == BNNEP_OK) == (made != NULL));

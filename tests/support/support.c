@@ -136,6 +136,7 @@ struct net net_make(const struct shape *shape, const char *where) {
     p.nudge = shape->centred ? BNNEP_NUDGE_CENTRED : shape->random_beta ? BNNEP_NUDGE_RANDOM_SIGN : BNNEP_NUDGE_FIXED;
     p.threshold_kind = p.rate_kind = shape->deviations ? BNNEP_UNIT_DEVIATIONS : BNNEP_UNIT_ABSOLUTE;
     p.covariance = shape->covariance;
+    p.consolidation = shape->consolidation;
     p.keep_order = !shape->shuffle;
     p.seed = shape->seed;
     assert_ok(bnnep_optimizer_create(net.network, &p, &net.optimizer));

@@ -59,6 +59,7 @@ struct shape {
     double lr_alpha; /* 0 means as the biases */
     int32_t grid_bits, schedule;
     float feedback; /* 0 means 1 */
+    float consolidation;
     uint64_t seed;
 };
 

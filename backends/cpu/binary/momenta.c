@@ -92,7 +92,7 @@ bool bnnep_binary_may_wait(const struct binary_optimizer *optimizer, size_t k, c
     const struct binary_pending *pending = &optimizer->pending[k];
     return pending->known && pending->changes == optimizer->network->connection[k].changes &&
            pending->decay == rule->decay && rule->decay >= 0.0f && rule->decay <= 1.0f && rule->threshold > 0.0f &&
-           rule->threshold >= pending->threshold;
+           rule->threshold >= pending->threshold && rule->consolidation == 0.0f;
 }
 
 void bnnep_binary_remember(struct binary_optimizer *optimizer, size_t k, const struct bnnep_rule *rule) {

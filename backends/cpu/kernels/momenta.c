@@ -52,13 +52,22 @@ static void gather(const float *restrict factor, const uint32_t *restrict from, 
         memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
+/* bnnep_consolidated. top: the sign of a float where W is positive. */
+static floats consolidated(uints top, floats before, floats after, float consolidation) {
+    const floats step = after - before, x = consolidation * before, square = x * x;
+    const floats cosh = 1.0f + square * (0.5f + square * (1.0f / 24.0f));
+    const uints holds = (uints)((floats)((uints)before ^ top) < 0.0f) & (uints)((floats)((uints)step ^ top) > 0.0f);
+    const floats held = before + 1.0f / (cosh * cosh) * step;
+    return (floats)(((uints)held & holds) | ((uints)after & ~holds));
+}
+
 /* One by one. Bit i of `signs` tells the sign of W. */
 static uint64_t update_some(float *restrict m, const float *restrict G, size_t first, size_t last,
                             const struct bnnep_rule *rule, uint64_t signs) {
     uint64_t flips = 0;
     for (size_t i = first; i < last; i++) {
-        m[i] = bnnep_momentum(m[i], rule->decay, rule->gain, G[i]);
-        const float sign = signs >> i & 1 ? 1.0f : -1.0f;
+        const float sign = signs >> i & 1 ? 1.0f : -1.0f, after = bnnep_momentum(m[i], rule->decay, rule->gain, G[i]);
+        m[i] = bnnep_consolidated(sign, m[i], after, rule->consolidation);
         flips |= (uint64_t)bnnep_flips(sign, m[i], rule->threshold, rule->at_threshold) << i;
     }
     return flips;
@@ -72,13 +81,15 @@ static uint64_t update(float *restrict m, const float *restrict G, size_t count,
     const floats threshold = rule->threshold - (floats){0};
     size_t i = 0;
     for (; i + WIDTH <= count; i += WIDTH) {
-        floats momentum, contrast;
-        memcpy(&momentum, m + i, sizeof momentum);
+        floats before, contrast;
+        memcpy(&before, m + i, sizeof before);
         memcpy(&contrast, G + i, sizeof contrast);
-        momentum = rule->decay * momentum + rule->gain * contrast;
-        memcpy(m + i, &momentum, sizeof momentum);
+        floats momentum = rule->decay * before + rule->gain * contrast;
         /* -sign * m: the bit of a positive weight goes to the place of the float's sign */
         const uints top = ((uint32_t)(signs >> i) - (uints){0}) << shift & 0x80000000u;
+        if (rule->consolidation != 0.0f)
+            momentum = consolidated(top, before, momentum, rule->consolidation);
+        memcpy(m + i, &momentum, sizeof momentum);
         const floats pull = (floats)((uints)momentum ^ top);
         any |= rule->at_threshold ? (uints)(pull >= threshold) : (uints)(pull > threshold);
     }

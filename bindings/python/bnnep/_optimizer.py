@@ -150,6 +150,7 @@ class Optimizer(Handle):
         fall_updates: int = 0,
         flip_reset: bool = False,
         covariance: bool = False,
+        consolidation: float = 0.0,
     ) -> None:
         self._describe(network)
         options = _structs.OptimizerOptions(
@@ -171,6 +172,7 @@ class Optimizer(Handle):
             fall_updates=fall_updates,
             flip_reset=flip_reset,
             covariance=covariance,
+            consolidation=consolidation,
         )
         made = create(library.bnnep_optimizer_create, network.handle, ctypes.byref(options))
         super().__init__(made, *network._keep)

@@ -229,7 +229,7 @@ class OptimizerOptions(Struct):
         fall=c_int32,
         flip_reset=c_int32,
         covariance=c_int32,
-        reserved=c_int32,
+        consolidation=c_float,
     )
 
 
