@@ -43,7 +43,7 @@ struct options {
     double settle;
     double feedback;      /* 0: the library's choice */
     double consolidation; /* 0: none */
-    int grid;        /* 0: none */
+    int grid;             /* 0: none */
 };
 
 /* Fills the record from a command line of bnnep-train, whose table of options stands behind it (programs/train; target
