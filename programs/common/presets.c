@@ -55,6 +55,12 @@ const struct preset presets[] = {
     {"fashion-fc1", NULL, "--dataset fashion-mnist --layersList 784 4096 10 --schedule over-relaxed --settle 1e-3"},
     {"fashion-fc1-bin", NULL,
      "--dataset fashion-mnist --layersList 784 1024 100 --expand_output 10 --binary_settings bin_W_N --T 20"},
+    {"fashion-conv", NULL,
+     "--dataset fashion-mnist --archi conv --layersList 10 --convList 64 32 1 --padding 2 --kernelSize 5 --Fpool 2 "
+     "--T 150 --schedule alternating --settle 1e-3"},
+    {"fashion-conv-bin", NULL,
+     "--dataset fashion-mnist --archi conv --binary_settings bin_W_N --layersList 700 --convList 512 256 1 "
+     "--expand_output 70 --padding 1 --kernelSize 5 --Fpool 3 --T 100 --Kmax 50"},
 };
 const size_t preset_paper_count = 18;
 const size_t preset_count = sizeof presets / sizeof presets[0];

@@ -23,9 +23,9 @@ static const char *const activations[] = {"hardsigm", "heaviside", NULL};
 
 const struct known known[] = {
     {"preset", "NAME", NULL, ACTION(PRESET), ALWAYS, NULL,
-     "a command of the paper, or fashion-fc1, fashion-fc1-bin; options after it override it",
-     "A command of the paper, see `--list-presets`; or `fashion-fc1` and `fashion-fc1-bin`, networks for Fashion-MNIST by the "
-     "[default rule](learning-rule.md). Options after it override it."},
+     "a command of the paper, or fashion-fc1, -fc1-bin, -conv, -conv-bin; options after it override it",
+     "A command of the paper, see `--list-presets`; or `fashion-fc1`, `fashion-fc1-bin`, `fashion-conv` and "
+     "`fashion-conv-bin`, networks for Fashion-MNIST by the [default rule](learning-rule.md). Options after it override it."},
     {"fast", NULL, NULL, ACTION(FAST), ALWAYS, NULL,
      "bin_W: --settle 1e-3 (weak feedback: 1e-6), --schedule over-relaxed or alternating; options after it override it",
      "`--settle 1e-3` (1e-6 where feedback is weaker than 1) and `--schedule over-relaxed`, or `alternating` for convolutions: another way to nearly the same rest, with less "

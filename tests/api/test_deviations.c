@@ -209,11 +209,61 @@ static void schedules(void **state) {
     }
 }
 
+/* --- outputs that stay -------------------------------------------------------------------------------------------- */
+
+/* Updates by one contrast: of 1 or -1 of weights, and so much of the outputs' biases. Returns the flips. */
+static uint64_t update_often(bnnep_network *network, bnnep_optimizer *optimizer, float outputs, int times) {
+    uint64_t flips[LAYERS], sum = 0;
+    bnnep_report report = BNNEP_REPORT_INIT;
+    report.flips = flips;
+    report.flips_count = LAYERS;
+    for (size_t k = 0; k < LAYERS; k++) {
+        float weights[64 * 64], bias[64];
+        bnnep_connection_info info = BNNEP_CONNECTION_INFO_INIT;
+        assert_ok(bnnep_network_get_connection(network, k, &info));
+        for (size_t i = 0; i < info.rows * info.columns; i++)
+            weights[i] = i % 2 == 0 ? 1.0f : -1.0f;
+        for (size_t j = 0; j < info.rows; j++)
+            bias[j] = k + 1 == LAYERS ? outputs : 1.0f;
+        assert_ok(bnnep_optimizer_set_contrast(optimizer, k, BNNEP_CONTRAST_WEIGHTS, weights,
+                                               (size_t)(info.rows * info.columns)));
+        assert_ok(bnnep_optimizer_set_contrast(optimizer, k, BNNEP_CONTRAST_BIAS, bias, (size_t)info.rows));
+    }
+    while (times-- > 0) {
+        assert_ok(bnnep_optimizer_update(optimizer, &report));
+        for (size_t k = 0; k < LAYERS; k++)
+            sum += flips[k];
+    }
+    return sum;
+}
+
+/* Nothing is measured, flips or moves, before the outputs' contrast is more than rounding. */
+static void before_outputs_move(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++)
+        for (size_t i = 0; i < KINDS; i++) {
+            bnnep_network *network = make_network(&kinds[i], backends[b], 8);
+            bnnep_network *fresh = make_network(&kinds[i], backends[b], 8);
+            bnnep_optimizer_options o = rule(&kinds[i]);
+            o.threshold_kind = o.rate_kind = BNNEP_UNIT_DEVIATIONS;
+            bnnep_optimizer *optimizer = make_optimizer(network, &o);
+            assert_int_equal(update_often(network, optimizer, 0.9e-4f, 200), 0);
+            compare_networks(network, fresh);
+            assert_true(update_often(network, optimizer, 1.1e-4f, 200) > 100);
+            bnnep_optimizer_free(optimizer);
+            bnnep_network_free(fresh);
+            bnnep_network_free(network);
+        }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_their_equations),
         cmocka_unit_test(renewals),
         cmocka_unit_test(schedules),
+        cmocka_unit_test(before_outputs_move),
     };
     return cmocka_run_group_tests_name("deviations", tests, NULL, NULL);
 }

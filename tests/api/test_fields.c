@@ -221,6 +221,13 @@ static void described(void **state) {
                 fail_msg("%s as %s is %s (%s)", fields[f], values[v], bnnep_status_name(status), bnnep_last_error());
             bnnep_network_free(network);
         }
+    static const char *const feedback[] = {"1.5", "-0.25", "true", "[]"};
+    for (size_t v = 0; v < sizeof feedback / sizeof feedback[0]; v++) {
+        change("network", "feedback", feedback[v]);
+        source.bytes = changed;
+        source.count = changed_size;
+        assert_int_equal(bnnep_network_read(NULL, &source, NULL, &network), BNNEP_ERROR_FORMAT);
+    }
     for (int f = 0; f < 2; f++)
         for (int v = 0; v < 2; v++) { /* of the run's position, for the relaxation is there */
             change("position", f ? "settle_tolerance" : "free_steps", v ? "null" : "[]");
