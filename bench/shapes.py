@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Does the default rule learn whatever the shape?
 
-    PYTHONPATH=bindings/python BNNEP_LIBRARY=build/release/libbnnep.so bench/shapes.py [--shapes N] [--first I]
+    PYTHONPATH=bindings/python BNNEP_LIBRARY=build/release/libbnnep.so bench/shapes.py [--shapes N] [--first I] [--updates N]
 
 Random networks and data: 1 to 4 hidden layers of 16 to 2048 units, 2 to 100 classes, 4 to 3000 inputs, batches of 1 to 256, full-precision
-and binary activations in turn. A class is a random point with noise of 0.15 around it; 600 updates, or ten times through the data. Prints a row
+and binary activations in turn. A class is a random point with noise of 0.15 around it; 600 updates or --updates, or ten times through the data. Prints a row
 for each shape: the training error of the last epoch as a share of chance; then how many stayed above half of it.
 """
 
@@ -26,7 +26,7 @@ def draw(index):
     return rng, hidden, between(2, 100), between(4, 3000), between(1, 256)
 
 
-def share_of_chance(index):
+def share_of_chance(index, updates):
     rng, hidden, classes, inputs, batch = draw(index)
     binary = index % 2 == 1
     count = min(2000, 20 * classes)
@@ -40,7 +40,7 @@ def share_of_chance(index):
                       start=Start.BALANCED, context=Context(threads=1), **options)  # fmt: skip
     optimizer = Optimizer(network, seed=index)
     whole = Dataset(data, labels)
-    epochs = max(10, -(-600 * batch // count))
+    epochs = max(10, -(-updates * batch // count))
     report = [optimizer.train_epoch(whole, batch) for _ in range(epochs)][-1]
     shape = f"{inputs}-{'-'.join(map(str, hidden))}-{classes}"
     share = report.error / (1.0 - 1.0 / classes)
@@ -52,9 +52,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shapes", type=int, default=200, metavar="N", help="how many [200]")
     parser.add_argument("--first", type=int, default=0, metavar="I", help="number of the first [0]")
+    parser.add_argument("--updates", type=int, default=600, metavar="N", help="updates of each, at least [600]")
     arguments = parser.parse_args()
     print("| shape | layers | activations | batch | epochs | error, of chance |\n|---|---|---|---|---|---|")
-    shares = [share_of_chance(arguments.first + i) for i in range(arguments.shapes)]
+    shares = [share_of_chance(arguments.first + i, arguments.updates) for i in range(arguments.shapes)]
     print(f"\n{sum(share > 0.5 for share in shares)} of {len(shares)} above half of chance")
 
 

@@ -369,10 +369,8 @@ static void states(void **state) {
 static void compare_learning(const struct cpu_kernels *kernels, struct stream *stream) {
     enum { STRIDE = 192 };
     const size_t count = (size_t)stream_between(stream, 1, 64);
-    const bool at_threshold = stream_next(stream) % 2;
-    const struct bnnep_rule rule = {.decay = 0.75f, .gain = 0.25f, .threshold = 0.5f, .at_threshold = at_threshold};
     const uint64_t signs = word_of(stream);
-    float above[64], below[64 * STRIDE], a[STRIDE] = {0}, b[STRIDE] = {0}, m_a[64], m_b[64];
+    float above[64], below[64 * STRIDE], a[STRIDE] = {0}, b[STRIDE] = {0};
     for (size_t l = 0; l < 64; l++)
         above[l] = stream_next(stream) % 3 ? number(stream) : 0.0f;
     for (size_t v = 0; v < 64 * STRIDE; v++)
@@ -396,18 +394,32 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     for (size_t i = 0; i < count; i++)
         squares += (double)a[i] * (double)a[i];
     assert_true(fabs(kernels->momenta->squares(a, count) - squares) <= 1e-12 * squares);
-    /* some momenta that stand at the threshold exactly */
+}
+
+/* Against the rule one by one; some momenta come to stand at the threshold exactly. */
+static void compare_updates(const struct cpu_kernels *kernels, struct stream *stream) {
+    const size_t count = (size_t)stream_between(stream, 1, 64);
+    const struct bnnep_rule rule = {.decay = 0.75f,
+                                    .gain = 0.25f,
+                                    .threshold = 0.5f,
+                                    .at_threshold = stream_next(stream) % 2,
+                                    .consolidation = stream_next(stream) % 2 ? 1.7f : 0.0f};
+    const uint64_t signs = word_of(stream);
+    float contrast[64], m[64], expected[64];
     for (size_t i = 0; i < 64; i++) {
-        m_a[i] = m_b[i] = stream_next(stream) % 2 ? number(stream) : 0.5f;
-        a[i] = m_a[i] == 0.5f ? (stream_next(stream) % 2 ? 0.5f : -2.5f) : a[i];
+        m[i] = stream_next(stream) % 2 ? number(stream) : 0.5f;
+        contrast[i] = m[i] != 0.5f ? number(stream) : stream_next(stream) % 2 ? 0.5f : -2.5f;
     }
-    const uint64_t flips = generic()->momenta->update(m_a, a, count, &rule, signs);
-    assert_int_equal(flips, kernels->momenta->update(m_b, a, count, &rule, signs));
-    assert_memory_equal(m_a, m_b, sizeof m_a);
+    uint64_t flips = 0;
     for (size_t i = 0; i < 64; i++) {
-        const bool flip = i < count && bnnep_flips(signs >> i & 1 ? 1.0f : -1.0f, m_a[i], 0.5f, at_threshold);
-        assert_int_equal(flips >> i & 1, flip);
+        const float sign = signs >> i & 1 ? 1.0f : -1.0f;
+        const float after = i < count ? bnnep_momentum(m[i], rule.decay, rule.gain, contrast[i]) : m[i];
+        expected[i] = bnnep_consolidated(sign, m[i], after, rule.consolidation);
+        if (i < count && bnnep_flips(sign, expected[i], rule.threshold, rule.at_threshold))
+            flips |= UINT64_C(1) << i;
     }
+    assert_int_equal(kernels->momenta->update(m, contrast, count, &rule, signs), flips);
+    assert_memory_equal(m, expected, sizeof m);
 }
 
 /* A decay after the other, in so many momenta and in no more. */
@@ -429,6 +441,7 @@ static void check_fading(const struct cpu_kernels *kernels, struct stream *strea
 static void learning(void **state) {
     (void)state;
     on_each(compare_learning);
+    on_each(compare_updates);
     on_each(check_fading);
 }
 
