@@ -336,6 +336,13 @@ sed 's/ seconds.*//' "$work/out" >"$work/first"
 run 0 $small $few --dataset fashion-mnist --out "$work/fashion"
 like_first no "--dataset fashion-mnist is not centred"
 if grep -aq 'mean=0.285156' "$(find "$work/fashion" -name network.safetensors)"; then ok; else wrong "the note of a centred run"; fi
+# shellcheck disable=SC2086
+run 0 $small $few --consolidation 0.5 --out "$work/consolidated"
+like_first no "--consolidation 0.5 changes nothing"
+if grep -aq 'consolidation.":0.5,' "$(find "$work/consolidated" -name checkpoint.safetensors)"; then ok; else wrong "a checkpoint of a consolidated run"; fi
+# shellcheck disable=SC2086
+run 2 $small $few --consolidation -1
+says err 'consolidation is -1; it must be from 0 to'
 run 1 --preset fashion-fc1 --data /nowhere
 says err "Debian's package dataset-fashion-mnist"
 # more epochs than a fall to an end was begun with keep to it
