@@ -6,7 +6,7 @@
 
 PAIR: digits: MNIST's 0 to 4, then 5 to 9; fashion: MNIST, then Fashion-MNIST less its mean pixel, with the same ten outputs. A network of one
 hidden layer, by the default rule but for consolidation. Errors in % on test images, or, with --held-out, on the last 10000 training images, which are
-not trained on then: of both tasks after each, and, of digits, where the answer is sought among the task's five. "together": both at once, as many
+not trained on then: of both tasks after each, and where the answer is sought among the task's own classes (digits: five). "together": both at once, as many
 epochs.
 """
 

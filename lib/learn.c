@@ -19,7 +19,8 @@ static struct bnnep_gain gain_of(const bnnep_optimizer *opt, double gain) {
     return (struct bnnep_gain){.of = {gain, gain, half * gain}};
 }
 
-/* What multiplies |m|, which is told in thresholds. Where that is 0, no weight holds. */
+/* What multiplies |m|, which is told in thresholds. Of a threshold of 0, or one that is not known yet, nothing is held.
+ */
 static float consolidation_of(const bnnep_optimizer *opt, float threshold) {
     const double per_momentum = (double)opt->options.consolidation / (double)threshold;
     return threshold > 0.0f ? (float)fmin(per_momentum, (double)FLT_MAX) : 0.0f;

@@ -512,7 +512,8 @@ typedef struct bnnep_optimizer_options {
                                   takes the product */
     float consolidation; /**< above 0: the more a momentum has spoken for its weight, the smaller its steps towards a
                               flip, by 1 - tanh^2(consolidation m / threshold): what was learnt before is kept longer,
-                              when other data follows. 0: all steps are whole */
+                              when other data follows. From 0 to 1e6, without unit; all steps are whole if it is 0, or
+                              the threshold is 0 or not known yet */
 } bnnep_optimizer_options;
 #define BNNEP_OPTIMIZER_OPTIONS_INIT                                                                                   \
     BNNEP_INIT_(sizeof(bnnep_optimizer_options), NULL, NULL, NULL, NULL, 0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, \

@@ -235,7 +235,7 @@ static void print_run(const json_t *about) {
         if (number(optimizer, "covariance") > 0)
             puts("            contrasts of covariances");
         if (number(optimizer, "consolidation") > 0)
-            printf("            consolidation %s\n", shown(optimizer, "consolidation", room));
+            printf("            consolidation %s\n", float_text((float)number(optimizer, "consolidation"), room));
     }
     if (position) {
         printf("position    %.0f epochs, %.0f batches", number(position, "epochs"), number(position, "batches"));

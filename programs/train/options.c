@@ -117,10 +117,10 @@ const struct known known[] = {
     {"flip-reset", NULL, NULL, SWITCH(flip_reset), ALWAYS, NULL,
      "the momentum of a weight that flips starts again from 0",
      "The momentum of a weight that flips starts again from 0."},
-    {"consolidation", "C", "thresholds", VALUE(NUMBER, consolidation, 0, 1e6), ALWAYS, NULL,
+    {"consolidation", "C", "1", VALUE(NUMBER, consolidation, 0, 1e6), ALWAYS, "0",
      "momenta that have spoken for their weight change it less; keeps what was learnt before",
-     "Metaplasticity: steps that would take a momentum m away from its weight's side are 1 − tanh² (C m / threshold) times as large, so that "
-     "what was learnt from other data is kept longer ([the learning rule](learning-rule.md#one-task-after-another)). 0: whole steps."},
+     "Metaplasticity: steps that would take a momentum m away from its weight's side are 1 − tanh² (C m / threshold) times as large, but whole where the "
+     "threshold is 0, so that what was learnt from other data is kept longer ([the learning rule](learning-rule.md#one-task-after-another)). 0: whole steps."},
     {"help", NULL, NULL, ACTION(HELP), ALWAYS, NULL, "print this and exit", "Prints a line an option and exits."},
     {"version", NULL, NULL, ACTION(VERSION), ALWAYS, NULL, "print the version and exit",
      "Prints the version and exits."},

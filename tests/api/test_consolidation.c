@@ -53,7 +53,8 @@ static void draw(struct stream *stream, float *values, size_t count, double thre
         values[i] = (float)(((double)stream_uniform(stream) - 0.5) * 4.0 * threshold);
 }
 
-static void steps(const struct shape *shape, const char *where, size_t k) {
+/* All scaling factors of connection k are alpha, whose sign is a part of its weights'. */
+static void steps(const struct shape *shape, const char *where, size_t k, float alpha) {
     static float before[MOST], after[MOST], contrast[MOST];
     static int8_t sign[MOST];
     struct net net = net_make(shape, where);
@@ -62,7 +63,10 @@ static void steps(const struct shape *shape, const char *where, size_t k) {
     size_t held = 0, whole = 0;
     assert_ok(bnnep_network_get_connection(net.network, k, &info));
     const size_t weights = (size_t)(info.rows * info.columns);
-    assert_true(weights <= MOST);
+    assert_true(weights <= MOST && info.scales <= MOST);
+    for (size_t i = 0; i < info.scales; i++)
+        after[i] = alpha;
+    assert_ok(bnnep_network_set_alpha(net.network, k, after, (size_t)info.scales));
     draw(&stream, before, weights, shape->threshold);
     draw(&stream, contrast, weights, shape->threshold);
     assert_ok(bnnep_optimizer_set_momentum(net.optimizer, k, before, weights));
@@ -72,12 +76,13 @@ static void steps(const struct shape *shape, const char *where, size_t k) {
     assert_ok(bnnep_optimizer_get_momentum(net.optimizer, k, after, weights));
     for (size_t i = 0; i < weights; i++) {
         bool holds;
-        const double step = step_of(shape, (double)sign[i], (double)before[i], (double)contrast[i], &holds);
+        const double side = alpha > 0.0f ? (double)sign[i] : alpha < 0.0f ? -(double)sign[i] : 0.0;
+        const double step = step_of(shape, side, (double)before[i], (double)contrast[i], &holds);
         held += holds;
         whole += !holds;
         assert_true(fabs((double)after[i] - (double)before[i] - step) < (holds ? 0.005 : 1e-5) * shape->threshold);
     }
-    assert_true(held > weights / 8 && whole > weights / 4);
+    assert_true(alpha == 0.0f ? held == 0 : held > weights / 8 && whole > weights / 4);
     net_free(&net);
 }
 
@@ -88,7 +93,8 @@ static void by_hand(void **state) {
     for (size_t b = 0; b < count; b++)
         for (size_t i = 0; i < SHAPES; i++)
             for (size_t k = 0; k < shape_of[i].connections; k++)
-                steps(&shape_of[i], backends[b], k);
+                for (int sign = -1; sign <= 1; sign++)
+                    steps(&shape_of[i], backends[b], k, 0.1f * (float)sign);
 }
 
 /* --- training ----------------------------------------------------------------------------------------------------- */
@@ -163,9 +169,29 @@ static void waiting_decays(void **state) {
     net_free(&whole);
 }
 
+/* By a threshold of 0 there is no measure of how much a momentum has said. */
+static void no_threshold(void **state) {
+    (void)state;
+    const char *backends[MOST_BACKENDS];
+    const size_t count = available_backends(backends);
+    for (size_t b = 0; b < count; b++)
+        for (size_t i = 0; i < SHAPES; i++) {
+            struct shape shape = shape_of[i];
+            shape.threshold = 0.0;
+            struct net with = net_make(&shape, backends[b]);
+            shape.consolidation = 0.0f;
+            struct net without = net_make(&shape, backends[b]);
+            train(&with, 4, 6);
+            train(&without, 4, 6);
+            assert_same_network(&with, &without);
+            net_free(&with);
+            net_free(&without);
+        }
+}
+
 /* --- files, backends ---------------------------------------------------------------------------------------------- */
 
-/* A checkpoint is of an optimizer that consolidates as much, and is not for a library that cannot. */
+/* A checkpoint is of an optimizer that consolidates as much, and says that a reader must know of it. */
 static void files(void **state) {
     (void)state;
     static uint8_t bytes[1 << 20];
@@ -174,11 +200,18 @@ static void files(void **state) {
     train(&net, 9, 4);
     const bnnep_source source = {
         .size = sizeof source, .bytes = bytes, .count = net_checkpoint(&net, bytes, sizeof bytes)};
-    shape.consolidation = 0.5f;
-    struct net other = net_make(&shape, "cpu");
     assert_ok(bnnep_checkpoint_read(again.optimizer, &source));
     assert_same_network(&net, &again);
-    assert_refused(bnnep_checkpoint_read(other.optimizer, &source), BNNEP_ERROR_ARGUMENT, "consolidation");
+    for (int whole = 0; whole < 2; whole++) {
+        static uint8_t others[1 << 20];
+        shape.consolidation = whole ? 0.0f : 0.5f;
+        struct net other = net_make(&shape, "cpu");
+        const bnnep_source theirs = {
+            .size = sizeof theirs, .bytes = others, .count = net_checkpoint(&other, others, sizeof others)};
+        assert_refused(bnnep_checkpoint_read(other.optimizer, &source), BNNEP_ERROR_ARGUMENT, "consolidation");
+        assert_refused(bnnep_checkpoint_read(again.optimizer, &theirs), BNNEP_ERROR_ARGUMENT, "consolidation");
+        net_free(&other);
+    }
     char needs[64];
     assert_ok(bnnep_source_text(&source, "requires", needs, sizeof needs, NULL));
     assert_non_null(strstr(needs, "\"consolidation\""));
@@ -187,15 +220,12 @@ static void files(void **state) {
     assert_same_network(&net, &again);
     net_free(&net);
     net_free(&again);
-    net_free(&other);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),
-        cmocka_unit_test(the_same_bits),
-        cmocka_unit_test(waiting_decays),
-        cmocka_unit_test(files),
+        cmocka_unit_test(by_hand),      cmocka_unit_test(the_same_bits), cmocka_unit_test(waiting_decays),
+        cmocka_unit_test(no_threshold), cmocka_unit_test(files),
     };
     return cmocka_run_group_tests_name("consolidation", tests, NULL, NULL);
 }

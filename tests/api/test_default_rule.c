@@ -147,6 +147,7 @@ static void refused(void **state) {
         {{.covariance = 1}, "needs binary activations", BNNEP_ERROR_UNSUPPORTED},
         {{.consolidation = -1.0f}, "consolidation is -1", BNNEP_ERROR_ARGUMENT},
         {{.consolidation = (float)NAN}, "consolidation is", BNNEP_ERROR_ARGUMENT},
+        {{.consolidation = 2e6f}, "consolidation is 2e+06", BNNEP_ERROR_ARGUMENT},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         bnnep_optimizer_options o = wrong[i].options;

@@ -168,6 +168,17 @@ class Training(unittest.TestCase):
         with self.assertRaises(bnnep.ArgumentError):
             Optimizer(network, gamma=2e-3)
 
+    def test_consolidation(self):
+        data, momenta = toy(8), []
+        for consolidation in (0.0, 1.5):
+            optimizer = Optimizer(small(), consolidation=consolidation, **RATES)
+            for _ in range(5):
+                optimizer.train_batch(*data)
+            momenta.append(optimizer.momentum(0))
+        self.assertFalse(np.array_equal(*momenta))
+        with self.assertRaisesRegex(bnnep.ArgumentError, "consolidation is -1"):
+            Optimizer(small(), consolidation=-1, **RATES)
+
     def test_deep_binary_activations(self):
         data = Dataset(*toy(300), classes=3)
         layers = [bnnep.fc(90), bnnep.fc(70), bnnep.fc(15)]

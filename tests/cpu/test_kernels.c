@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Every table of kernels that this machine can run gives the bits of the generic one, on shapes that are no multiple of
  * anything; and the generic one gives what the words say. */
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -399,22 +400,24 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
 /* Against the rule one by one; some momenta come to stand at the threshold exactly. */
 static void compare_updates(const struct cpu_kernels *kernels, struct stream *stream) {
     const size_t count = (size_t)stream_between(stream, 1, 64);
+    const bool extreme = stream_next(stream) % 4 == 0; /* steps without bounds */
     const struct bnnep_rule rule = {.decay = 0.75f,
-                                    .gain = 0.25f,
+                                    .gain = extreme ? 8.0f : 0.25f,
                                     .threshold = 0.5f,
                                     .at_threshold = stream_next(stream) % 2,
                                     .consolidation = stream_next(stream) % 2 ? 1.7f : 0.0f};
     const uint64_t signs = word_of(stream);
     float contrast[64], m[64], expected[64];
     for (size_t i = 0; i < 64; i++) {
-        m[i] = stream_next(stream) % 2 ? number(stream) : 0.5f;
-        contrast[i] = m[i] != 0.5f ? number(stream) : stream_next(stream) % 2 ? 0.5f : -2.5f;
+        m[i] = extreme ? FLT_MAX : stream_next(stream) % 2 ? number(stream) : 0.5f;
+        contrast[i] = extreme ? -FLT_MAX : m[i] != 0.5f ? number(stream) : stream_next(stream) % 2 ? 0.5f : -2.5f;
     }
     uint64_t flips = 0;
     for (size_t i = 0; i < 64; i++) {
         const float sign = signs >> i & 1 ? 1.0f : -1.0f;
         const float after = i < count ? bnnep_momentum(m[i], rule.decay, rule.gain, contrast[i]) : m[i];
         expected[i] = bnnep_consolidated(sign, m[i], after, rule.consolidation);
+        assert_true(!isnan(expected[i]));
         if (i < count && bnnep_flips(sign, expected[i], rule.threshold, rule.at_threshold))
             flips |= UINT64_C(1) << i;
     }

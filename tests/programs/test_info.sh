@@ -11,7 +11,7 @@ info() {
     train=$train_program
 }
 
-run 0 --preset mnist-conv --convList 3 2 1 --T 10 --Kmax 2 --data "$sample" --train-limit 100 --test-limit 50 --epochs 2 --consolidation 0.5 --out conv
+run 0 --preset mnist-conv --convList 3 2 1 --T 10 --Kmax 2 --data "$sample" --train-limit 100 --test-limit 50 --epochs 2 --consolidation 0.3 --out conv
 folder=$(dirname "$(find "$work/conv" -name network.safetensors)")
 info 0 "$folder/checkpoint.safetensors"
 silent err
@@ -23,7 +23,7 @@ says out '^0          conv 5x5, padding 2, pool 2 +2 x 25 = 50 +2 x 14 x 14 +0\.
 says out '^2          fully connected  +10 x 147 = 1470 +10 x 1 x 1 '
 says out '^learning    equilibrium propagation, 2 nudged steps, beta 0.3 of random sign, seed 0$'
 says out '^ +threshold 1e-08, 1e-08, 1e-08$'
-says out '^ +consolidation 0.5$'
+says out '^ +consolidation 0.3$'
 says out '^position    2 epochs, 4 batches$'
 says out '^best error  [0-9.]+ %$'
 says out '^note$'

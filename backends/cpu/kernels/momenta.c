@@ -57,7 +57,9 @@ static floats consolidated(uints top, floats before, floats after, float consoli
     const floats step = after - before, x = consolidation * before, square = x * x;
     const floats cosh = 1.0f + square * (0.5f + square * (1.0f / 24.0f));
     const uints holds = (uints)((floats)((uints)before ^ top) < 0.0f) & (uints)((floats)((uints)step ^ top) > 0.0f);
-    const floats held = before + 1.0f / (cosh * cosh) * step;
+    const floats share = 1.0f / (cosh * cosh);
+    const uints some = (uints)(share > 0.0f);
+    const floats held = (floats)(((uints)(before + share * step) & some) | ((uints)before & ~some));
     return (floats)(((uints)held & holds) | ((uints)after & ~holds));
 }
 

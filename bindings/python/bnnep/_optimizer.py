@@ -118,6 +118,7 @@ class Optimizer(Handle):
     >>> Optimizer(network)
 
     which goes with networks that are made with start=Start.BALANCED. They and `beta` are attributes, to be read and set.
+    `consolidation` above 0, such as 0.3, keeps what was learnt before longer, when other data follows.
     What the options mean, and their ranges: bnnep_optimizer_options in bnnep.h; 0 are its defaults.
     """
 
