@@ -200,10 +200,10 @@ BNNEP_RULE float bnnep_plasticity(float x) {
 /* Metaplasticity (Laborieux et al., 2021): the more a momentum has spoken for its weight, the harder it is to talk it
  * out of it. sign is that of W; before -> after is the step of bnnep_momentum; consolidation, per |m|; 0: none. */
 BNNEP_RULE float bnnep_consolidated(float sign, float before, float after, float consolidation) {
-    const float step = after - before, share = bnnep_plasticity(consolidation * before);
-    const bool holds = sign * before > 0.0f && sign * step < 0.0f;
-    if (consolidation == 0.0f || !holds)
+    const float step = after - before;
+    if (consolidation == 0.0f || !(sign * before > 0.0f && sign * step < 0.0f))
         return after;
+    const float share = bnnep_plasticity(consolidation * before);
     return share > 0.0f ? before + share * step : before; /* a step without bounds times 0 is 0 too */
 }
 

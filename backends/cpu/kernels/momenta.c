@@ -75,8 +75,9 @@ static uint64_t update_some(float *restrict m, const float *restrict G, size_t f
     return flips;
 }
 
-static uint64_t update(float *restrict m, const float *restrict G, size_t count, const struct bnnep_rule *rule,
-                       uint64_t signs) {
+/* consolidates: a constant where this is called, so that it costs nothing where it is not asked for. */
+INLINE uint64_t update_all(float *restrict m, const float *restrict G, size_t count, const struct bnnep_rule *rule,
+                           uint64_t signs, bool consolidates) {
     uints shift, any = {0};
     for (size_t l = 0; l < WIDTH; l++)
         shift[l] = (uint32_t)(31 - l);
@@ -89,7 +90,7 @@ static uint64_t update(float *restrict m, const float *restrict G, size_t count,
         floats momentum = rule->decay * before + rule->gain * contrast;
         /* -sign * m: the bit of a positive weight goes to the place of the float's sign */
         const uints top = ((uint32_t)(signs >> i) - (uints){0}) << shift & 0x80000000u;
-        if (rule->consolidation != 0.0f)
+        if (consolidates)
             momentum = consolidated(top, before, momentum, rule->consolidation);
         memcpy(m + i, &momentum, sizeof momentum);
         const floats pull = (floats)((uints)momentum ^ top);
@@ -104,6 +105,12 @@ static uint64_t update(float *restrict m, const float *restrict G, size_t count,
         flips |= (uint64_t)bnnep_flips(sign, m[j], rule->threshold, rule->at_threshold) << j;
     }
     return flips;
+}
+
+static uint64_t update(float *restrict m, const float *restrict G, size_t count, const struct bnnep_rule *rule,
+                       uint64_t signs) {
+    return rule->consolidation != 0.0f ? update_all(m, G, count, rule, signs, true)
+                                       : update_all(m, G, count, rule, signs, false);
 }
 
 /* Strands that a compiler can make vectors of, whatever their width: the same bits everywhere. */
