@@ -84,7 +84,7 @@ done
 for finding in $(find $build/findings -type f ! -name '*.log' ! -name '*.merge' | sort); do
     target=$(basename "$finding" | cut -d- -f1)
     echo "--- $finding, of $target, in base64:"
-    head -c 3000 "$finding" | base64
+    base64 "$finding"
     grep -n -m 1 -A 12 -E 'runtime error|ERROR: ' "$build/findings/$target.log" || tail -n 12 "$build/findings/$target.log"
 done
 exit $failed
