@@ -73,17 +73,26 @@ static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t 
 /* --- balanced ---------------------------------------------------------------------------------------------------- */
 
 #define MOST_HALVINGS 16 /* of a scaling factor, far from where numbers end */
+#define FED_BACK 0.2     /* what a hidden layer of binary activations feeds back, of what comes from below */
 
-/* What layers feed back must not drown what comes from below. Full-precision activations: a unit hears of `rows` units
- * above. Binary ones: two layers that hold each other active no longer heed the input, and the more easily the more
- * layers there are. */
-static void balance_scale(const struct bnnep_model *model, size_t k, float *scale) {
+/* Binary activations. Of a hidden layer above a unit hears FED_BACK times as much as from below, in deviations and if
+ * inputs deviate as units do; outputs are the weaker the more layers there are. below: the connection's below. */
+static double balanced_scale(const struct bnnep_model *model, size_t k, double scale, double below) {
+    const size_t hidden = model->connections - 1, halvings = hidden < MOST_HALVINGS ? hidden : MOST_HALVINGS;
+    if (k + 1 == model->connections)
+        return ldexp(scale, -(int)halvings);
+    const double ratio = (double)model->links[k - 1]->columns / (double)model->links[k]->rows;
+    return fmax(FED_BACK * below * sqrt(ratio), ldexp(scale, -MOST_HALVINGS));
+}
+
+/* What layers feed back must not drown what comes from below: two layers that hold each other active no longer heed the
+ * input. Full-precision activations: a unit hears of `rows` units above. */
+static void balance_scale(const struct bnnep_model *model, size_t k, float below, float *scale) {
     const struct bnnep_link *link = model->links[k];
     if (k > 0 && model->dynamics == BNNEP_DYNAMICS_REAL && link->rows > link->columns)
         *scale = (float)(0.5 / sqrt((double)link->rows));
     if (k > 0 && model->dynamics == BNNEP_DYNAMICS_BINARY && !model->convolutional)
-        *scale =
-            ldexpf(*scale, -(int)(model->connections - 1 < MOST_HALVINGS ? model->connections - 1 : MOST_HALVINGS));
+        *scale = (float)balanced_scale(model, k, (double)*scale, (double)below);
 }
 
 /* Binary activations: a unit stands at theta, an output at 0, while all hidden units that it hears of are half
@@ -103,15 +112,15 @@ static void balance_feedback(const struct bnnep_model *model, size_t k, const st
 }
 
 /* Balances connection k and, by its signs, the biases of the one below. */
-static void balance(const struct bnnep_model *model, size_t k, const struct drawn *drawn, float *bias_below) {
+static void balance(const struct bnnep_model *model, size_t k, const struct drawn *drawn, const struct drawn *below) {
     if (bnnep_is_convolution(model->links[k]))
         return;
-    balance_scale(model, k, drawn->scale);
+    balance_scale(model, k, k > 0 ? below->scale[0] : 0.0f, drawn->scale);
     if (model->dynamics == BNNEP_DYNAMICS_REAL)
         return;
     balance_bias(model, k, drawn);
     if (k > 0 && !bnnep_is_convolution(model->links[k - 1]))
-        balance_feedback(model, k, drawn, bias_below);
+        balance_feedback(model, k, drawn, below->bias);
 }
 
 /* --- all of a network -------------------------------------------------------------------------------------------- */
@@ -128,7 +137,7 @@ static bnnep_status draw_and_put(const bnnep_network *net, size_t k, const struc
     const bool balanced = net->options.start == BNNEP_START_BALANCED;
     draw_connection(&net->model, k, net->options.seed, drawn);
     if (balanced)
-        balance(&net->model, k, drawn, below->bias);
+        balance(&net->model, k, drawn, below);
     const struct bnnep_parameters values = {sizeof values, drawn->bits, drawn->scale, drawn->bias};
     const struct bnnep_parameters biases = {.size = sizeof biases, .bias = below->bias};
     bnnep_status status = put(net, k, &values);

@@ -116,8 +116,8 @@ static bnnep_status check_steps(const bnnep_network *net, const bnnep_optimizer_
 static bnnep_status check_covariance(const bnnep_network *net, const bnnep_optimizer_options *o) {
     if (o->covariance != 0 && o->covariance != 1)
         return bnnep_fail(BNNEP_ERROR_ARGUMENT, "covariance is %d; it must be 0 or 1", o->covariance);
-    if (o->covariance && net->model.dynamics != BNNEP_DYNAMICS_BINARY)
-        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "covariance is 1, which needs binary activations");
+    if (o->covariance && o->method == BNNEP_METHOD_BPTT)
+        return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "covariance is 1, which needs contrasts of two phases, not BPTT");
     if (o->covariance && !net->backend->can->covariance)
         return bnnep_fail(BNNEP_ERROR_UNSUPPORTED, "backend %s does not do contrasts of covariances",
                           net->backend->name);

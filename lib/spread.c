@@ -42,13 +42,13 @@ bool bnnep_leaves_rule(const bnnep_optimizer_options *o) {
 
 void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, double *values) {
     const size_t connections = net->model.connections;
-    const bool binary = net->model.dynamics == BNNEP_DYNAMICS_BINARY;
+    const bool binary = net->model.dynamics == BNNEP_DYNAMICS_BINARY, nudged = o->method != BNNEP_METHOD_BPTT;
     double *const gamma = values, *const threshold = gamma + connections;
     double *const lr_bias = threshold + connections, *const lr_alpha = lr_bias + connections;
-    /* The more layers of binary activations, the more flips in one change in all of them. */
+    /* The more layers of binary activations, the more of them a bias that moves changes. */
     const double layers = binary && connections > 2 ? (double)(connections - 1) : 1.0;
     for (size_t k = 0; k < connections; k++) {
-        gamma[k] = GAMMA / layers;
+        gamma[k] = GAMMA;
         threshold[k] = THRESHOLD;
         lr_bias[k] = LR_BIAS / (k + 1 < connections ? layers * layers : 1.0);
         lr_alpha[k] = LR_ALPHA;
@@ -56,12 +56,13 @@ void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, do
     o->gamma = gamma;
     o->threshold = threshold;
     o->lr_bias = lr_bias;
-    o->lr_alpha = !binary && net->backend->can->scale && o->method != BNNEP_METHOD_BPTT ? lr_alpha : NULL;
+    o->lr_alpha = !binary && net->backend->can->scale && nudged ? lr_alpha : NULL;
     o->threshold_kind = o->threshold_kind ? o->threshold_kind : BNNEP_UNIT_DEVIATIONS;
     o->rate_kind = o->rate_kind ? o->rate_kind : BNNEP_UNIT_DEVIATIONS;
     o->fall = o->fall ? o->fall : BNNEP_FALL_HARMONIC;
-    o->nudge = o->nudge || !binary || net->backend->can->phases < BNNEP_PHASES ? o->nudge : BNNEP_NUDGE_CENTRED;
-    o->covariance = o->covariance ? o->covariance : binary && net->backend->can->covariance;
+    if (nudged && !o->nudge && net->backend->can->phases >= BNNEP_PHASES)
+        o->nudge = BNNEP_NUDGE_CENTRED;
+    o->covariance = o->covariance || !nudged ? o->covariance : net->backend->can->covariance;
     o->beta = o->beta != 0.0 ? o->beta : binary ? BETA_BINARY : BNNEP_BETA;
 }
 

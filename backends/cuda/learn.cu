@@ -103,7 +103,7 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
     Sum sum = 0;
     double first_above = 0.0, first_below = 0.0, second_above = 0.0, second_below = 0.0; /* sums of the phases */
     for (int c = 0; c < count; c++) {
-        Sum total_above = 0, total_below = 0;
+        double total_above = 0.0, total_below = 0.0;
         for (int first = 0; first < samples; first += side) {
             const size_t n = static_cast<size_t>(first) + ty;
             const bool staged = first + ty < samples;
@@ -115,14 +115,17 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
             __syncthreads();
             for (int s = 0; s < side; s++)
                 sum += high[s][ty] * low[s][tx];
+            Sum some_above = 0, some_below = 0;
             for (int s = 0; of.covariance && s < side; s++) {
-                total_above += high[s][ty];
-                total_below += low[s][tx];
+                some_above += high[s][ty];
+                some_below += low[s][tx];
             }
+            total_above += static_cast<double>(some_above);
+            total_below += static_cast<double>(some_below);
             __syncthreads();
         }
-        (c == 0 ? second_above : first_above) = static_cast<double>(terms[c].weight) * static_cast<double>(total_above);
-        (c == 0 ? second_below : first_below) = static_cast<double>(total_below);
+        (c == 0 ? second_above : first_above) = static_cast<double>(terms[c].weight) * total_above;
+        (c == 0 ? second_below : first_below) = total_below;
     }
     float gradient = static_cast<float>(sum);
     if (of.covariance) {

@@ -146,8 +146,8 @@ struct bnnep_learning {
     uint64_t *flips;                       /* [connections], to be written; NULL for a contrast alone */
     int32_t first, second;                 /* phases; without meaning if there is a tape, and for an update */
     int32_t learn_scale;                   /* 1: scaling factors too */
-    int32_t covariance; /* 1: of covariances over the batch, if it has more than one sample; bnnep_covariance. Binary
-                           activations and fully connected connections only: others ignore it */
+    int32_t covariance; /* 1: of covariances over the batch, if it has more than one sample; bnnep_covariance. Fully
+                           connected connections only: convolutions ignore it; 0 with a tape */
     struct bnnep_squares *squares; /* [connections], to be written; NULL: not asked for, as of a contrast alone */
 };
 
@@ -179,7 +179,7 @@ struct bnnep_capabilities {
     int32_t over_relaxed;   /* BNNEP_SCHEDULE_OVER_RELAXED; the same */
     int32_t squares;        /* of contrasts; the same bits for any number of threads */
     int32_t reset;          /* of the momenta of weights that flip */
-    int32_t covariance;     /* contrasts of covariances, with binary activations */
+    int32_t covariance;     /* contrasts of covariances, of all dynamics that it has */
     int32_t weak_feedback;  /* feedback below 1 in bnnep_model, with real activations; not with a tape */
     int32_t consolidation;  /* of momenta */
 };

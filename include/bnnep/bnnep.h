@@ -346,11 +346,13 @@ enum {
     BNNEP_START_PAPER = 0,
     BNNEP_START_BALANCED = 1 /**< for deep networks, and the default rule of bnnep_optimizer_options. Binary
                                 activations: a hidden unit stands at theta, and an output at 0, while all hidden units
-                                about it are half active; with h hidden layers, alphas above the first connection are
-                                2^h times smaller, h at most 16. Full-precision activations: a connection from hidden
-                                units to more units has an alpha of 1 / (2 sqrt(rows)). So what layers feed back does
-                                not drown what comes from below. In fully connected connections; convolutions are as in
-                                the paper, and in networks that have some alphas of binary activations too */
+                                about it are half active; with h hidden layers, the outputs' alpha is 2^h times
+                                smaller, h at most 16, and one between hidden layers 0.2 sqrt(columns below / rows)
+                                times that of the connection below, at least 2^-16 of the paper's. Full-precision
+                                activations: a connection from hidden units to more units has an alpha of
+                                1 / (2 sqrt(rows)). So what layers feed back does not drown what comes from below. In
+                                fully connected connections; convolutions are as in the paper, and in networks that have
+                                some alphas of binary activations too */
 };
 
 enum {
@@ -483,9 +485,9 @@ enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
  * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 0.7, lr_bias 1e-2 and,
- * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, falling harmonically if fall is 0. With binary activations and h hidden
- * layers (at least 1): gamma 2e-3 / h, lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha, covariances, and beta 2 and
- * a centred nudge if beta and nudge are 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required.
+ * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, covariances and a centred nudge if nudge is 0, falling harmonically if fall
+ * is 0. With binary activations and h hidden layers (at least 1): lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha,
+ * and beta 2 if beta is 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required.
  */
 typedef struct bnnep_optimizer_options {
     size_t size;
@@ -507,9 +509,9 @@ typedef struct bnnep_optimizer_options {
     int32_t fall;            /**< BNNEP_FALL_...; renewed each update, after 256 every 64, as deviations are */
     int32_t flip_reset;      /**< 1: the momentum of a weight that flips starts again from 0 */
     int32_t covariance;      /**< 1: a weight's contrast is that of the covariance of its two units over the batch, not
-                                  of their mean product, so that what all samples share moves biases alone. Binary
-                                  activations; in fully connected connections; a batch of one sample has none and
-                                  takes the product */
+                                  of their mean product, so that what all samples share moves biases alone. In fully
+                                  connected connections; a batch of one sample has none and takes the product; not
+                                  with BPTT */
     float consolidation; /**< above 0: the more a momentum has spoken for its weight, the smaller its steps towards a
                               flip, by 1 - tanh^2(consolidation m / threshold): what was learnt before is kept longer,
                               when other data follows. From 0 to 1e6, without unit; all steps are whole if it is 0, or

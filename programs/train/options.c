@@ -93,14 +93,14 @@ const struct known known[] = {
      "Strength of what layers receive from above, of what they would by their weights: 1 is the paper's, and weaker feedback "
      "keeps deep networks from holding themselves active ([the learning rule](learning-rule.md)). `bin_W` with `ep` only. Not "
      "given: 1, but 0.1 with `--start balanced` in fully connected networks with more than one hidden layer and no `--grid`."},
-    {"covariance", NULL, NULL, SWITCH(covariance), BINARY, NULL,
-     "contrasts of covariances over the batch, not of mean products, bin_W_N",
+    {"covariance", NULL, NULL, SWITCH(covariance), NUDGED, NULL,
+     "contrasts of covariances over the batch, not of mean products",
      "Contrasts of covariances over the batch, in place of mean products: what all images share moves biases alone "
-     "([the learning rule](learning-rule.md)). `bin_W_N`; in fully connected layers. On where no rate is given."},
+     "([the learning rule](learning-rule.md)). `ep` only; in fully connected layers. On where no rate is given."},
     {"nudge", "NAME", NULL, WORD(nudge, nudges), NUDGED, NULL,
      "random sign, fixed, or centred: both signs a batch; else as --random_beta says",
      "`random`: a nudge of β or −β a batch, as is drawn; `fixed`: of β; `centred`: both, whose contrast is free of the first-order "
-     "error of a finite β and costs a nudged phase more. Else as `--random_beta` says."},
+     "error of a finite β and costs a nudged phase more. Else as `--random_beta` says; `centred` where no rate is given."},
     {"units", "NAME", NULL, WORD(units, kinds), ALWAYS, NULL,
      "unit of thresholds and learning rates: absolute, as in the paper, or deviations",
      "Unit of `--gradThreshold`, `--lrBias` and `--lrAlpha`: `absolute`, as in the paper, or `deviations` of each connection's "

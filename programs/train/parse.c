@@ -182,10 +182,11 @@ static bool gives_rates(const struct options *o) {
     return o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
 }
 
-/* What else the default rule is for binary activations (bnnep_optimizer_options). */
-static void choose_for_binary(struct options *options) {
+/* What else the default rule is, of two phases (bnnep_optimizer_options). */
+static void choose_contrast(struct options *options, bool binary) {
     options->covariance = true;
-    if (!options->beta_said)
+    options->learn_alpha = !binary;
+    if (binary && !options->beta_said)
         options->beta = 2.0;
     if (!options->nudge && options->random_beta)
         options->nudge = "centred";
@@ -201,15 +202,14 @@ static int choose_rule(struct options *options) {
     if (options->default_rule && nudged && options->alpha_said && options->learn_alpha == binary)
         return refuse("--learnAlpha %d needs rates: without any, scaling factors are %slearnt with %s", binary,
                       binary ? "not " : "", options->binary_settings);
-    if (options->default_rule && binary && options->nudge && strcmp(options->nudge, "random") == 0)
-        return refuse("--nudge random needs rates: without any, bin_W_N is nudged by both signs a batch");
+    if (options->default_rule && nudged && options->nudge && strcmp(options->nudge, "random") == 0)
+        return refuse("--nudge random needs rates: without any, each batch is nudged by both signs");
     if (options->default_rule) {
         options->units = "deviations";
-        options->learn_alpha = nudged ? !binary : options->learn_alpha;
         options->fall = options->fall ? options->fall : "harmonic";
         options->start = options->start ? options->start : "balanced";
-        if (binary)
-            choose_for_binary(options);
+        if (nudged)
+            choose_contrast(options, binary);
     }
     if (options_fall_ends(options)) {
         options->fall_to = options->fall_to > 0.0 ? options->fall_to : 0.01;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Contrasts of covariances: on every backend what the test works out from the states of both phases; training by them
  * as contrast and update do on ref, also where decays of momenta may wait; a batch of one sample takes products;
- * threads change no bit. */
+ * threads change no bit. With binary activations and full-precision ones. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +9,9 @@
 
 enum { MOST_SAMPLES = 70 };
 
-static struct shape draw_shape(struct stream *stream, unsigned number) {
+static struct shape draw_shape(struct stream *stream, int32_t dynamics, unsigned number) {
     struct shape shape = {
-        .dynamics = BNNEP_DYNAMICS_BINARY,
+        .dynamics = dynamics,
         .connections = 1 + number % 4,
         .free_steps = 12,
         .nudged_steps = 6,
@@ -39,7 +39,9 @@ static double *activations(const struct net *net, int32_t phase, size_t layer, c
     if (layer > 0)
         assert_ok(bnnep_workspace_get_state(bnnep_network_workspace(net->network), phase, layer, states, count));
     for (size_t i = 0; i < count; i++)
-        a[i] = layer == 0 ? (double)x[i] : states[i] >= 0.5f ? 1.0 : 0.0;
+        a[i] = layer == 0                                      ? (double)x[i]
+               : net->shape->dynamics == BNNEP_DYNAMICS_BINARY ? (double)(states[i] >= 0.5f)
+                                                               : (double)states[i];
     free(states);
     return a;
 }
@@ -83,15 +85,14 @@ static double compare_contrast(const struct net *net, size_t k, const float *x, 
     return largest;
 }
 
-static void by_hand(void **state) {
-    (void)state;
+static void compare_by_hand(int32_t dynamics) {
     const char *backends[MOST_BACKENDS];
     const size_t count = available_backends(backends);
     for (size_t b = 0; b < count; b++) {
         struct stream stream = {3};
         double largest = 0.0;
         for (unsigned number = 0; number < 8; number++) {
-            const struct shape shape = draw_shape(&stream, number);
+            const struct shape shape = draw_shape(&stream, dynamics, number);
             const size_t samples = number == 0 ? 1 : number == 1 ? 64 : (size_t)stream_between(&stream, 2, 70);
             struct net net = net_make(&shape, backends[b]);
             bnnep_workspace *ws = bnnep_network_workspace(net.network);
@@ -111,6 +112,12 @@ static void by_hand(void **state) {
         }
         assert_true(largest > 0.01); /* else nothing was tested */
     }
+}
+
+static void by_hand(void **state) {
+    (void)state;
+    compare_by_hand(BNNEP_DYNAMICS_BINARY);
+    compare_by_hand(BNNEP_DYNAMICS_REAL);
 }
 
 /* --- training ----------------------------------------------------------------------------------------------------- */
@@ -177,16 +184,51 @@ static void the_same_bits(void **state) {
     }
 }
 
+/* Full-precision activations, some hundred units: what is added up is divided among threads. */
+static void any_threads(void **state) {
+    (void)state;
+    struct shape shape = {
+        .connections = 3,
+        .units = {545, 601, 130, 6},
+        .free_steps = 12,
+        .nudged_steps = 6,
+        .max_batch = MOST_SAMPLES,
+        .learn_alpha = true,
+        .covariance = true,
+        .deviations = true,
+        .gamma = 0.02,
+        .threshold = 0.5,
+        .seed = 2,
+    };
+    for (int convolution = 0; convolution < 2; convolution++) {
+        if (convolution) {
+            shape.height = 5;
+            shape.width = 109;
+            shape.units[1] = 18;
+        }
+        struct net one = net_make(&shape, "cpu/1");
+        train(&one, 33, 12);
+        static const char *const where[] = {"cpu/2", "cpu/3", "cpu/4"};
+        for (size_t i = 0; i < sizeof where / sizeof where[0]; i++) {
+            struct net some = net_make(&shape, where[i]);
+            train(&some, 33, 12);
+            assert_same_network(&one, &some);
+            net_free(&some);
+        }
+        net_free(&one);
+    }
+}
+
 static void without_a_covariance(void **state) {
     (void)state;
     const char *backends[MOST_BACKENDS];
     const size_t count = available_backends(backends);
     struct stream stream = {5};
-    for (size_t b = 0; b < count; b++) {
-        struct shape shape = draw_shape(&stream, 2);
-        struct net with = net_make(&shape, backends[b]);
+    for (size_t b = 0; b < 2 * count; b++) {
+        struct shape shape = draw_shape(&stream, b < count ? BNNEP_DYNAMICS_BINARY : BNNEP_DYNAMICS_REAL, 2);
+        struct net with = net_make(&shape, backends[b % count]);
         shape.covariance = false;
-        struct net without = net_make(&shape, backends[b]);
+        struct net without = net_make(&shape, backends[b % count]);
         train(&with, 1, 20);
         train(&without, 1, 20);
         assert_same_network(&with, &without);
@@ -227,7 +269,7 @@ static void files(void **state) {
     (void)state;
     static uint8_t bytes[1 << 20];
     struct stream stream = {6};
-    struct shape shape = draw_shape(&stream, 5);
+    struct shape shape = draw_shape(&stream, BNNEP_DYNAMICS_BINARY, 5);
     struct net net = net_make(&shape, "cpu");
     train(&net, 9, 4);
     const bnnep_source source = {
@@ -245,7 +287,8 @@ static void files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),        cmocka_unit_test(the_same_bits), cmocka_unit_test(without_a_covariance),
+        cmocka_unit_test(by_hand),        cmocka_unit_test(the_same_bits),
+        cmocka_unit_test(any_threads),    cmocka_unit_test(without_a_covariance),
         cmocka_unit_test(waiting_decays), cmocka_unit_test(files),
     };
     return cmocka_run_group_tests_name("covariance", tests, NULL, NULL);

@@ -59,33 +59,7 @@ static void counts(void **state) {
     free(panel);
 }
 
-/* Contrasts of covariances, by the rule one at a time. */
-static void covariances(void **state) {
-    (void)state;
-    const struct cpu_kernels *kernels;
-    for (size_t k = 0; (kernels = tested_kernels(k)); k++)
-        for (size_t count = 1; count <= OUTPUTS; count += 17) {
-            struct stream stream = {count};
-            const int32_t samples = stream_between(&stream, 2, 70000);
-            const double share = 1.0 / (double)samples, above[2] = {(double)stream_between(&stream, 0, samples),
-                                                                    (double)stream_between(&stream, 0, samples)};
-            int32_t first[OUTPUTS], second[OUTPUTS];
-            float got[OUTPUTS + 1], wanted[OUTPUTS];
-            got[count] = 7.0f;
-            for (size_t i = 0; i < count; i++) {
-                first[i] = stream_between(&stream, 0, samples);
-                second[i] = stream_between(&stream, 0, samples);
-                got[i] = (float)stream_between(&stream, -samples, samples);
-                const double below[2] = {(double)first[i], (double)second[i]};
-                wanted[i] = got[i] - (float)((above[1] * below[1] - above[0] * below[0]) * share);
-            }
-            kernels->counts->covariance(above, first, second, count, share, got);
-            assert_memory_equal(got, wanted, count * sizeof *got);
-            assert_true(got[count] == 7.0f);
-        }
-}
-
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(counts), cmocka_unit_test(covariances)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counts)};
     return cmocka_run_group_tests_name("counts", tests, NULL, NULL);
 }

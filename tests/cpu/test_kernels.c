@@ -397,6 +397,27 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     assert_true(fabs(kernels->momenta->squares(a, count) - squares) <= 1e-12 * squares);
 }
 
+/* By what is said of them, one at a time. */
+static void check_covariances(const struct cpu_kernels *kernels, struct stream *stream) {
+    enum { MOST = 256 };
+    const size_t count = (size_t)stream_between(stream, 1, MOST);
+    const int32_t samples = stream_between(stream, 2, 70000);
+    const double share = 1.0 / (double)samples;
+    const double above[2] = {(double)stream_between(stream, 0, samples), (double)stream_between(stream, 0, samples)};
+    double first[MOST], second[MOST];
+    float got[MOST + 1], wanted[MOST];
+    got[count] = 7.0f;
+    for (size_t i = 0; i < count; i++) {
+        first[i] = (double)stream_between(stream, 0, samples);
+        second[i] = (double)stream_between(stream, 0, samples);
+        got[i] = (float)stream_between(stream, -samples, samples);
+        wanted[i] = got[i] - (float)((above[1] * second[i] - above[0] * first[i]) * share);
+    }
+    kernels->momenta->covariance(above, first, second, count, share, got);
+    assert_memory_equal(got, wanted, count * sizeof *got);
+    assert_true(got[count] == 7.0f);
+}
+
 /* Against the rule one by one; some momenta come to stand at the threshold exactly. */
 static void compare_updates(const struct cpu_kernels *kernels, struct stream *stream) {
     const size_t count = (size_t)stream_between(stream, 1, 64);
@@ -444,6 +465,7 @@ static void check_fading(const struct cpu_kernels *kernels, struct stream *strea
 static void learning(void **state) {
     (void)state;
     on_each(compare_learning);
+    on_each(check_covariances);
     on_each(compare_updates);
     on_each(check_fading);
 }

@@ -285,7 +285,7 @@ says err 'schedule must be 0'
 # nothing given is the default rule, which the run's folder names
 run 0 --layersList 784 20 10 --train-limit 640 --test-limit 10 --epochs 2 --out "$work/default"
 folder=$(dirname "$(find "$work/default" -name Hyperparameters.txt)")
-for line in 'units = deviations' 'fall = harmonic' 'learnAlpha = 1' 'start = balanced' 'beta = 0.3'; do
+for line in 'units = deviations' 'fall = harmonic' 'learnAlpha = 1' 'start = balanced' 'beta = 0.3' 'covariance = 1' 'nudge = centred'; do
     if grep -q "^$line\$" "$folder/Hyperparameters.txt"; then ok; else wrong "the default rule: $line"; fi
 done
 run 0 --resume "$folder" --epochs 3
@@ -326,8 +326,8 @@ says err '--nudge random needs rates'
 run 2 $binary --learnAlpha 1
 says err '--learnAlpha 1 needs rates'
 # shellcheck disable=SC2086
-run 1 $small $few --covariance
-says err 'covariance is 1, which needs binary activations'
+run 1 $small $few --covariance --optim bptt
+says err 'covariance is 1, which needs contrasts of two phases'
 # Fashion-MNIST is centred, and the note says so
 # shellcheck disable=SC2086
 run 0 $small $few

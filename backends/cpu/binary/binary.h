@@ -124,7 +124,7 @@ struct binary_workspace {
     uint64_t *active[2];            /* [sample][layer offset + unit]: activations after both phases of a contrast */
     uint64_t *differs;              /* [panel of a layer][word of samples]: the phases differ there */
     uint64_t *maps;                 /* [phase][sample][pixel, padded][panel]: bits of the layer below a convolution */
-    int32_t *total[2];              /* [unit of the layer below]: how often it is active after both phases */
+    double *total[2];               /* [unit of the layer below]: how often it is active after both phases */
     double *input_total;            /* [in]: the batch's inputs, added up */
     double *dot;                    /* [scaling factor of all connections][sample]: its contrast */
     struct binary_scratch *scratch; /* [threads] */

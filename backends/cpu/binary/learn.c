@@ -215,9 +215,9 @@ static void update_row(struct update *update, size_t row, const double active[BO
             continue;
         count_panel(update, &weights, below + panel * PANEL_WORDS, scratch);
         if (update->covariance)
-            ws->network->kernels->counts->covariance(active, ws->total[FIRST] + weights.first,
-                                                     ws->total[SECOND] + weights.first, weights.count,
-                                                     1.0 / (double)ws->count, scratch->contrast);
+            ws->network->kernels->momenta->covariance(active, ws->total[FIRST] + weights.first,
+                                                      ws->total[SECOND] + weights.first, weights.count,
+                                                      1.0 / (double)ws->count, scratch->contrast);
         update_weights(update, &weights, scratch->contrast, tally);
     }
 }
@@ -243,10 +243,9 @@ static void update_row_of_inputs(struct update *update, size_t row, const double
         }
     for (size_t i = 0; i < in; i++)
         scratch->contrast[i] = (float)sum[i];
-    for (size_t i = 0; update->covariance && i < in; i++) {
-        const double below[BOTH] = {ws->input_total[i], ws->input_total[i]}, share = 1.0 / (double)ws->count;
-        scratch->contrast[i] = bnnep_covariance(scratch->contrast[i], bnnep_product_of_sums(active, below), share);
-    }
+    if (update->covariance)
+        ws->network->kernels->momenta->covariance(active, ws->input_total, ws->input_total, in, 1.0 / (double)ws->count,
+                                                  scratch->contrast);
     update_input_row(update, row, contrast, scratch, tally);
 }
 

@@ -16,8 +16,7 @@ static void add_up_word(void *arg, size_t word, unsigned worker) {
     const size_t stride = ws->layout.units / 64, offset = ws->layer[below->layer].offset / 64 + word;
     (void)worker;
     for (int which = 0; which < 2; which++) {
-        int32_t *total = ws->total[which] + 64 * word;
-        memset(total, 0, 64 * sizeof *total);
+        int32_t total[64] = {0};
         for (size_t first = 0; first < ws->count; first += 64) {
             uint64_t words[64] = {0};
             for (size_t n = first; n < first + 64 && n < ws->count; n++)
@@ -26,6 +25,8 @@ static void add_up_word(void *arg, size_t word, unsigned worker) {
             for (size_t j = 0; j < 64; j++)
                 total[j] += __builtin_popcountll(words[j]);
         }
+        for (size_t j = 0; j < 64; j++)
+            ws->total[which][64 * word + j] = (double)total[j];
     }
 }
 

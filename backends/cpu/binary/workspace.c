@@ -140,7 +140,7 @@ static void take_learning(struct bnnep_arena *arena, struct binary_workspace *ws
     ws->differs = bnnep_arena_take(arena, panels * words_of(ws->max_batch), sizeof(uint64_t));
     ws->maps = bnnep_arena_take(arena, 2 * maps * ws->max_batch, PANEL / 8);
     for (int phase = 0; phase < 2; phase++)
-        ws->total[phase] = bnnep_arena_take(arena, below, sizeof(int32_t));
+        ws->total[phase] = bnnep_arena_take(arena, below, sizeof(double));
     ws->input_total = bnnep_arena_take(arena, model->links[0]->in, sizeof(double));
     ws->dot = bnnep_arena_take(arena, scales * ws->max_batch, sizeof(double));
 }

@@ -191,14 +191,6 @@ static void take_contrast(int32_t *restrict count, size_t outputs, int32_t signs
     clear_rest(count, outputs);
 }
 
-static void take_covariance(const double above[2], const int32_t *restrict first, const int32_t *restrict second,
-                            size_t count, double share, float *restrict contrast) {
-    for (size_t i = 0; i < count; i++) {
-        const double below[2] = {(double)first[i], (double)second[i]};
-        contrast[i] = bnnep_covariance(contrast[i], bnnep_product_of_sums(above, below), share);
-    }
-}
-
 /* Some bits of each word, moved together (Warren, Hacker's Delight, "compress"): the moves follow from the mask, so
  * that they are worked out once for all words, and words go side by side through a vector. */
 enum { MOVES = 6 };
@@ -233,6 +225,5 @@ static const struct count_kernels count_kernels = {
     .counts = counts,
     .add_counts = add_counts,
     .contrast = take_contrast,
-    .covariance = take_covariance,
     .extract = extract,
 };

@@ -114,6 +114,10 @@ struct momentum_kernels {
     void (*add_outer)(const float *above, uint64_t samples, const float *below, size_t stride, float *G);
     /* 64 columns: G[i] += sum over the events e of factor[e] * map[from[e] + i]. */
     void (*gather)(const float *factor, const uint32_t *from, size_t events, const float *map, float *G);
+    /* Contrasts of products become those of covariances, by what the batch adds up to after the first and the second
+     * phase: above[0] and above[1], and below. share: 1 / samples. */
+    void (*covariance)(const double above[2], const double *first, const double *second, size_t count, double share,
+                       float *contrast);
     /* Momenta of up to 64 weights take in the contrast G; returns which of them flip. Bit i of signs: W_i > 0. */
     uint64_t (*update)(float *momentum, const float *G, size_t count, const struct bnnep_rule *rule, uint64_t signs);
     /* Sum of the squares of so many contrasts. */
@@ -133,10 +137,6 @@ struct count_kernels {
      * zeros, for the next ones. */
     void (*add_counts)(int32_t *counts, size_t outputs, double alpha, double *sums);
     void (*contrast)(int32_t *counts, size_t outputs, int32_t signs, float *contrast);
-    /* Contrasts of products become those of covariances, by how often a unit was active after the first and the second
-     * phase: above[0] and above[1], and those below. share: 1 / samples. */
-    void (*covariance)(const double above[2], const int32_t *first, const int32_t *second, size_t count, double share,
-                       float *contrast);
     /* out[j] <- the bits of words[j * stride] that the mask has, moved together; j < count. */
     void (*extract)(const uint64_t *words, size_t stride, size_t count, uint64_t mask, uint64_t *out);
 };

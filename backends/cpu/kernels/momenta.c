@@ -52,6 +52,14 @@ static void gather(const float *restrict factor, const uint32_t *restrict from, 
         memcpy(G + b * WIDTH, &sum[b], sizeof sum[b]);
 }
 
+static void take_covariance(const double above[2], const double *restrict first, const double *restrict second,
+                            size_t count, double share, float *restrict contrast) {
+    for (size_t i = 0; i < count; i++) {
+        const double below[2] = {first[i], second[i]};
+        contrast[i] = bnnep_covariance(contrast[i], bnnep_product_of_sums(above, below), share);
+    }
+}
+
 /* bnnep_consolidated. top: the sign of a float where W is positive. */
 static floats consolidated(uints top, floats before, floats after, float consolidation) {
     const floats step = after - before, x = consolidation * before, square = x * x;
@@ -147,6 +155,7 @@ static const struct momentum_kernels momentum_kernels = {
     .nonzero = nonzero,
     .add_outer = add_outer,
     .gather = gather,
+    .covariance = take_covariance,
     .update = update,
     .squares = squares,
     .decay = decay_lazily,

@@ -82,8 +82,12 @@ void bnnep_real_learn(void *handle, void *workspace, const struct cpu_learning *
     if (optimizer->tape.room == 0)
         bnnep_pool_run(ws->pool, ws->threads, ws->tiles, change_of_tile,
                        &(struct real_update){.ws = ws, .learning = learning});
+    const bool covariance = how->covariance && ws->count > 1;
+    if (covariance)
+        bnnep_real_add_up(ws, how);
     for (size_t k = 0; k < model->connections; k++) {
         struct real_update update = {.optimizer = optimizer, .ws = ws, .learning = learning, .k = k};
+        update.covariance = covariance;
         if (how->learn_scale)
             scale_contrast(&update);
         if (bnnep_is_convolution(model->links[k]))

@@ -42,6 +42,7 @@ struct real_update {
     struct real_workspace *ws;
     const struct cpu_learning *learning;
     size_t k;              /* connection */
+    bool covariance;       /* in place of products, fully connected */
     struct real_term term; /* the one that is being added to a convolution's gradient */
 };
 
@@ -74,6 +75,11 @@ struct real_term bnnep_real_term(const struct real_update *update, size_t i);
 const float *bnnep_real_below(const struct real_update *update, const struct real_term *term, size_t tile);
 /* Bias j learns, or its contrast is kept. */
 void bnnep_real_learn_bias(const struct real_update *update, size_t j, struct cpu_tally *tally);
+
+/* --- total.c ------------------------------------------------------------------------------------------------------ */
+
+/* Adds up what covariances need, of the fully connected layers and the one below them, into ws->contrast. */
+void bnnep_real_add_up(struct real_workspace *ws, const struct bnnep_learning *how);
 
 /* --- learn_connected.c, learn_convolution.c: momenta, flips and biases of a connection ---------------------------- */
 

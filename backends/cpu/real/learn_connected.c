@@ -172,6 +172,21 @@ static void block_gradient(const struct real_update *update, const struct block 
     }
 }
 
+/* Contrasts of products, [rows][TASK_COLUMNS], become those of covariances. */
+static void take_covariances(const struct real_update *update, const struct block *b, float *G) {
+    const struct real_workspace *ws = update->ws;
+    const struct real_contrast *c = &ws->contrast;
+    const size_t rows = ws->offset[update->k] + b->row, below = update->k > 0 ? ws->offset[update->k - 1] : 0;
+    const double *first = (update->k > 0 ? c->total[0] + below : c->input_total) + b->column;
+    const double *second = (update->k > 0 ? c->total[1] + below : c->input_total) + b->column;
+    for (size_t j = 0; j < b->rows; j++) {
+        const double above[2] = {c->total[0][rows + j], c->total[1][rows + j]};
+        if (first != second || above[0] != above[1]) /* else nothing was moved */
+            ws->network->kernels->momenta->covariance(above, first, second, b->columns, 1.0 / (double)ws->count,
+                                                      G + j * TASK_COLUMNS);
+    }
+}
+
 /* A task is a block of TASK_ROWS x TASK_COLUMNS weights. */
 static void update_block(void *arg, size_t task, unsigned worker) {
     struct real_update *update = arg;
@@ -183,6 +198,8 @@ static void update_block(void *arg, size_t task, unsigned worker) {
     b.columns = least(TASK_COLUMNS, c->columns - b.column);
     struct cpu_tally tally = {0};
     block_gradient(update, &b, scratch);
+    if (update->covariance)
+        take_covariances(update, &b, scratch->gradient.contrast);
     for (size_t j = 0; j < b.rows; j++) {
         const struct cpu_weights which = {b.row + j, 0, b.column, b.columns};
         bnnep_cpu_learn_weights(update->ws->network, update->learning, update->k, &which,

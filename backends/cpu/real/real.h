@@ -84,12 +84,14 @@ struct real_exchange {
 
 /* What learning keeps of a batch, all samples and threads together. */
 struct real_contrast {
-    float *change;     /* [tile][units][LANES]: of states, from the first to the second phase */
-    double *dot[2];    /* of both, [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
-    float *below;      /* [LEARN_TERMS][sample][bnnep_real_sample_stride]: the layer below a connected one */
-    uint64_t *nonzero; /* [LEARN_TERMS][LEARN_SAMPLES each][64 columns each]: samples that are not zero there */
-    float *maps;       /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
-    float *gradient;   /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
+    float *change;       /* [tile][units][LANES]: of states, from the first to the second phase */
+    double *dot[2];      /* of both, [scaling factor][sample]: a_{k+1} . fwd_k(a_k) */
+    float *below;        /* [LEARN_TERMS][sample][bnnep_real_sample_stride]: the layer below a connected one */
+    uint64_t *nonzero;   /* [LEARN_TERMS][LEARN_SAMPLES each][64 columns each]: samples that are not zero there */
+    float *maps;         /* [tile][MAPS][LANES][padded map]: the layer below, for the gradient of a convolution */
+    float *gradient;     /* [rows][kernel][bnnep_real_kernel_row] of a convolution */
+    double *total[2];    /* of both phases, [units of all layers]: activations, added up over the batch */
+    double *input_total; /* [in]: the same of the inputs */
 };
 
 struct real_workspace {

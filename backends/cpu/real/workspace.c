@@ -89,6 +89,9 @@ static struct real_contrast take_contrast(struct bnnep_arena *arena, const struc
     struct real_contrast c = {.change = take_floats(arena, lanes * e->units)};
     for (int phase = 0; phase < 2; phase++)
         c.dot[phase] = bnnep_arena_take(arena, lanes * e->scales, sizeof(double));
+    for (int phase = 0; phase < 2; phase++)
+        c.total[phase] = bnnep_arena_take(arena, e->units, sizeof(double));
+    c.input_total = bnnep_arena_take(arena, model->links[0]->in, sizeof(double));
     c.below = take_floats(arena, LEARN_TERMS * lanes * e->stride);
     c.nonzero = bnnep_arena_take(arena, LEARN_TERMS * groups * e->across, sizeof(uint64_t));
     if (model->convolutional) {
