@@ -72,11 +72,13 @@ static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t 
 
 /* --- balanced ---------------------------------------------------------------------------------------------------- */
 
-#define MOST_HALVINGS 16 /* of a scaling factor, far from where numbers end */
+#define MOST_HALVINGS 16 /* of the paper's scaling factor: far from where numbers end, however many layers there are   \
+                          */
 #define FED_BACK 0.2     /* what a hidden layer of binary activations feeds back, of what comes from below */
 
-/* Binary activations. Of a hidden layer above a unit hears FED_BACK times as much as from below, in deviations and if
- * inputs deviate as units do; outputs are the weaker the more layers there are. below: the connection's below. */
+/* Binary activations: the scaling factor of connection k, of which the paper's is `scale`; that of connection k - 1 is
+ * `below`. A hidden unit hears of the hidden layer above it FED_BACK times as much as of the one below it, in
+ * deviations and if inputs deviate as units do; outputs are the weaker the more layers there are. */
 static double balanced_scale(const struct bnnep_model *model, size_t k, double scale, double below) {
     const size_t hidden = model->connections - 1, halvings = hidden < MOST_HALVINGS ? hidden : MOST_HALVINGS;
     if (k + 1 == model->connections)

@@ -45,7 +45,7 @@ void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, do
     const bool binary = net->model.dynamics == BNNEP_DYNAMICS_BINARY, nudged = o->method != BNNEP_METHOD_BPTT;
     double *const gamma = values, *const threshold = gamma + connections;
     double *const lr_bias = threshold + connections, *const lr_alpha = lr_bias + connections;
-    /* The more layers of binary activations, the more of them a bias that moves changes. */
+    /* A bias that moves changes all layers of binary activations: the more there are, the slower. */
     const double layers = binary && connections > 2 ? (double)(connections - 1) : 1.0;
     for (size_t k = 0; k < connections; k++) {
         gamma[k] = GAMMA;

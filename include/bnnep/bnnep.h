@@ -484,10 +484,10 @@ enum { BNNEP_UNIT_ABSOLUTE = 0, BNNEP_UNIT_DEVIATIONS = 1 };
 enum { BNNEP_FALL_CONSTANT = 0, BNNEP_FALL_EXPONENTIAL = 1, BNNEP_FALL_COSINE = 2, BNNEP_FALL_HARMONIC = 3 };
 
 /** How a network learns. The four arrays have one element per connection, input first, and are copied. If all four are
- * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 0.7, lr_bias 1e-2 and,
- * but for BNNEP_METHOD_BPTT, lr_alpha 3e-3, covariances and a centred nudge if nudge is 0, falling harmonically if fall
- * is 0. With binary activations and h hidden layers (at least 1): lr_bias 1e-2 / h^2 but of the outputs, no lr_alpha,
- * and beta 2 if beta is 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required.
+ * NULL, the default rule is meant, in deviations (docs/learning-rule.md): gamma 2e-3, threshold 0.7, lr_bias 1e-2,
+ * falling harmonically if fall is 0; and but for BNNEP_METHOD_BPTT lr_alpha 3e-3, covariances, and a centred nudge if
+ * nudge is 0. With binary activations and h hidden layers (at least 1): lr_bias 1e-2 / h^2 but of the outputs, no
+ * lr_alpha, and beta 2 if beta is 0. It goes with BNNEP_START_BALANCED. Otherwise the first three are required.
  */
 typedef struct bnnep_optimizer_options {
     size_t size;

@@ -100,7 +100,7 @@ const struct known known[] = {
     {"nudge", "NAME", NULL, WORD(nudge, nudges), NUDGED, NULL,
      "random sign, fixed, or centred: both signs a batch; else as --random_beta says",
      "`random`: a nudge of β or −β a batch, as is drawn; `fixed`: of β; `centred`: both, whose contrast is free of the first-order "
-     "error of a finite β and costs a nudged phase more. Else as `--random_beta` says; `centred` where no rate is given."},
+     "error of a finite β and costs a nudged phase more. Else `--random_beta` decides: 0 is `fixed`, 1 `random`, or `centred` where no rate is given."},
     {"units", "NAME", NULL, WORD(units, kinds), ALWAYS, NULL,
      "unit of thresholds and learning rates: absolute, as in the paper, or deviations",
      "Unit of `--gradThreshold`, `--lrBias` and `--lrAlpha`: `absolute`, as in the paper, or `deviations` of each connection's "

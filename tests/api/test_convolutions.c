@@ -24,7 +24,7 @@ struct description {
     bnnep_connection connections[MOST];
     size_t count;
     int32_t method;
-    bool learn_alpha;
+    bool learn_alpha, covariance;
     uint64_t seed;
     double threshold;
     float tolerance;
@@ -110,6 +110,7 @@ static struct twins make(const struct description *d, const char *backend, size_
         p.threshold = threshold;
         p.lr_bias = rate;
         p.lr_alpha = d->learn_alpha ? rate : NULL;
+        p.covariance = d->covariance;
         assert_ok(bnnep_optimizer_create(t.network[side], &p, &t.optimizer[side]));
     }
     return t;
@@ -267,6 +268,7 @@ static void for_all(struct family family, unsigned cases, comparison compare) {
             d.itself = family.unpooled;
             d.grid_bits = family.grid ? (i % 5 ? 18 - (int32_t)i % 5 : 9 - (int32_t)i % 2) : 0;
             d.learn_alpha = d.learn_alpha && family.method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
+            d.covariance = i % 3 < 2 && family.method == BNNEP_METHOD_EQUILIBRIUM_PROPAGATION;
             struct twins t = make(&d, backends[b], i == 4 ? 20 : (size_t)stream_between(&stream, 1, 9));
             compare(&t, &stream);
             destroy(&t);

@@ -105,6 +105,30 @@ static void nothing_given(void **state) {
     }
 }
 
+/* Gradients of a loss, which no phase is nudged for. */
+static void back_propagation(void **state) {
+    (void)state;
+    static uint8_t bytes[2][1 << 20];
+    size_t length[2];
+    for (int given = 0; given < 2; given++) {
+        struct rates rates;
+        bnnep_optimizer_options o = BNNEP_OPTIMIZER_OPTIONS_INIT;
+        if (given)
+            o = said(&kinds[0], &rates);
+        o.method = BNNEP_METHOD_BPTT;
+        o.lr_alpha = NULL;
+        o.covariance = 0;
+        o.nudge = BNNEP_NUDGE_RANDOM_SIGN;
+        struct net net = {.network = make_network(&kinds[0], BNNEP_START_PAPER)};
+        assert_ok(bnnep_optimizer_create(net.network, &o, &net.optimizer));
+        train(net.optimizer, 9);
+        length[given] = net_checkpoint(&net, bytes[given], sizeof bytes[given]);
+        net_free(&net);
+    }
+    assert_int_equal(length[0], length[1]);
+    assert_memory_equal(bytes[0], bytes[1], length[0]);
+}
+
 static void what_is_given_stays(void **state) {
     (void)state;
     bnnep_optimizer_options o = BNNEP_OPTIMIZER_OPTIONS_INIT;
@@ -241,6 +265,37 @@ static void balanced(void **state) {
     }
 }
 
+/* However many layers there are, a scaling factor is at least 2^-16 of the paper's, and the outputs' no less. */
+static void balanced_depths(void **state) {
+    (void)state;
+    enum { DEEP = 20 };
+    bnnep_connection layers[DEEP];
+    bnnep_network *net[2];
+    bnnep_network_options o = BNNEP_NETWORK_OPTIONS_INIT;
+    for (size_t k = 0; k < DEEP; k++)
+        layers[k] = (bnnep_connection)BNNEP_FC(k + 1 < DEEP ? 12 : CLASSES);
+    o.input_width = VALUES;
+    o.dynamics = BNNEP_DYNAMICS_BINARY;
+    o.connections = layers;
+    o.connection_count = DEEP;
+    o.classes = CLASSES;
+    for (int start = 0; start < 2; start++) {
+        o.start = start == 0 ? BNNEP_START_PAPER : BNNEP_START_BALANCED;
+        assert_ok(bnnep_network_create(NULL, &o, &net[start]));
+    }
+    for (size_t k = 1; k < DEEP; k++) {
+        float paper, balanced, below;
+        assert_ok(bnnep_network_get_alpha(net[0], k, &paper, 1));
+        assert_ok(bnnep_network_get_alpha(net[1], k, &balanced, 1));
+        assert_ok(bnnep_network_get_alpha(net[1], k - 1, &below, 1));
+        const double least = (double)paper / 65536.0, inputs = k == 1 ? VALUES : 12.0;
+        const double wanted = k + 1 == DEEP ? least : fmax(least, 0.2 * (double)below * sqrt(inputs / 12.0));
+        assert_true(fabs((double)balanced - wanted) < 1e-6 * wanted);
+    }
+    bnnep_network_free(net[0]);
+    bnnep_network_free(net[1]);
+}
+
 static void starts_refused(void **state) {
     (void)state;
     bnnep_connection layers[] = {BNNEP_FC(2)};
@@ -255,8 +310,9 @@ static void starts_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_given), cmocka_unit_test(what_is_given_stays), cmocka_unit_test(refused),
-        cmocka_unit_test(balanced),      cmocka_unit_test(starts_refused),
+        cmocka_unit_test(nothing_given),   cmocka_unit_test(what_is_given_stays), cmocka_unit_test(refused),
+        cmocka_unit_test(balanced),        cmocka_unit_test(starts_refused),      cmocka_unit_test(back_propagation),
+        cmocka_unit_test(balanced_depths),
     };
     return cmocka_run_group_tests_name("default_rule", tests, NULL, NULL);
 }

@@ -397,21 +397,22 @@ static void compare_learning(const struct cpu_kernels *kernels, struct stream *s
     assert_true(fabs(kernels->momenta->squares(a, count) - squares) <= 1e-12 * squares);
 }
 
-/* By what is said of them, one at a time. */
+/* By the rule one at a time, and that by what is said of it. */
 static void check_covariances(const struct cpu_kernels *kernels, struct stream *stream) {
     enum { MOST = 256 };
     const size_t count = (size_t)stream_between(stream, 1, MOST);
-    const int32_t samples = stream_between(stream, 2, 70000);
-    const double share = 1.0 / (double)samples;
-    const double above[2] = {(double)stream_between(stream, 0, samples), (double)stream_between(stream, 0, samples)};
+    const double share = 1.0 / (double)stream_between(stream, 2, 70000);
+    const double above[2] = {(double)number(stream), (double)number(stream)};
     double first[MOST], second[MOST];
     float got[MOST + 1], wanted[MOST];
     got[count] = 7.0f;
     for (size_t i = 0; i < count; i++) {
-        first[i] = (double)stream_between(stream, 0, samples);
-        second[i] = (double)stream_between(stream, 0, samples);
-        got[i] = (float)stream_between(stream, -samples, samples);
-        wanted[i] = got[i] - (float)((above[1] * second[i] - above[0] * first[i]) * share);
+        const double below[2] = {(double)number(stream), (double)number(stream)};
+        first[i] = below[0];
+        second[i] = below[1];
+        got[i] = number(stream);
+        wanted[i] = bnnep_covariance(got[i], bnnep_product_of_sums(above, below), share);
+        assert_true(fabs((double)(got[i] - wanted[i]) - (above[1] * below[1] - above[0] * below[0]) * share) < 1e-6);
     }
     kernels->momenta->covariance(above, first, second, count, share, got);
     assert_memory_equal(got, wanted, count * sizeof *got);

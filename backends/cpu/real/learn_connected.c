@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The gradient and the update of a fully connected layer: sums of outer products, 64 samples, bits of a word, at a
- * time. Rows at rest and inputs that are zero take no work.
+ * time. Rows at rest and inputs that are zero take no work, but for what makes covariances of the products.
  */
 #ifdef BNNEP_WITH_OPENBLAS
 #include <cblas.h>
@@ -181,7 +181,7 @@ static void take_covariances(const struct real_update *update, const struct bloc
     const double *second = (update->k > 0 ? c->total[1] + below : c->input_total) + b->column;
     for (size_t j = 0; j < b->rows; j++) {
         const double above[2] = {c->total[0][rows + j], c->total[1][rows + j]};
-        if (first != second || above[0] != above[1]) /* else nothing was moved */
+        if (first != second || above[0] != above[1]) /* else the sums' products are the same in both phases */
             ws->network->kernels->momenta->covariance(above, first, second, b->columns, 1.0 / (double)ws->count,
                                                       G + j * TASK_COLUMNS);
     }
