@@ -72,9 +72,10 @@ static void draw_connection(const struct bnnep_model *model, size_t k, uint64_t 
 
 /* --- balanced ---------------------------------------------------------------------------------------------------- */
 
-#define MOST_HALVINGS 16 /* of the paper's scaling factor: far from where numbers end, however many layers there are   \
-                          */
-#define FED_BACK 0.2     /* what a hidden layer of binary activations feeds back, of what comes from below */
+/* How small scaling factors may begin, however many layers there are: 2^-16 of the paper's. */
+#define MOST_HALVINGS 16
+/* What a hidden layer of binary activations feeds back, of what comes from below. */
+#define FED_BACK 0.2
 
 /* Binary activations: the scaling factor of connection k, of which the paper's is `scale`; that of connection k - 1 is
  * `below`. A hidden unit hears of the hidden layer above it FED_BACK times as much as of the one below it, in
