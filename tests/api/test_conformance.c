@@ -232,7 +232,7 @@ static void large_layers(void **state) {
             .learn_alpha = true,
             .covariance = true,
             .gamma = 0.25,
-            .threshold = 0.004,
+            .threshold = 0.001,
             .seed = 3,
         };
         for (size_t b = 0; b < count; b++)

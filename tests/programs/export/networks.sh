@@ -11,7 +11,7 @@ options_of() {
     fc-grid) echo --preset mnist-fc2 --layersList 784 50 40 10 --T 60 --grid 16 --epochs 3 ;;
     fc-bin) echo --preset mnist-fc1-bin --layersList 784 100 40 --expand_output 4 --epochs 3 ;;
     fc-over-relaxed) echo "$(options_of fc)" --schedule over-relaxed ;;
-    fc-weak) echo --layersList 784 50 40 10 --T 60 --epochs 3 --train-limit 5000 ;;
+    fc-weak) echo --preset mnist-fc2 --layersList 784 50 40 10 --T 60 --feedback 0.3 --epochs 3 ;;
     conv) echo --preset mnist-conv "$maps" ;;
     conv-weak) echo "$(options_of conv)" --feedback 0.5 ;;
     conv-grid) echo --preset mnist-conv-alpha "$maps" --grid 14 ;;
