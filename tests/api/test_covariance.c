@@ -194,7 +194,7 @@ static void any_threads(void **state) {
     (void)state;
     struct shape shape = {
         .connections = 3,
-        .units = {545, 601, 130, 6},
+        .units = {300, 290, 30, 6},
         .free_steps = 12,
         .nudged_steps = 6,
         .max_batch = MOST_SAMPLES,
@@ -208,21 +208,21 @@ static void any_threads(void **state) {
     for (int convolution = 0; convolution < 2; convolution++) {
         if (convolution) {
             shape.height = 5;
-            shape.width = 109;
+            shape.width = 60;
             shape.units[1] = 18;
         }
         struct net one = net_make(&shape, "cpu/1");
-        train(&one, 33, 12);
-        static const char *const where[] = {"cpu/2", "cpu/3", "cpu/4"};
+        train(&one, 33, 4);
+        static const char *const where[] = {"cpu/2", "cpu/3"};
         for (size_t i = 0; i < sizeof where / sizeof where[0]; i++) {
             struct net some = net_make(&shape, where[i]);
-            train(&some, 33, 12);
+            train(&some, 33, 4);
             assert_same_network(&one, &some);
             net_free(&some);
         }
         shape.covariance = false;
         struct net other = net_make(&shape, "cpu/1");
-        train(&other, 33, 12);
+        train(&other, 33, 4);
         assert_false(are_same_network(&one, &other));
         shape.covariance = true;
         net_free(&other);
