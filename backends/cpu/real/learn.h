@@ -55,6 +55,10 @@ static inline size_t bnnep_real_padded(const struct bnnep_link *link) {
     return (link->from.height + 2 * link->padding) * (link->from.width + 2 * link->padding) * link->from.channels;
 }
 
+static inline size_t bnnep_real_least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 /* Columns of a kernel's row, [column][channel], rounded up to 64s. */
 static inline size_t bnnep_real_kernel_row(const struct bnnep_link *link) {
     return (link->kernel * link->from.channels + 63) / 64 * 64;

@@ -10,10 +10,6 @@
 
 #include "backends/cpu/real/learn.h"
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static size_t blocks(size_t count, size_t block) {
     return (count + block - 1) / block;
 }
@@ -32,7 +28,7 @@ static uint64_t take_below(const struct real_update *update, const struct real_t
                            float *to, size_t stride) {
     const struct real_workspace *ws = update->ws;
     const struct bnnep_link *link = bnnep_real_link(update);
-    const size_t units = term->below ? ws->units : link->in, some = least(64, link->columns - column);
+    const size_t units = term->below ? ws->units : link->in, some = bnnep_real_least(64, link->columns - column);
     const float *from = bnnep_real_below(update, term, tile) + column * LANES;
     uint64_t nonzero = 0;
     for (size_t t = 0; t < LEARN_TILES && tile + t < ws->tiles; t++, from += units * LANES)
@@ -92,7 +88,7 @@ static void take_above(const struct real_update *update, const struct real_term 
                        size_t rows, float *above, uint64_t *moved) {
     const struct real_workspace *ws = update->ws;
     const float *from = term->above + bnnep_real_at(ws, tile, update->k) + row * LANES;
-    const size_t tiles = least(LEARN_TILES, ws->tiles - tile);
+    const size_t tiles = bnnep_real_least(LEARN_TILES, ws->tiles - tile);
     for (size_t j = 0; j < rows; j++) {
         for (size_t t = 0; t < tiles; t++)
             memcpy(above + j * LEARN_SAMPLES + t * LANES, from + (t * ws->units + j) * LANES, LANES * sizeof *above);
@@ -147,7 +143,7 @@ static void fetch_momenta(const struct real_update *update, const struct block *
     const size_t columns = bnnep_real_link(update)->columns;
     const float *momentum = update->optimizer->momentum[update->k] + b->row * columns + b->column + column;
     for (size_t j = 0; j < b->rows; j++, momentum += columns)
-        for (size_t i = 0; i < least(64, b->columns - column); i += 16)
+        for (size_t i = 0; i < bnnep_real_least(64, b->columns - column); i += 16)
             __builtin_prefetch(momentum + i, 1, 2);
 }
 
@@ -159,7 +155,7 @@ static void block_gradient(const struct real_update *update, const struct block 
     for (size_t i = 0; i < bnnep_real_term_count(update); i++) {
         const struct real_term term = bnnep_real_term(update, i);
         for (size_t tile = 0; tile < ws->tiles; tile += LEARN_TILES) {
-            const size_t samples = least(LEARN_TILES, ws->tiles - tile) * LANES;
+            const size_t samples = bnnep_real_least(LEARN_TILES, ws->tiles - tile) * LANES;
             take_above(update, &term, tile, b->row, b->rows, scratch->gradient.above, moved);
             for (size_t column = 0; column < b->columns; column += 64) {
                 const struct below below = below_of(update, i, &term, tile, b->column + column, scratch);
@@ -194,8 +190,8 @@ static void update_block(void *arg, size_t task, unsigned worker) {
     struct real_scratch *scratch = &update->ws->scratch[worker];
     const size_t across = blocks(c->columns, TASK_COLUMNS);
     struct block b = {.row = task / across * TASK_ROWS, .column = task % across * TASK_COLUMNS};
-    b.rows = least(TASK_ROWS, c->rows - b.row);
-    b.columns = least(TASK_COLUMNS, c->columns - b.column);
+    b.rows = bnnep_real_least(TASK_ROWS, c->rows - b.row);
+    b.columns = bnnep_real_least(TASK_COLUMNS, c->columns - b.column);
     struct cpu_tally tally = {0};
     block_gradient(update, &b, scratch);
     if (update->covariance)

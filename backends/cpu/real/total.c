@@ -24,14 +24,10 @@ static double add_up(const float *lanes, size_t apart, size_t samples) {
     return total;
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 static void add_up_units(void *arg, size_t task, unsigned worker) {
     const struct adding *adding = arg;
     struct real_workspace *ws = adding->ws;
-    const size_t first = adding->first + task * TOTAL_UNITS, beyond = least(first + TOTAL_UNITS, ws->units);
+    const size_t first = adding->first + task * TOTAL_UNITS, beyond = bnnep_real_least(first + TOTAL_UNITS, ws->units);
     (void)worker;
     for (int which = 0; which < 2; which++) {
         const float *state = ws->state[which == 0 ? adding->how->first : adding->how->second];
@@ -45,7 +41,7 @@ static void add_up_inputs(void *arg, size_t task, unsigned worker) {
     struct real_workspace *ws = adding->ws;
     const size_t in = ws->network->model->links[0]->in;
     (void)worker;
-    for (size_t i = task * TOTAL_UNITS; i < least((task + 1) * TOTAL_UNITS, in); i++)
+    for (size_t i = task * TOTAL_UNITS; i < bnnep_real_least((task + 1) * TOTAL_UNITS, in); i++)
         ws->contrast.input_total[i] = add_up(ws->input + i * LANES, in * LANES, ws->count);
 }
 
