@@ -173,13 +173,13 @@ bool options_fall_ends(const struct options *o) {
     return o->fall && (strcmp(o->fall, "exponential") == 0 || strcmp(o->fall, "cosine") == 0);
 }
 
+/* Of the rates that the run has: others are not written in a checkpoint's note, which is read by the same rule. */
 static bool gives_rates(const struct options *o) {
-    const struct list *const rates[] = {&o->gamma,    &o->threshold,  &o->lr_bias,
-                                        &o->lr_alpha, &o->conv_gamma, &o->conv_threshold};
-    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
-        if (rates[i]->count > 0)
-            return true;
-    return o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
+    if (o->lr_bias.count > 0 || (o->learn_alpha && o->lr_alpha.count > 0))
+        return true;
+    if (strcmp(o->archi, "conv") != 0)
+        return o->gamma.count > 0 || o->threshold.count > 0;
+    return o->conv_gamma.count > 0 || o->conv_threshold.count > 0 || o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
 }
 
 /* What else the default rule is, of two phases (bnnep_optimizer_options). */
@@ -199,6 +199,8 @@ static int choose_rule(struct options *options) {
     options->default_rule = !gives_rates(options);
     if (options->default_rule && options->units && strcmp(options->units, "absolute") == 0)
         return refuse("--units absolute needs rates: --gamma and those that go with it");
+    if (options->default_rule && options->lr_alpha.count > 0)
+        return refuse("--lrAlpha needs --learnAlpha 1 and the other rates");
     if (options->default_rule && nudged && options->alpha_said && options->learn_alpha == binary)
         return refuse("--learnAlpha %d needs rates: without any, scaling factors are %slearnt with %s", binary,
                       binary ? "not " : "", options->binary_settings);
