@@ -288,6 +288,11 @@ static void begin_step(struct passage *p) {
     }
 }
 
+/* Will lanes not in use go to samples that have not begun, now or, with alternating steps, after the next? */
+static bool awaits_refill(const struct passage *p) {
+    return p->run->refill && p->lanes.next < p->lanes.end;
+}
+
 static void relax_share(void *arg, size_t share, unsigned worker) {
     struct relaxation *run = arg;
     struct real_workspace *ws = run->ws;
@@ -311,7 +316,7 @@ static void relax_share(void *arg, size_t share, unsigned worker) {
             bnnep_real_refill(lanes);
         if (run->delta_coded)
             begin_coding(&p, new_tile);
-        else if (ws->network->kernels->halves && lanes->in_use <= LANES / 2 && !lanes->half)
+        else if (ws->network->kernels->halves && lanes->in_use <= LANES / 2 && !lanes->half && !awaits_refill(&p))
             bnnep_real_pack(lanes);
         begin_step(&p);
         step(&p);
