@@ -87,8 +87,9 @@ static bnnep_status read_checkpoint(const struct bnnep_container *file, const bn
         status = bnnep_record_compare(file, "optimizer", bnnep_record_optimizer(opt));
     if (status == BNNEP_OK)
         status = bnnep_record_read_position(file, opt, &to->position);
+    const enum bnnep_held held = to->position.alone > 0 ? BNNEP_HELD_MEANS : BNNEP_HELD_MOMENTA;
     if (status == BNNEP_OK)
-        status = bnnep_tensors_find(file, net->shape->link, net->model.connections, true, &to->tensors, &to->count);
+        status = bnnep_tensors_find(file, net->shape->link, net->model.connections, held, &to->tensors, &to->count);
     return status;
 }
 
@@ -109,8 +110,8 @@ static bnnep_status check_file(const struct bnnep_container *file, const bnnep_n
     } else {
         status = bnnep_record_compare(file, "network", bnnep_record_network(net, true));
         if (status == BNNEP_OK)
-            status =
-                bnnep_tensors_find(file, net->shape->link, net->model.connections, false, &found.tensors, &found.count);
+            status = bnnep_tensors_find(file, net->shape->link, net->model.connections, BNNEP_HELD_PARAMETERS,
+                                        &found.tensors, &found.count);
     }
     free_checkpoint(net->context, &found);
     return status;

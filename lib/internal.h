@@ -207,6 +207,22 @@ struct bnnep_spread {
     double of[BNNEP_SPREADS];
 };
 
+/* A layer's running means of activations; units 0: none are needed. */
+struct bnnep_layer_mean {
+    size_t units;
+    float *mean, *next; /* [units]; next: with the sample under way */
+    double *sums[2];    /* [units], after the first and second phase: see means.c */
+};
+
+/* What covariances of batches of one sample are taken about. */
+struct bnnep_means {
+    struct bnnep_layer_mean *layer; /* [connections + 1], the input first; NULL: no contrasts of covariances */
+    float *values, *state[2];       /* all of them; room for a layer's activations after both phases */
+    double *sums;
+    const double **sums_of; /* [2][connections + 1]: of each layer */
+    uint64_t samples;       /* seen */
+};
+
 struct bnnep_optimizer {
     bnnep_network *network;
     void *device;                      /* the backend's optimizer */
@@ -225,6 +241,7 @@ struct bnnep_optimizer {
     struct bnnep_spread *renewed;      /* [connections]: the same, which rules follow from */
     uint64_t updates, measured;        /* done; contrasts measured */
     uint64_t fallen_at, renewed_at;    /* the same, when rules were renewed */
+    struct bnnep_means means;
     /* the epoch under way: its size, and the sums so far (epoch.batches is 0 before its first batch) */
     uint64_t epoch_count;
     size_t epoch_batch_size;
@@ -319,6 +336,16 @@ double bnnep_bias_rate_of(const bnnep_optimizer *opt, size_t k);
 double bnnep_scale_rate_of(const bnnep_optimizer *opt, size_t k);
 /* After an update by contrasts with such gains, of each connection or one for all. */
 void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one);
+
+/* --- means.c: covariances of batches of one sample ---------------------------------------------------------------- */
+
+bnnep_status bnnep_means_make(bnnep_optimizer *opt);
+void bnnep_means_free(bnnep_optimizer *opt);
+/* Sets how->sums, if the batch is one sample and its contrast one of covariances. */
+bnnep_status bnnep_means_sum(bnnep_optimizer *opt, const bnnep_workspace *ws, struct bnnep_learning *how);
+/* The contrast was taken: the sample counts. */
+void bnnep_means_keep(bnnep_optimizer *opt, const struct bnnep_learning *how);
+void bnnep_means_copy(const bnnep_optimizer *from, bnnep_optimizer *to);
 
 /* --- optimizer.c -------------------------------------------------------------------------------------------------- */
 

@@ -81,7 +81,10 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t firs
     opt->contrasted = false;
     for (size_t k = 0; k < net->model.connections; k++)
         opt->contrast_gain[k] = gain;
-    const struct bnnep_learning how = learning_of(opt, first, BNNEP_PHASE_NUDGED);
+    struct bnnep_learning how = learning_of(opt, first, BNNEP_PHASE_NUDGED);
+    status = bnnep_means_sum(opt, ws, &how);
+    if (status != BNNEP_OK)
+        return status;
     if (backend->learn)
         status = backend->learn(opt->device, ws->device, &how, why);
     else {
@@ -91,8 +94,10 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t firs
     }
     net->revision++;
     opt->squared = opt->squared && status == BNNEP_OK;
-    if (status == BNNEP_OK)
+    if (status == BNNEP_OK) {
+        bnnep_means_keep(opt, &how);
         bnnep_measure(opt, &gain, true);
+    }
     return bnnep_backend_failed(net, status, why);
 }
 
@@ -141,13 +146,16 @@ static bnnep_status take_contrast(bnnep_optimizer *opt, bnnep_workspace *ws, int
     how.flips = NULL;
     how.squares = NULL;
     opt->squared = false;
-    const bnnep_status allowed = check_room(opt);
-    if (allowed != BNNEP_OK)
-        return allowed;
+    bnnep_status status = check_room(opt);
+    if (status == BNNEP_OK)
+        status = bnnep_means_sum(opt, ws, &how);
+    if (status != BNNEP_OK)
+        return status;
     const struct bnnep_backend *backend = opt->network->backend;
-    const bnnep_status status = backend->contrast(opt->device, ws->device, &how, why);
+    status = backend->contrast(opt->device, ws->device, &how, why);
     if (status != BNNEP_OK)
         return bnnep_backend_failed(opt->network, status, why);
+    bnnep_means_keep(opt, &how);
     opt->contrasted = true;
     for (size_t k = 0; k < opt->network->model.connections; k++)
         opt->contrast_gain[k] = gain_of(opt, gain);

@@ -33,7 +33,7 @@ static bnnep_status load_network(bnnep_context *context, const struct bnnep_cont
     }
     if (status != BNNEP_OK)
         return status;
-    status = bnnep_tensors_find(file, shape->link, o->connection_count, false, &tensors, &count);
+    status = bnnep_tensors_find(file, shape->link, o->connection_count, BNNEP_HELD_PARAMETERS, &tensors, &count);
     if (status == BNNEP_OK)
         status = check_memory(context, file, o);
     if (status == BNNEP_OK)

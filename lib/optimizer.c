@@ -240,6 +240,8 @@ static bnnep_status make(bnnep_network *net, const bnnep_optimizer_options *o, b
         opt->tape = o->nudged_steps + (net->model.convolutional ? 0 : 1);
     status = keep_arrays(opt, net->model.connections);
     if (status == BNNEP_OK)
+        status = bnnep_means_make(opt);
+    if (status == BNNEP_OK)
         status = build(opt);
     if (status != BNNEP_OK) {
         bnnep_optimizer_free(opt);
@@ -293,6 +295,7 @@ void bnnep_optimizer_free(bnnep_optimizer *opt) {
     bnnep_give_back(context, opt->spread);
     bnnep_give_back(context, opt->renewed);
     bnnep_give_back(context, opt->epoch_flips);
+    bnnep_means_free(opt);
     bnnep_give_back(context, opt);
     bnnep_network_free(net);
 }
@@ -337,6 +340,7 @@ static bnnep_status copy(const bnnep_optimizer *opt, bnnep_network *net, bnnep_o
     memcpy(clone->epoch_flips, opt->epoch_flips, L * sizeof *clone->epoch_flips);
     memcpy(clone->spread, opt->spread, L * sizeof *clone->spread);
     memcpy(clone->renewed, opt->renewed, L * sizeof *clone->renewed);
+    bnnep_means_copy(opt, clone);
     clone->updates = opt->updates;
     clone->measured = opt->measured;
     clone->fallen_at = opt->fallen_at;

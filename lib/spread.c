@@ -105,7 +105,7 @@ void bnnep_renew(bnnep_optimizer *opt) {
 
 void bnnep_measure_anew(bnnep_optimizer *opt) {
     memset(opt->spread, 0, opt->network->model.connections * sizeof *opt->spread);
-    opt->measured = 0;
+    opt->measured = opt->means.samples = 0;
     bnnep_renew(opt);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Workspaces: a staged batch, its phases, and their states. */
 #include <math.h>
+#include <string.h>
 
 #include "lib/internal.h"
 
@@ -90,6 +91,8 @@ bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const
     const bnnep_status status = net->backend->stage(ws->device, inputs, targets, count, why);
     if (status != BNNEP_OK)
         return bnnep_backend_failed(net, status, why);
+    if (count == 1 && inputs != ws->inputs) /* means.c */
+        memcpy(ws->inputs, inputs, net->inputs * sizeof *inputs);
     ws->count = count;
     ws->staging++;
     ws->revision = net->revision;

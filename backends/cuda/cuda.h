@@ -160,6 +160,7 @@ struct optimizer {
     std::unique_ptr<contrast> kept; /* none until it is asked for: training does without */
     unsigned long long *flips;      /* [connection] */
     double *squares, *totals;       /* [most_squares of any connection]; [connection][3]: weights, biases, scales */
+    double *sums;                   /* bnnep_learning's, of a connection: [2][rows], [2][columns] */
     term *terms;
     tape remembered;
     /* What is copied to them, [connection], with room for all: an update that has begun must not run out of memory. */

@@ -89,7 +89,8 @@ static __global__ void add_squares(const double *squares, size_t count, double *
 /* What a synapse's gradient is a contrast of. */
 struct reckoning {
     int samples;
-    bool covariance; /* of the second phase, term 0, and the first, term 1; else of products */
+    bool covariance;    /* of the second phase, term 0, and the first, term 1; else of products */
+    const double *sums; /* those of units to take it by, [2][rows], [2][columns]; NULL: the samples' */
 };
 
 /* Fully connected: a block takes side x side synapses, and the samples through shared memory, side at a time. */
@@ -128,11 +129,15 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
         (c == 0 ? second_below : first_below) = total_below;
     }
     float gradient = static_cast<float>(sum);
+    const bool here = j0 + ty < l.rows && i0 + tx < l.columns;
     if (of.covariance) {
-        const double high_sums[2] = {first_above, second_above}, low_sums[2] = {first_below, second_below};
+        double high_sums[2] = {first_above, second_above}, low_sums[2] = {first_below, second_below};
+        for (int phase = 0; of.sums && here && phase < 2; phase++) {
+            high_sums[phase] = of.sums[phase * l.rows + j0 + ty];
+            low_sums[phase] = of.sums[2 * l.rows + phase * l.columns + i0 + tx];
+        }
         gradient = bnnep_covariance(gradient, bnnep_product_of_sums(high_sums, low_sums), 1.0 / samples);
     }
-    const bool here = j0 + ty < l.rows && i0 + tx < l.columns;
     if (here)
         turn(l, w, t, j0 + ty, i0 + tx, gradient);
     tell_square(t, here ? square_of(gradient) : 0.0);
@@ -271,7 +276,21 @@ static void clear_report(optimizer &optimizer, const stream &work) {
     check(cudaMemsetAsync(optimizer.totals, 0, 3 * L * sizeof *optimizer.totals, work), "clearing");
 }
 
-static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms, bool covariance) {
+/* What a connection's contrast is of. */
+static reckoning reckoning_of(optimizer &optimizer, const workspace &ws, int k, const bnnep_learning &how) {
+    const shape &l = ws.at(k).s;
+    const int samples = static_cast<int>(ws.count);
+    if (!how.covariance || !how.sums[0] || l.convolution)
+        return reckoning{samples, how.covariance != 0 && samples > 1, nullptr};
+    for (int phase = 0; phase < 2; phase++) {
+        copy<double>(optimizer.sums + phase * l.rows, how.sums[phase][k + 1], l.rows, cudaMemcpyHostToDevice, ws.work);
+        copy<double>(optimizer.sums + 2 * l.rows + phase * l.columns, how.sums[phase][k], l.columns,
+                     cudaMemcpyHostToDevice, ws.work);
+    }
+    return reckoning{samples, true, optimizer.sums};
+}
+
+static void update_all(optimizer &optimizer, workspace &ws, int k, const updating &t, int terms, const reckoning &of) {
     const connection &c = ws.at(k);
     const reading above = reading_of(ws.net, false), below = reading_of(ws.net, k == 0);
     const int samples = static_cast<int>(ws.count);
@@ -282,7 +301,7 @@ static void update_all(optimizer &optimizer, workspace &ws, int k, const updatin
                terms, above, below, samples);
     else
         launch_blocks(ws.work, update_blocks(c.s), dim3(side, side), matrix, c.s, c.w, t, optimizer.terms, terms, above,
-                      below, reckoning{samples, covariance && samples > 1});
+                      below, of);
 }
 
 void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contrast *kept) {
@@ -301,7 +320,7 @@ void learn(optimizer &optimizer, workspace &ws, const bnnep_learning &how, contr
         update_all(
             optimizer, ws, k,
             updating{rule, optimizer.momentum[k], optimizer.flips + k, kept ? kept->weights[k] : nullptr, squares},
-            static_cast<int>(terms.size()), how.covariance != 0);
+            static_cast<int>(terms.size()), reckoning_of(optimizer, ws, k, how));
         total_squares(optimizer, ws.work, how, k, 0, update_blocks(c.s));
         launch_blocks(ws.work, c.s.rows, dim3(threads_in_block), move_biases, c.s,
                       moving{c.w.bias, rule.bias_gain, kept ? kept->bias[k] : nullptr, squares}, optimizer.terms,

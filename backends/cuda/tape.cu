@@ -10,7 +10,7 @@ namespace bnnep_cuda {
 optimizer::optimizer(bnnep_cuda::network &net, size_t max_batch, int32_t tape, purpose p)
     : net(net), held(p, net.work), remembered(net, max_batch, tape, held), host_terms(net.connections.size()),
       host_flips(net.connections.size()), host_totals(3 * net.connections.size()) {
-    size_t most_of_any = 0;
+    size_t most_of_any = 0, most_units = 0;
     const size_t most = 2 * static_cast<size_t>(std::max(1, tape));
     for (std::vector<term> &of : host_terms)
         of.reserve(most);
@@ -18,7 +18,10 @@ optimizer::optimizer(bnnep_cuda::network &net, size_t max_batch, int32_t tape, p
         momentum.push_back(held.take<float>(static_cast<size_t>(c.s.rows) * c.s.columns));
     for (const connection &c : net.connections)
         most_of_any = std::max(most_of_any, most_squares(c.s));
+    for (const connection &c : net.connections)
+        most_units = std::max(most_units, static_cast<size_t>(c.s.rows) + static_cast<size_t>(c.s.columns));
     squares = held.take<double>(most_of_any);
+    sums = held.take<double>(2 * most_units);
     totals = held.take<double>(host_totals.size());
     flips = held.take<unsigned long long>(net.connections.size());
     terms = held.take<term>(most);

@@ -155,6 +155,10 @@ static void add_up_samples(struct ref_workspace *ws, const struct bnnep_learning
     const size_t units = ws->network->model->links[k]->columns;
     double *total = ws->total[k];
     memset(total, 0, 2 * units * sizeof *total);
+    for (size_t i = 0; how->sums[0] && i < 2; i++)
+        memcpy(total + i * units, how->sums[i][k], units * sizeof *total);
+    if (how->sums[0])
+        return;
     for (size_t n = 0; n < ws->count; n++)
         for (int i = 0; i < 2; i++) {
             const float *a = activations(ws, i == 0 ? how->first : how->second, k, n);
@@ -167,9 +171,11 @@ static void add_up_samples(struct ref_workspace *ws, const struct bnnep_learning
 static void take_covariance(struct ref_workspace *ws, const struct bnnep_learning *how, size_t k, size_t j, float *G) {
     const struct bnnep_link *link = ws->network->model->links[k];
     double above[2] = {0.0, 0.0};
-    for (size_t n = 0; n < ws->count; n++)
-        for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++)
+        for (size_t n = 0; n < ws->count; n++)
             above[i] += (double)activations(ws, i == 0 ? how->first : how->second, k + 1, n)[j];
+    for (int i = 0; how->sums[0] && i < 2; i++)
+        above[i] = how->sums[i][k + 1][j];
     for (size_t i = 0; i < link->columns; i++) {
         const double below[2] = {ws->total[k][i], ws->total[k][link->columns + i]};
         G[i] = bnnep_covariance(G[i], bnnep_product_of_sums(above, below), 1.0 / (double)ws->count);
@@ -210,7 +216,7 @@ bnnep_status bnnep_ref_contrast(void *handle, void *workspace, const struct bnne
     const struct bnnep_model *model = optimizer->network->model;
     for (size_t k = 0; k < model->connections; k++) {
         const struct bnnep_link *link = model->links[k];
-        const bool covariance = how->covariance && !bnnep_is_convolution(link) && ws->count > 1;
+        const bool covariance = how->covariance && !bnnep_is_convolution(link) && (ws->count > 1 || how->sums[0]);
         if (covariance)
             add_up_samples(ws, how, k);
         if (how->learn_scale)

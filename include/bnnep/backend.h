@@ -146,9 +146,13 @@ struct bnnep_learning {
     uint64_t *flips;                       /* [connections], to be written; NULL for a contrast alone */
     int32_t first, second;                 /* phases; without meaning if there is a tape, and for an update */
     int32_t learn_scale;                   /* 1: scaling factors too */
-    int32_t covariance; /* 1: of covariances over the batch, if it has more than one sample; bnnep_covariance. Fully
-                           connected connections only: convolutions ignore it; 0 with a tape */
+    int32_t covariance; /* 1: of covariances over the batch, if it has more than one sample or there are sums;
+                           bnnep_covariance. Fully connected connections only: convolutions ignore it; 0 with a tape */
     struct bnnep_squares *squares; /* [connections], to be written; NULL: not asked for, as of a contrast alone */
+    /* With covariances of a batch of one sample: what each unit is to be taken to add up to after the first and the
+     * second phase, [connections + 1][units], the input first; of layers at fully connected connections, the others are
+     * NULL. Else both NULL. */
+    const double *const *sums[2];
 };
 
 /* --- the table --------------------------------------------------------------------------------------------------- */

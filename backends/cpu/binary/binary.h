@@ -237,8 +237,8 @@ bool bnnep_binary_flush(const struct binary_optimizer *optimizer, size_t k, cons
 
 /* --- total.c ------------------------------------------------------------------------------------------------------ */
 
-/* What the samples add up to below connection k, into ws->total, or ws->input_total. */
-void bnnep_binary_add_up(struct binary_workspace *ws, size_t k);
+/* What the samples add up to below connection k, or are said to, into ws->total, or ws->input_total. */
+void bnnep_binary_add_up(struct binary_workspace *ws, const struct bnnep_learning *how, size_t k);
 
 /* --- learn.c ------------------------------------------------------------------------------------------------------ */
 

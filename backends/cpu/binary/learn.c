@@ -203,7 +203,7 @@ static bool differs(const struct binary_workspace *ws, size_t panel) {
     return any != 0;
 }
 
-static void update_row(struct update *update, size_t row, const double active[BOTH], struct binary_scratch *scratch,
+static void update_row(struct update *update, size_t row, const double above[BOTH], struct binary_scratch *scratch,
                        struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const uint64_t *below = active_of(ws, FIRST, 0, update->k - 1);
@@ -215,7 +215,7 @@ static void update_row(struct update *update, size_t row, const double active[BO
             continue;
         count_panel(update, &weights, below + panel * PANEL_WORDS, scratch);
         if (update->covariance)
-            ws->network->kernels->momenta->covariance(active, ws->total[FIRST] + weights.first,
+            ws->network->kernels->momenta->covariance(above, ws->total[FIRST] + weights.first,
                                                       ws->total[SECOND] + weights.first, weights.count,
                                                       1.0 / (double)ws->count, scratch->contrast);
         update_weights(update, &weights, scratch->contrast, tally);
@@ -223,7 +223,7 @@ static void update_row(struct update *update, size_t row, const double active[BO
 }
 
 /* Connection 0: inputs of the samples whose unit differs. */
-static void update_row_of_inputs(struct update *update, size_t row, const double active[BOTH],
+static void update_row_of_inputs(struct update *update, size_t row, const double above[BOTH],
                                  struct binary_scratch *scratch, struct cpu_tally *tally) {
     const struct binary_workspace *ws = update->ws;
     const size_t in = link_of(update)->in;
@@ -244,7 +244,7 @@ static void update_row_of_inputs(struct update *update, size_t row, const double
     for (size_t i = 0; i < in; i++)
         scratch->contrast[i] = (float)sum[i];
     if (update->covariance)
-        ws->network->kernels->momenta->covariance(active, ws->input_total, ws->input_total, in, 1.0 / (double)ws->count,
+        ws->network->kernels->momenta->covariance(above, ws->input_total, ws->input_total, in, 1.0 / (double)ws->count,
                                                   scratch->contrast);
     update_input_row(update, row, contrast, scratch, tally);
 }
@@ -253,12 +253,15 @@ static void update_rows(void *arg, size_t task, unsigned worker) {
     struct update *update = arg;
     struct binary_scratch *scratch = &update->ws->scratch[worker];
     const struct cpu_connection *c = connection_of(update);
+    const struct bnnep_learning *how = update->learning->how;
     struct cpu_tally tally = {0};
     find_active(update, task * TASK_ROWS, scratch);
     for (size_t row = task * TASK_ROWS; row < c->rows && row < (task + 1) * TASK_ROWS; row++) {
-        double active[BOTH];
+        double active[BOTH], above[BOTH];
         count_active(update, scratch, row % TASK_ROWS, active);
-        (update->k > 0 ? update_row : update_row_of_inputs)(update, row, active, scratch, &tally);
+        for (int which = FIRST; which < BOTH; which++)
+            above[which] = how->sums[which] ? how->sums[which][update->k + 1][row] : active[which];
+        (update->k > 0 ? update_row : update_row_of_inputs)(update, row, above, scratch, &tally);
         bnnep_cpu_learn_bias(update->ws->network, update->learning, update->k, row,
                              (float)(active[SECOND] - active[FIRST]), &tally);
     }
@@ -404,9 +407,9 @@ void bnnep_binary_learn(void *handle, void *workspace, const struct cpu_learning
         const struct bnnep_link *link = model->links[k];
         update.may_wait = !learning->kept && bnnep_binary_may_wait(optimizer, k, how->rules[k]);
         const bool convolution = bnnep_is_convolution(link);
-        update.covariance = how->covariance && !convolution && ws->count > 1;
+        update.covariance = how->covariance && !convolution && (ws->count > 1 || how->sums[0]);
         if (update.covariance)
-            bnnep_binary_add_up(ws, k);
+            bnnep_binary_add_up(ws, how, k);
         if (convolution && k > 0)
             bnnep_pool_run(ws->pool, ws->threads, ws->count, pad_sample, &update);
         else if (k > 0)

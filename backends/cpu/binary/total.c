@@ -38,9 +38,15 @@ static void add_up_inputs(struct binary_workspace *ws) {
             ws->input_total[i] += (double)ws->x[n * in + i];
 }
 
-void bnnep_binary_add_up(struct binary_workspace *ws, size_t k) {
-    const size_t words = bnnep_binary_padded(ws->network->model->links[k]->in) / 64;
-    if (k == 0)
+void bnnep_binary_add_up(struct binary_workspace *ws, const struct bnnep_learning *how, size_t k) {
+    const size_t in = ws->network->model->links[k]->in, words = bnnep_binary_padded(in) / 64;
+    if (how->sums[0] && k == 0)
+        memcpy(ws->input_total, how->sums[0][0], in * sizeof *ws->input_total);
+    else if (how->sums[0])
+        for (size_t i = 0; i < in; i++)
+            for (int which = 0; which < 2; which++)
+                ws->total[which][bnnep_cpu_column(&ws->network->connection[k], i)] = how->sums[which][k][i];
+    else if (k == 0)
         add_up_inputs(ws);
     else
         bnnep_pool_run(ws->pool, ws->threads, words, add_up_word, &(struct below){ws, k - 1});

@@ -82,7 +82,7 @@ void bnnep_real_learn(void *handle, void *workspace, const struct cpu_learning *
     if (optimizer->tape.room == 0)
         bnnep_pool_run(ws->pool, ws->threads, ws->tiles, change_of_tile,
                        &(struct real_update){.ws = ws, .learning = learning});
-    const bool covariance = how->covariance && ws->count > 1;
+    const bool covariance = how->covariance && (ws->count > 1 || how->sums[0]);
     if (covariance)
         bnnep_real_add_up(ws, how);
     for (size_t k = 0; k < model->connections; k++) {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the samples of a batch add up to in each unit after both phases, for covariances. */
+#include <string.h>
+
 #include "backends/cpu/real/learn.h"
 
 /* Units of a task. */
@@ -45,11 +47,29 @@ static void add_up_inputs(void *arg, size_t task, unsigned worker) {
         ws->contrast.input_total[i] = add_up(ws->input + i * LANES, in * LANES, ws->count);
 }
 
+/* Those that are given, of a batch of one sample. The first fully connected connection is `first`. */
+static void take_sums(struct real_workspace *ws, const struct bnnep_learning *how, size_t first) {
+    const struct bnnep_model *model = ws->network->model;
+    const struct cpu_connection *connection = &ws->network->connection[first];
+    for (int which = 0; which < 2; which++) {
+        double *below = first > 0 ? ws->contrast.total[which] + ws->offset[first - 1] : ws->contrast.input_total;
+        for (size_t i = 0; i < connection->columns; i++)
+            below[bnnep_cpu_column(connection, i)] = how->sums[which][first][i];
+        for (size_t k = first; k < model->connections; k++)
+            memcpy(ws->contrast.total[which] + ws->offset[k], how->sums[which][k + 1],
+                   model->links[k]->out * sizeof(double));
+    }
+}
+
 void bnnep_real_add_up(struct real_workspace *ws, const struct bnnep_learning *how) {
     const struct bnnep_model *model = ws->network->model;
     size_t convolutions = 0;
     while (convolutions < model->connections && bnnep_is_convolution(model->links[convolutions]))
         convolutions++;
+    if (how->sums[0]) {
+        take_sums(ws, how, convolutions);
+        return;
+    }
     struct adding adding = {.ws = ws, .how = how};
     if (convolutions == 0)
         bnnep_pool_run(ws->pool, ws->threads, (model->links[0]->in + TOTAL_UNITS - 1) / TOTAL_UNITS, add_up_inputs,
