@@ -87,7 +87,7 @@ static bnnep_status read_checkpoint(const struct bnnep_container *file, const bn
         status = bnnep_record_compare(file, "optimizer", bnnep_record_optimizer(opt));
     if (status == BNNEP_OK)
         status = bnnep_record_read_position(file, opt, &to->position);
-    const enum bnnep_held held = to->position.alone > 0 ? BNNEP_HELD_MEANS : BNNEP_HELD_MOMENTA;
+    const enum bnnep_held held = to->position.lone_samples > 0 ? BNNEP_HELD_MEANS : BNNEP_HELD_MOMENTA;
     if (status == BNNEP_OK)
         status = bnnep_tensors_find(file, net->shape->link, net->model.connections, held, &to->tensors, &to->count);
     return status;

@@ -171,6 +171,7 @@ struct bnnep_workspace {
     bool reached[BNNEP_PHASES]; /* which phases hold states of the staged samples */
     float beta[BNNEP_PHASES];   /* that took them there */
     float *inputs;              /* [max_batch][inputs]: room for a batch from a data set */
+    float *lone_input;          /* [inputs], of a batch of one sample */
     float *targets;             /* [max_batch][outputs] */
     float *outputs;             /* [max_batch][outputs]: states of the output layer */
     int32_t *labels;            /* [max_batch] */
@@ -220,7 +221,8 @@ struct bnnep_means {
     float *values, *state[2];       /* all of them; room for a layer's activations after both phases */
     double *sums;
     const double **sums_of; /* [2][connections + 1]: of each layer */
-    uint64_t samples;       /* seen */
+    uint64_t samples;       /* that came alone */
+    bool first;             /* the last contrast was that of the first: 0, but for rounding */
 };
 
 struct bnnep_optimizer {
@@ -339,6 +341,8 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
 
 /* --- means.c: covariances of batches of one sample ---------------------------------------------------------------- */
 
+/* What they take, with covariances. */
+uint64_t bnnep_means_bytes(const struct bnnep_model *model);
 bnnep_status bnnep_means_make(bnnep_optimizer *opt);
 void bnnep_means_free(bnnep_optimizer *opt);
 /* Sets how->sums, if the batch is one sample and its contrast one of covariances. */

@@ -78,13 +78,15 @@ bnnep_status bnnep_learn(bnnep_optimizer *opt, bnnep_workspace *ws, int32_t firs
     bnnep_status status = set_rules(opt, &gain, true);
     if (status != BNNEP_OK)
         return status;
+    struct bnnep_learning how = learning_of(opt, first, BNNEP_PHASE_NUDGED);
+    status = bnnep_means_sum(opt, ws, &how);
+    if (status != BNNEP_OK) {
+        opt->squared = false;
+        return status;
+    }
     opt->contrasted = false;
     for (size_t k = 0; k < net->model.connections; k++)
         opt->contrast_gain[k] = gain;
-    struct bnnep_learning how = learning_of(opt, first, BNNEP_PHASE_NUDGED);
-    status = bnnep_means_sum(opt, ws, &how);
-    if (status != BNNEP_OK)
-        return status;
     if (backend->learn)
         status = backend->learn(opt->device, ws->device, &how, why);
     else {
@@ -368,7 +370,9 @@ bnnep_status bnnep_optimizer_set_contrast(bnnep_optimizer *opt, size_t k, int32_
         status = clear(opt);
     if (status == BNNEP_OK)
         status = put_part(opt, k, part, values);
-    if (status == BNNEP_OK)
+    if (status == BNNEP_OK) {
         opt->contrasted = true;
+        opt->means.first = false;
+    }
     return bnnep_call_end(&call, status);
 }

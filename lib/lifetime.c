@@ -28,6 +28,7 @@ void bnnep_workspace_free(bnnep_workspace *ws) {
     if (ws->device)
         net->backend->workspace_destroy(ws->device);
     bnnep_give_back(context, ws->inputs);
+    bnnep_give_back(context, ws->lone_input);
     bnnep_give_back(context, ws->targets);
     bnnep_give_back(context, ws->outputs);
     bnnep_give_back(context, ws->labels);

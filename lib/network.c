@@ -13,7 +13,7 @@ static uint64_t bytes_of(const struct bnnep_choice *choice, const bnnep_network_
     const size_t L = model->connections, batch = (size_t)o->max_batch;
     const struct bnnep_backend *backend = choice->backend;
     return backend->network_bytes(choice->device, model) + backend->workspace_bytes(choice->device, model, batch, 0) +
-           (trained ? backend->optimizer_bytes(choice->device, model, batch, 0) : 0) +
+           (trained ? backend->optimizer_bytes(choice->device, model, batch, 0) + bnnep_means_bytes(model) : 0) +
            L * (sizeof(struct bnnep_link) + sizeof(struct bnnep_link *)) +
            bnnep_workspace_host_bytes(o, model->links[0]->in, model->links[L - 1]->out) + sizeof(bnnep_network);
 }

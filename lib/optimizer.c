@@ -216,7 +216,8 @@ static bnnep_status build(bnnep_optimizer *opt) {
     const struct bnnep_backend *backend = net->backend;
     const size_t batch = net->workspace->max_batch;
     char why[BNNEP_WHY] = "";
-    const uint64_t bytes = backend->optimizer_bytes(net->place, &net->model, batch, opt->tape);
+    const uint64_t bytes = backend->optimizer_bytes(net->place, &net->model, batch, opt->tape) +
+                           (opt->options.covariance ? bnnep_means_bytes(&net->model) : 0);
     bnnep_status status = bnnep_check_bytes(net->context, "an optimizer", bytes);
     if (status != BNNEP_OK)
         return status;
@@ -240,9 +241,9 @@ static bnnep_status make(bnnep_network *net, const bnnep_optimizer_options *o, b
         opt->tape = o->nudged_steps + (net->model.convolutional ? 0 : 1);
     status = keep_arrays(opt, net->model.connections);
     if (status == BNNEP_OK)
-        status = bnnep_means_make(opt);
-    if (status == BNNEP_OK)
         status = build(opt);
+    if (status == BNNEP_OK)
+        status = bnnep_means_make(opt);
     if (status != BNNEP_OK) {
         bnnep_optimizer_free(opt);
         return status;

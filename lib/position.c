@@ -42,7 +42,7 @@ static json_t *record_spread(const struct bnnep_spread *spread, size_t connectio
 
 static json_t *record_measured(const bnnep_optimizer *opt) {
     const size_t L = opt->network->model.connections;
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "updates", (json_int_t)opt->updates, "alone",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "updates", (json_int_t)opt->updates, "lone_samples",
                      (json_int_t)opt->means.samples, "fallen_at", (json_int_t)opt->fallen_at, "contrasts",
                      (json_int_t)opt->measured, "renewed_at", (json_int_t)opt->renewed_at, "mean_squares",
                      record_spread(opt->spread, L), "renewed", record_spread(opt->renewed, L));
@@ -174,8 +174,8 @@ static bnnep_status read_measured(const struct bnnep_container *file, const json
                       read_count(measured, "renewed_at", &to->renewed_at) && to->renewed_at <= to->measured &&
                       read_spread(json_object_get(measured, "mean_squares"), connections, to->spread) &&
                       read_spread(json_object_get(measured, "renewed"), connections, to->renewed);
-    if (read && json_object_get(measured, "alone") && !read_count(measured, "alone", &to->alone))
-        return bad_position(file, "alone");
+    if (read && json_object_get(measured, "lone_samples") && !read_count(measured, "lone_samples", &to->lone_samples))
+        return bad_position(file, "lone_samples");
     return read ? BNNEP_OK : bad_position(file, "measured");
 }
 
@@ -216,8 +216,8 @@ bnnep_status bnnep_record_read_position(const struct bnnep_container *file, cons
         status = read_rates(file, p, opt, &to->rates);
     if (status == BNNEP_OK)
         status = read_measured(file, p, L, to);
-    if (status == BNNEP_OK && to->alone > 0 && !opt->means.layer)
-        status = bad_position(file, "alone");
+    if (status == BNNEP_OK && to->lone_samples > 0 && !opt->means.layer)
+        status = bad_position(file, "lone_samples");
     if (status == BNNEP_OK)
         status = read_relaxation(file, p, opt->network, to);
     json_decref(p);
@@ -232,7 +232,7 @@ void bnnep_position_take(const struct bnnep_run_position *from, bnnep_optimizer 
     opt->epoch = from->epoch;
     for (size_t k = 0; k < opt->network->model.connections; k++)
         opt->epoch_flips[k] = from->epoch.batches ? from->flips[k] : 0;
-    opt->means.samples = from->alone;
+    opt->means.samples = from->lone_samples;
     opt->updates = from->updates;
     opt->measured = from->measured;
     opt->fallen_at = from->fallen_at;

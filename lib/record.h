@@ -31,7 +31,7 @@ struct bnnep_run_position {
     struct bnnep_rates rates;
     uint64_t updates, measured, fallen_at, renewed_at;
     struct bnnep_spread *spread, *renewed; /* [connections] */
-    uint64_t alone;                        /* samples of batches of one, which means of activations are of */
+    uint64_t lone_samples;                 /* that means of activations are of */
     int32_t free_steps;
     double settle_tolerance;
 };

@@ -62,7 +62,7 @@ void bnnep_default_rule(const bnnep_network *net, bnnep_optimizer_options *o, do
     o->fall = o->fall ? o->fall : BNNEP_FALL_HARMONIC;
     if (nudged && !o->nudge && net->backend->can->phases >= BNNEP_PHASES)
         o->nudge = BNNEP_NUDGE_CENTRED;
-    o->covariance = o->covariance || !nudged ? o->covariance : net->backend->can->covariance;
+    o->covariance = o->covariance || !nudged ? o->covariance : net->backend->can->covariance != 0;
     o->beta = o->beta != 0.0 ? o->beta : binary ? BETA_BINARY : BNNEP_BETA;
 }
 
@@ -202,6 +202,11 @@ static bool moved_outputs(const bnnep_optimizer *opt, const struct bnnep_gain *g
     return gain * gain * mean > LEAST * LEAST;
 }
 
+/* A deviation of what rounding leaves of 0 would be no threshold. */
+static bool says_nothing(const bnnep_optimizer *opt, const struct bnnep_link *link) {
+    return opt->means.first && !bnnep_is_convolution(link);
+}
+
 void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool one) {
     const bool measures = bnnep_measures(&opt->options);
     opt->updates++;
@@ -212,7 +217,8 @@ void bnnep_measure(bnnep_optimizer *opt, const struct bnnep_gain *gains, bool on
         const struct bnnep_squares *squares = &opt->squares[k];
         const double *gain = gains[one ? 0 : k].of;
         const double means[BNNEP_CONTRAST_PARTS] = {
-            [BNNEP_CONTRAST_WEIGHTS] = squares->weights / (double)(link->rows * link->columns),
+            [BNNEP_CONTRAST_WEIGHTS] =
+                says_nothing(opt, link) ? 0.0 : squares->weights / (double)(link->rows * link->columns),
             [BNNEP_CONTRAST_BIAS] = squares->bias / (double)link->rows,
             [BNNEP_CONTRAST_ALPHA] = squares->scale / (double)link->scales,
         };

@@ -37,7 +37,7 @@ enum { MOMENTUM, MEAN_BELOW, MEAN, ALPHA, BIAS, SIGNS, KINDS };
 
 static const struct {
     const char *name;
-    enum bnnep_held of; /* from which on files hold them */
+    enum bnnep_held since; /* files hold them from this on */
     bnnep_status (*fill)(const void *from, size_t k, void *bytes, size_t count);
 } kinds[KINDS] = {
     [MOMENTUM] = {"momentum", BNNEP_HELD_MOMENTA, fill_momentum},
@@ -62,7 +62,7 @@ static struct bnnep_tensor *list(const bnnep_context *context, const struct bnne
     struct bnnep_tensor *tensors = bnnep_take(context, connections * KINDS, sizeof *tensors);
     *count = 0;
     for (int kind = 0; tensors && kind < KINDS; kind++)
-        for (size_t k = 0; kinds[kind].of <= held && k < connections; k++) {
+        for (size_t k = 0; kinds[kind].since <= held && k < connections; k++) {
             const struct bnnep_link *link = &links[k];
             if (!has(links, k, kind))
                 continue;

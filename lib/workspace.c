@@ -10,7 +10,8 @@ static uint64_t host_bytes_per_sample(uint64_t inputs, uint64_t outputs) {
 }
 
 uint64_t bnnep_workspace_host_bytes(const bnnep_network_options *options, uint64_t inputs, uint64_t outputs) {
-    return sizeof(bnnep_workspace) + (uint64_t)options->max_batch * host_bytes_per_sample(inputs, outputs);
+    return sizeof(bnnep_workspace) + inputs * sizeof(float) +
+           (uint64_t)options->max_batch * host_bytes_per_sample(inputs, outputs);
 }
 
 bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, size_t threads, bool owns_reference,
@@ -27,12 +28,13 @@ bnnep_status bnnep_workspace_make(bnnep_network *net, size_t max_batch, size_t t
     ws->owns_reference = owns_reference;
     ws->max_batch = max_batch;
     ws->inputs = bnnep_take(context, (uint64_t)max_batch * net->inputs, sizeof(float));
+    ws->lone_input = bnnep_take(context, net->inputs, sizeof(float));
     ws->targets = bnnep_take(context, (uint64_t)max_batch * net->outputs, sizeof(float));
     ws->outputs = bnnep_take(context, (uint64_t)max_batch * net->outputs, sizeof(float));
     ws->labels = bnnep_take(context, max_batch, sizeof(int32_t));
     ws->indices = bnnep_take(context, max_batch, sizeof(uint64_t));
     bnnep_status status = BNNEP_OK;
-    if (!ws->inputs || !ws->targets || !ws->outputs || !ws->labels || !ws->indices)
+    if (!ws->inputs || !ws->lone_input || !ws->targets || !ws->outputs || !ws->labels || !ws->indices)
         status = bnnep_fail_memory("a workspace", max_batch * host_bytes_per_sample(net->inputs, net->outputs));
     else {
         status =
@@ -91,8 +93,8 @@ bnnep_status bnnep_stage_checked(bnnep_workspace *ws, const float *inputs, const
     const bnnep_status status = net->backend->stage(ws->device, inputs, targets, count, why);
     if (status != BNNEP_OK)
         return bnnep_backend_failed(net, status, why);
-    if (count == 1 && inputs != ws->inputs) /* means.c */
-        memcpy(ws->inputs, inputs, net->inputs * sizeof *inputs);
+    if (count == 1) /* its mean is taken: means.c */
+        memcpy(ws->lone_input, inputs, net->inputs * sizeof *inputs);
     ws->count = count;
     ws->staging++;
     ws->revision = net->revision;

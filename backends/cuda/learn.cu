@@ -93,6 +93,13 @@ struct reckoning {
     const double *sums; /* those of units to take it by, [2][rows], [2][columns]; NULL: the samples' */
 };
 
+static __device__ void take_sums(shape l, const double *sums, int j, int i, double above[2], double below[2]) {
+    for (int phase = 0; phase < 2; phase++) {
+        above[phase] = sums[phase * l.rows + j];
+        below[phase] = sums[2 * l.rows + phase * l.columns + i];
+    }
+}
+
 /* Fully connected: a block takes side x side synapses, and the samples through shared memory, side at a time. */
 template <typename Sum>
 static __global__ void update_matrix(shape l, synapses w, updating t, const term *terms, int count, reading above,
@@ -132,10 +139,8 @@ static __global__ void update_matrix(shape l, synapses w, updating t, const term
     const bool here = j0 + ty < l.rows && i0 + tx < l.columns;
     if (of.covariance) {
         double high_sums[2] = {first_above, second_above}, low_sums[2] = {first_below, second_below};
-        for (int phase = 0; of.sums && here && phase < 2; phase++) {
-            high_sums[phase] = of.sums[phase * l.rows + j0 + ty];
-            low_sums[phase] = of.sums[2 * l.rows + phase * l.columns + i0 + tx];
-        }
+        if (of.sums && here)
+            take_sums(l, of.sums, j0 + ty, i0 + tx, high_sums, low_sums);
         gradient = bnnep_covariance(gradient, bnnep_product_of_sums(high_sums, low_sums), 1.0 / samples);
     }
     if (here)

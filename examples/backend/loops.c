@@ -255,7 +255,7 @@ static const struct bnnep_capabilities can = {
     .over_relaxed = 1,
     .squares = 1,
     .reset = 1,
-    .covariance = 1,
+    .covariance = 2,
     .weak_feedback = 1,
     .consolidation = 1,
 };

@@ -149,9 +149,9 @@ struct bnnep_learning {
     int32_t covariance; /* 1: of covariances over the batch, if it has more than one sample or there are sums;
                            bnnep_covariance. Fully connected connections only: convolutions ignore it; 0 with a tape */
     struct bnnep_squares *squares; /* [connections], to be written; NULL: not asked for, as of a contrast alone */
-    /* With covariances of a batch of one sample: what each unit is to be taken to add up to after the first and the
-     * second phase, [connections + 1][units], the input first; of layers at fully connected connections, the others are
-     * NULL. Else both NULL. */
+    /* With covariances of a batch of one sample, if it can: what each unit is to be taken to add up to after the first
+     * and the second phase, [connections + 1][units], the input first; of layers at fully connected connections, the
+     * others are NULL. Else both NULL. */
     const double *const *sums[2];
 };
 
@@ -183,7 +183,7 @@ struct bnnep_capabilities {
     int32_t over_relaxed;   /* BNNEP_SCHEDULE_OVER_RELAXED; the same */
     int32_t squares;        /* of contrasts; the same bits for any number of threads */
     int32_t reset;          /* of the momenta of weights that flip */
-    int32_t covariance;     /* contrasts of covariances, of all dynamics that it has */
+    int32_t covariance;     /* contrasts of covariances, of all dynamics that it has; 2: by given sums too */
     int32_t weak_feedback;  /* feedback below 1 in bnnep_model, with real activations; not with a tape */
     int32_t consolidation;  /* of momenta */
 };

@@ -510,8 +510,8 @@ typedef struct bnnep_optimizer_options {
     int32_t flip_reset;      /**< 1: the momentum of a weight that flips starts again from 0 */
     int32_t covariance;      /**< 1: a weight's contrast is that of the covariance of its two units over the batch, not
                                   of their mean product, so that what all samples share moves biases alone. In fully
-                                  connected connections; a batch of one sample has none and takes the product; not
-                                  with BPTT */
+                                  connected connections; of one sample about running means of activations, which
+                                  checkpoints hold; not with BPTT */
     float consolidation; /**< above 0: the more a momentum has spoken for its weight, the smaller its steps towards a
                               flip, by 1 - tanh^2(consolidation m / threshold): what was learnt before is kept longer,
                               when other data follows. From 0 to 1e6, without unit; all steps are whole if it is 0, or
@@ -527,8 +527,8 @@ BNNEP_API bnnep_status bnnep_optimizer_options_init(bnnep_optimizer_options *opt
 BNNEP_API bnnep_status bnnep_optimizer_create(bnnep_network *network, const bnnep_optimizer_options *options,
                                               bnnep_optimizer **out);
 
-/** An optimizer with the same momenta, rates and position, for @p network (such as a clone), which must have the same
- * shape. */
+/** An optimizer with the same momenta, rates, position and all that was measured, for @p network (such as a clone),
+ * which must have the same shape. */
 BNNEP_API bnnep_status bnnep_optimizer_clone(const bnnep_optimizer *optimizer, bnnep_network *network,
                                              bnnep_optimizer **out);
 BNNEP_API void bnnep_optimizer_free(bnnep_optimizer *optimizer);

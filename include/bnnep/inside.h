@@ -67,8 +67,8 @@ BNNEP_API bnnep_status bnnep_optimizer_set_momentum(bnnep_optimizer *optimizer, 
 
 /** Sets the batches and epochs that an optimizer has trained. They number the random draws (signs of beta, orders of
  * data), so setting them with parameters and momenta resumes a run where it stood, if its rates are not
- * in deviations: what was measured is forgotten. Ends an epoch that was cancelled:
- * the next one starts from its beginning. */
+ * in deviations, nor its contrasts of covariances of single samples: what was measured is forgotten. Ends an epoch that
+ * was cancelled: the next one starts from its beginning. */
 BNNEP_API bnnep_status bnnep_optimizer_set_position(bnnep_optimizer *optimizer, uint64_t batches, uint64_t epochs);
 
 /* --- The phases, one by one ------------------------------------------------------------------------------------ */
@@ -118,7 +118,7 @@ BNNEP_API bnnep_status bnnep_workspace_set_state(bnnep_workspace *workspace, int
                                                  const float *state, size_t count);
 
 /** Which phases are contrasted: (second - first) / divisor, mean over the samples; of covariances
- * if the optimizer was made so. */
+ * if the optimizer was made so: each contrast of one sample then counts in the means that it is taken about. */
 typedef struct bnnep_contrast_options {
     size_t size;
     double divisor; /**< 0: the beta of the second phase less that of the first */

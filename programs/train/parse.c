@@ -173,13 +173,18 @@ bool options_fall_ends(const struct options *o) {
     return o->fall && (strcmp(o->fall, "exponential") == 0 || strcmp(o->fall, "cosine") == 0);
 }
 
-/* Of the rates that the run has: others are not written in a checkpoint's note, which is read by the same rule. */
-static bool gives_rates(const struct options *o) {
-    if (o->lr_bias.count > 0 || (o->learn_alpha && o->lr_alpha.count > 0))
-        return true;
-    if (strcmp(o->archi, "conv") != 0)
+/* Rates of convolutional networks, or of fully connected ones. */
+static bool gives_rates_of(const struct options *o, bool conv) {
+    if (!conv)
         return o->gamma.count > 0 || o->threshold.count > 0;
     return o->conv_gamma.count > 0 || o->conv_threshold.count > 0 || o->classi_gamma > 0.0 || o->classi_threshold > 0.0;
+}
+
+/* Rates that the run does not use do not count: a checkpoint's note leaves them out, and must be read as the same rule.
+ */
+static bool gives_rates(const struct options *o) {
+    return o->lr_bias.count > 0 || (o->learn_alpha && o->lr_alpha.count > 0) ||
+           gives_rates_of(o, strcmp(o->archi, "conv") == 0);
 }
 
 /* What else the default rule is, of two phases (bnnep_optimizer_options). */
@@ -201,6 +206,8 @@ static int choose_rule(struct options *options) {
         return refuse("--units absolute needs rates: --gamma and those that go with it");
     if (options->default_rule && options->lr_alpha.count > 0)
         return refuse("--lrAlpha needs --learnAlpha 1 and the other rates");
+    if (options->default_rule && gives_rates_of(options, strcmp(options->archi, "conv") != 0))
+        return refuse("--archi is %s, and the rates are for the other one", options->archi);
     if (options->default_rule && nudged && options->alpha_said && options->learn_alpha == binary)
         return refuse("--learnAlpha %d needs rates: without any, scaling factors are %slearnt with %s", binary,
                       binary ? "not " : "", options->binary_settings);

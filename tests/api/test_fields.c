@@ -153,7 +153,8 @@ static void impossible(void **state) {
                {"flips", "[1]"},          {"flips", "[1,2,3]"},
                {"flips", "[1,-2]"},       {"flips", "[1,2.5]"},
                {"batches", "1.5"},        {"batches", "99999999999999999999"},
-               {"loss", "1e999"}};
+               {"loss", "1e999"},         {"lone_samples", "7"},
+               {"lone_samples", "-1"},    {"lone_samples", "0.5"}};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_bad("position", bad[i].field, bad[i].value, BNNEP_ERROR_FORMAT);

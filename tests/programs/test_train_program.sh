@@ -366,9 +366,8 @@ run 2 --layersList 784 20 10 --learnAlpha 0
 says err '--learnAlpha 0 needs rates'
 run 2 --layersList 784 20 10 --lrAlpha 0.1
 says err '--lrAlpha needs --learnAlpha 1'
-# rates of another architecture are none
-run 0 --layersList 784 20 10 --classi_gamma 0.1 --train-limit 64 --test-limit 10 --epochs 1 --out "$work/others"
-if grep -rq '^units = deviations$' "$work/others"; then ok; else wrong "rates of another architecture"; fi
+run 2 --layersList 784 20 10 --classi_gamma 0.1
+says err 'archi is fc, and the rates are for the other one'
 
 # a nudge by its name goes before --random_beta
 # shellcheck disable=SC2086

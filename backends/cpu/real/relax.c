@@ -288,7 +288,7 @@ static void begin_step(struct passage *p) {
     }
 }
 
-/* Will lanes not in use go to samples that have not begun, now or, with alternating steps, after the next? */
+/* Will lanes not in use go to samples that have not begun, now or, with alternating steps, after the next step? */
 static bool awaits_refill(const struct passage *p) {
     return p->run->refill && p->lanes.next < p->lanes.end;
 }
