@@ -126,47 +126,6 @@ static void the_same_bits(void **state) {
     }
 }
 
-/* Full-precision activations, some hundred units: what is added up is divided among threads. */
-static void any_threads(void **state) {
-    (void)state;
-    struct shape shape = {
-        .connections = 3,
-        .units = {300, 290, 30, 6},
-        .free_steps = 12,
-        .nudged_steps = 6,
-        .max_batch = MOST_SAMPLES,
-        .learn_alpha = true,
-        .covariance = true,
-        .deviations = true,
-        .gamma = 0.02,
-        .threshold = 0.5,
-        .seed = 2,
-    };
-    for (int convolution = 0; convolution < 2; convolution++) {
-        if (convolution) {
-            shape.height = 5;
-            shape.width = 60;
-            shape.units[1] = 18;
-        }
-        struct net one = net_make(&shape, "cpu/1");
-        train(&one, 33, 4);
-        static const char *const where[] = {"cpu/2", "cpu/3"};
-        for (size_t i = 0; i < sizeof where / sizeof where[0]; i++) {
-            struct net some = net_make(&shape, where[i]);
-            train(&some, 33, 4);
-            assert_same_network(&one, &some);
-            net_free(&some);
-        }
-        shape.covariance = false;
-        struct net other = net_make(&shape, "cpu/1");
-        train(&other, 33, 4);
-        assert_false(are_same(&one, &other));
-        shape.covariance = true;
-        net_free(&other);
-        net_free(&one);
-    }
-}
-
 /* Nothing flips and rules stay, so that momenta without contrast wait for their decay; not those of a unit that does
  * not change itself, below which something does. */
 static void waiting_decays(void **state) {
@@ -217,8 +176,10 @@ static void files(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),        cmocka_unit_test(the_same_bits), cmocka_unit_test(any_threads),
-        cmocka_unit_test(waiting_decays), cmocka_unit_test(files),
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(the_same_bits),
+        cmocka_unit_test(waiting_decays),
+        cmocka_unit_test(files),
     };
     return cmocka_run_group_tests_name("covariance", tests, NULL, NULL);
 }

@@ -200,24 +200,6 @@ static void samples_do_not_mix(void **state) {
     }
 }
 
-/* Of each sixteen all but four are the same sample, and settle at once, in an odd step or an even one. */
-static void most_settle_at_once(void **state) {
-    (void)state;
-    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
-        const struct example *e = &examples[i];
-        const size_t inputs = (size_t)(e->channels * e->side * e->side);
-        struct stream stream = {11};
-        for (int turn = 0; turn < 4; turn++) {
-            float *x = random_pixels(&stream, SAMPLES, (int32_t)inputs), target[SAMPLES * CLASSES] = {0};
-            for (size_t n = 0; n < SAMPLES; n++)
-                if (n % 16 >= 4)
-                    memcpy(x + n * inputs, x + 4 * inputs, inputs * sizeof *x);
-            as_alone(e, x, target, STEPS - 1);
-            free(x);
-        }
-    }
-}
-
 static void telling_samples_do_not_mix(void **state) {
     struct stream stream = {10};
     float *x = random_pixels(&stream, SAMPLES, wide_example.channels * wide_example.side * wide_example.side),
@@ -265,7 +247,7 @@ static void threads_share_steps(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(samples_do_not_mix), cmocka_unit_test(most_settle_at_once),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(samples_do_not_mix),
                                        cmocka_unit_test(telling_samples_do_not_mix),
                                        cmocka_unit_test(threads_share_steps)};
     return cmocka_run_group_tests_name("lanes", tests, NULL, NULL);
