@@ -47,7 +47,7 @@ static void add_up_inputs(void *arg, size_t task, unsigned worker) {
         ws->contrast.input_total[i] = add_up(ws->input + i * LANES, in * LANES, ws->count);
 }
 
-/* Those that are given, of a batch of one sample. The first fully connected connection is `first`. */
+/* The sums that are given, of a batch of one sample. The first fully connected connection is `first`. */
 static void take_sums(struct real_workspace *ws, const struct bnnep_learning *how, size_t first) {
     const struct bnnep_model *model = ws->network->model;
     const struct cpu_connection *connection = &ws->network->connection[first];

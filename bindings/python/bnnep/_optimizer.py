@@ -194,7 +194,7 @@ class Optimizer(Handle):
         ]
 
     def clone(self, network: Network) -> Optimizer:
-        """An optimizer with the same momenta, rates and position, for a network of the same shape, such as a clone."""
+        """An optimizer with the same momenta, rates, position and measurements, for a network of the same shape."""
         other = type(self).__new__(type(self))
         other._describe(network)
         Handle.__init__(other, create(library.bnnep_optimizer_clone, self.handle, network.handle), *network._keep)
