@@ -2,19 +2,15 @@
 # Installs what the tests need, builds with sanitizers and runs what takes minutes: everything but the slow tests under
 # AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer, and those with threads under ThreadSanitizer as well.
 #     test.sh           the slow tests are run by .ci/run
-#     test.sh slow      and those alone by this
+#     test.sh slow      and those of the library alone by this (slow ones of programs run in release)
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
-which=-LE
+which='-LE slow'
 case "${1:-}" in
 '') ;;
-slow)
-    which=-L
-    # shellcheck disable=SC2086
-    sh scripts/install-packages.sh $python_packages
-    ;;
+slow) which='-L slow -LE programs' ;;
 *)
     echo "usage: test.sh [slow]" >&2
     exit 2
@@ -28,8 +24,30 @@ for preset in asan-ubsan tsan; do
     cmake --preset "$preset" >/dev/null
     cmake --build --preset "$preset"
 done
-echo "--- tests, asan-ubsan"
-# (convolutions_generic, three minutes of it, is the same sources for other vectors: it runs in release)
-ctest --preset asan-ubsan -j "$jobs" "$which" slow -E '^convolutions_generic$'
-echo "--- tests with threads, tsan"
-ctest --preset tsan -j "$jobs" -L threads "$which" slow
+sanitized() {
+    echo "--- tests, asan-ubsan"
+    # (these with generic kernels take minutes and are the same sources for other vectors: they run in release)
+    # shellcheck disable=SC2086
+    ctest --preset asan-ubsan -j "$jobs" $which -E '^(convolutions|covariance|consolidation|deviations|lanes)_generic$'
+}
+threads() {
+    echo "--- tests with threads, tsan"
+    # shellcheck disable=SC2086
+    ctest --preset tsan -j "$jobs" -L threads $which
+}
+case $which in
+-LE*)
+    sanitized
+    threads
+    ;;
+*) # few and long: side by side
+    threads >build/tsan/slow.log 2>&1 &
+    others=$!
+    sanitized
+    wait $others || {
+        cat build/tsan/slow.log
+        exit 1
+    }
+    tail -n 12 build/tsan/slow.log
+    ;;
+esac

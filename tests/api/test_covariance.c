@@ -91,8 +91,8 @@ static void the_same_bits(void **state) {
         .dynamics = BNNEP_DYNAMICS_BINARY,
         .connections = 3,
         .units = {45, 601, 130, 6},
-        .free_steps = 12,
-        .nudged_steps = 6,
+        .free_steps = 6,
+        .nudged_steps = 3,
         .max_batch = MOST_SAMPLES,
         .learn_alpha = true,
         .covariance = true,
@@ -109,16 +109,16 @@ static void the_same_bits(void **state) {
             shape.units[1] = 18;
         }
         struct net ref = net_make(&shape, "ref");
-        train(&ref, 33, 12);
+        train(&ref, 33, 4);
         for (size_t b = 0; b < count + 2; b++) {
             struct net net = net_make(&shape, b < count ? backends[b] : b == count ? "cpu/1" : "cpu/3");
-            train(&net, 33, 12);
+            train(&net, 33, 4);
             assert_same_network(&ref, &net);
             net_free(&net);
         }
         shape.covariance = false;
         struct net other = net_make(&shape, "ref");
-        train(&other, 33, 12);
+        train(&other, 33, 4);
         assert_false(are_same(&ref, &other));
         shape.covariance = true;
         net_free(&other);
@@ -134,8 +134,8 @@ static void waiting_decays(void **state) {
         .dynamics = BNNEP_DYNAMICS_BINARY,
         .connections = 3,
         .units = {45, 601, 530, 6},
-        .free_steps = 12,
-        .nudged_steps = 6,
+        .free_steps = 4,
+        .nudged_steps = 2,
         .max_batch = MOST_SAMPLES,
         .beta = 4.0,
         .gamma = 0.05,
@@ -145,8 +145,8 @@ static void waiting_decays(void **state) {
     for (int covariance = 0; covariance < 2; covariance++) {
         shape.covariance = covariance;
         struct net ref = net_make(&shape, "ref"), cpu = net_make(&shape, "cpu");
-        train(&ref, 3, 30);
-        train(&cpu, 3, 30);
+        train(&ref, 3, 20);
+        train(&cpu, 3, 20);
         assert_same_network(&ref, &cpu);
         net_free(&ref);
         net_free(&cpu);

@@ -18,6 +18,17 @@ static const struct shape shape = {.connections = 2,
                                    .learn_alpha = true,
                                    .gamma = 0.1,
                                    .threshold = 1e-3};
+/* One sample a batch: the file has means of activations. */
+static const struct shape lone = {.connections = 2,
+                                  .units = {6, 5, 4},
+                                  .expand_output = 2,
+                                  .free_steps = 4,
+                                  .nudged_steps = 2,
+                                  .max_batch = 1,
+                                  .learn_alpha = true,
+                                  .covariance = true,
+                                  .gamma = 0.1,
+                                  .threshold = 1e-3};
 static uint8_t whole[ROOM], changed[ROOM];
 static size_t whole_size, changed_size;
 
@@ -28,19 +39,23 @@ static int32_t stop(void *user, const bnnep_progress *progress) {
     return progress->event == BNNEP_EVENT_BATCH;
 }
 
-static int make_whole(void **state) {
+static void make_whole_of(const struct shape *of) {
     static const float inputs[5 * 6] = {1.0f};
     static const int32_t labels[5] = {1};
     bnnep_dataset_options o = BNNEP_DATASET_OPTIONS_INIT;
     bnnep_dataset *data;
-    struct net net = net_make(&shape, "ref");
-    (void)state;
+    struct net net = net_make(of, "ref");
     o.channels = 6;
     assert_ok(bnnep_dataset_from_memory(NULL, &o, inputs, labels, 5, &data));
     assert_int_equal(bnnep_optimizer_train_epoch(net.optimizer, data, RUN(.progress = stop), NULL), BNNEP_CANCELLED);
     whole_size = net_checkpoint(&net, whole, ROOM);
     bnnep_dataset_free(data);
     net_free(&net);
+}
+
+static int make_whole(void **state) {
+    (void)state;
+    make_whole_of(&shape);
     return 0;
 }
 
@@ -114,19 +129,24 @@ static bnnep_status read_changed(const struct net *net) {
 
 /* --- fields ------------------------------------------------------------------------------------------------------ */
 
-/* Refused, and what it was to be read into is as it was. */
-static void assert_bad(const char *part, const char *field, const char *value, bnnep_status expected) {
+/* Refused, and what it was to be read into is as it was. what: of the changed file, for a message. */
+static void assert_refuses(const struct shape *of, const char *what, bnnep_status expected) {
     static uint8_t before[ROOM], after[ROOM];
-    struct net net = net_make(&shape, "ref");
+    struct net net = net_make(of, "ref");
     const size_t size = net_checkpoint(&net, before, ROOM);
-    change(part, field, value);
     const bnnep_status status = read_changed(&net);
     if (status != expected)
-        fail_msg("%s of %s as %s is %s, expected %s", field, part, value ? value : "nothing", bnnep_status_name(status),
-                 bnnep_status_name(expected));
+        fail_msg("%s is %s, expected %s", what, bnnep_status_name(status), bnnep_status_name(expected));
     assert_int_equal(net_checkpoint(&net, after, ROOM), size);
     assert_memory_equal(before, after, size);
     net_free(&net);
+}
+
+static void assert_bad(const char *part, const char *field, const char *value, bnnep_status expected) {
+    char what[128];
+    change(part, field, value);
+    snprintf(what, sizeof what, "%s of %s as %s", field, part, value ? value : "nothing");
+    assert_refuses(&shape, what, expected);
 }
 
 static void counters(void **state) {
@@ -327,10 +347,77 @@ static void left_out(void **state) {
     }
 }
 
+/* --- means of activations ---------------------------------------------------------------------------------------- */
+
+/* Something of the header's entry of a tensor, by something else. */
+static void change_tensor(const char *name, const char *from, const char *to) {
+    static char header[ROOM], tail[ROOM];
+    char key[64];
+    const size_t length = header_length(whole);
+    memcpy(header, whole + 8, length);
+    header[length] = '\0';
+    snprintf(key, sizeof key, "\"connection.%s\"", name);
+    char *at = strstr(header, key);
+    assert_non_null(at);
+    at = strstr(at, from);
+    assert_non_null(at);
+    snprintf(tail, sizeof tail, "%s", at + strlen(from));
+    snprintf(at, ROOM - (size_t)(at - header), "%s%s", to, tail);
+    rebuild(header);
+}
+
+/* The first value of a tensor, as bits. */
+static void change_value(const char *name, uint32_t bits) {
+    char key[64];
+    size_t from;
+    memcpy(changed, whole, whole_size);
+    changed_size = whole_size;
+    snprintf(key, sizeof key, "\"connection.%s\"", name);
+    const char *at = strstr((const char *)changed + 8, key);
+    assert_non_null(at);
+    at = strstr(at, "\"data_offsets\":[");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "\"data_offsets\":[%zu,", &from), 1);
+    memcpy(changed + 8 + header_length(changed) + from, &bits, sizeof bits);
+    renew_digest();
+}
+
+static void means(void **state) {
+    static const char *const names[] = {"0.mean_below", "0.mean", "1.mean"};
+    static const char *const counts[] = {"-1", "0.5", "null", "[]"};
+    static uint8_t bytes[ROOM];
+    (void)state;
+    make_whole_of(&lone);
+    struct net net = net_make(&lone, "ref");
+    change("position", "lone_samples", "1"); /* as it is */
+    assert_ok(read_changed(&net));
+    assert_int_equal(net_checkpoint(&net, bytes, ROOM), whole_size);
+    assert_memory_equal(bytes, whole, whole_size);
+    net_free(&net);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        change_tensor(names[i], "mean", "meaN");
+        assert_refuses(&lone, "a tensor by another name", BNNEP_ERROR_FORMAT);
+        change_tensor(names[i], "F32", "I32");
+        assert_refuses(&lone, "another type", BNNEP_ERROR_FORMAT);
+        change_tensor(names[i], "\"shape\":[", "\"shape\":[1,");
+        assert_refuses(&lone, "another shape", BNNEP_ERROR_FORMAT);
+        change_value(names[i], UINT32_C(0x7fc00000));
+        assert_refuses(&lone, "no number", BNNEP_ERROR_DATA);
+        change_value(names[i], UINT32_C(0x7f800000));
+        assert_refuses(&lone, "an infinite mean", BNNEP_ERROR_DATA);
+    }
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        change("position", "lone_samples", counts[i]);
+        assert_refuses(&lone, "lone_samples", BNNEP_ERROR_FORMAT);
+    }
+    make_whole_of(&shape);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters),  cmocka_unit_test(impossible), cmocka_unit_test(rates),
-        cmocka_unit_test(made_with), cmocka_unit_test(described),  cmocka_unit_test(connections),
-        cmocka_unit_test(steps),     cmocka_unit_test(texts),      cmocka_unit_test(left_out)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(counters),  cmocka_unit_test(impossible),
+                                       cmocka_unit_test(rates),     cmocka_unit_test(made_with),
+                                       cmocka_unit_test(described), cmocka_unit_test(connections),
+                                       cmocka_unit_test(steps),     cmocka_unit_test(texts),
+                                       cmocka_unit_test(left_out),  cmocka_unit_test(means)};
     return cmocka_run_group_tests(tests, make_whole, NULL);
 }

@@ -104,7 +104,7 @@ static void as_alone(const struct example *e, const float *x, const float *targe
     static const struct {
         size_t batch;
         int32_t threads;
-    } ways[] = {{SAMPLES, 1}, {SAMPLES, 2}, {SAMPLES, 3}, {33, 2}};
+    } ways[] = {{SAMPLES, 1}, {SAMPLES, 3}, {33, 2}};
     const size_t inputs = (size_t)(e->channels * e->side * e->side);
     bnnep_network *network = make(e, "cpu/5");
     bnnep_workspace *one = workspace(network, 1, 1);
@@ -171,7 +171,7 @@ static float *learnt(const struct example *e, const float *x, const float *targe
 }
 
 static void same_lesson(const struct example *e, const float *x, const float *target, int32_t steps) {
-    static const char *const others[] = {"cpu/2", "cpu/3", "cpu/7"};
+    static const char *const others[] = {"cpu/2", "cpu/7"};
     size_t count;
     float *one = learnt(e, x, target, steps, "cpu/1", &count);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -192,10 +192,9 @@ static void samples_do_not_mix(void **state) {
         for (size_t v = 0; v < SAMPLES * CLASSES; v++)
             target[v] = stream_uniform(&stream);
         as_alone(e, x, target, STEPS);
-        for (int32_t steps = 10; steps < 14; steps += 3) /* some settle, the others end by their number */
-            as_alone(e, x, target, steps);
-        as_alone(e, x, target, 3); /* all end at once, by their number */
-        same_lesson(e, x, target, STEPS);
+        as_alone(e, x, target, 13); /* some settle, the others end by their number */
+        as_alone(e, x, target, 3);  /* all end at once, by their number */
+        same_lesson(e, x, target, 13);
         free(x);
     }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What bnnep-export writes gives the classes and scores of the library, bit for bit:
-#     test_export.sh TRAIN_PROGRAM SAMPLE_FOLDER IMAGES
+#     test_export.sh TRAIN_PROGRAM SAMPLE_FOLDER IMAGES [NETWORKS]
 # IMAGES, 200 or more, are the first of the test set. Networks with convolutions take a twentieth of them: the reference
 # backend needs a quarter of a second for one, and each is thousands of sums that have to agree.
 set -u
@@ -9,6 +9,7 @@ set -u
 here=$(cd "$(dirname "$0")/export" && pwd)
 # shellcheck source=tests/programs/export/networks.sh
 . "$here/networks.sh"
+networks=${4:-$networks}
 train_program=$train
 programs=$(dirname "$train")
 strict="-std=c99 -Wall -Wextra -Wpedantic -Wconversion -Werror"
