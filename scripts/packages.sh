@@ -4,7 +4,7 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libopenblas-dev zlib1
 # what scripts/test.sh runs needs these and no more
 test_packages="$build_packages g++ libcmocka-dev python3 python3-numpy"
 # what the programs in Python and their slow tests need; without one of these, such a test is skipped
-python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch \
+python_packages="python3 python3-numpy python3-matplotlib python3-pandas python3-torch python3-sklearn \
     python3-pip python3-setuptools python3-wheel"
 # for the example in Rust; without it, its test is left out
 rust_packages="rustc"
