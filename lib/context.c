@@ -2,9 +2,9 @@
 /* Contexts: what handles share. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/internal.h"
+#include "lib/processors.h"
 
 /* Each thread takes one of OpenBLAS's buffers, of which a process has a fixed number (128 in Debian's build). */
 #define MOST_THREADS 64
@@ -21,15 +21,15 @@ static void default_release(void *user, void *memory) {
     free(memory);
 }
 
+static size_t most_threads(void) {
+    const size_t processors = bnnep_processors();
+    return processors < MOST_THREADS ? processors : MOST_THREADS;
+}
+
 /* --- contexts ----------------------------------------------------------------------------------------------------- */
 
 static void no_log(void *user, int32_t level, const char *message) {
     (void)user, (void)level, (void)message;
-}
-
-static int32_t processors(void) {
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : online > MOST_THREADS ? MOST_THREADS : (int32_t)online;
 }
 
 static bnnep_status check_options(const bnnep_context_options *o) {
@@ -52,7 +52,7 @@ static struct bnnep_host host_of(const bnnep_context_options *o) {
         .memory_user = o->memory_user,
         .log = o->log ? o->log : no_log,
         .log_user = o->log_user,
-        .threads = (size_t)(o->threads ? o->threads : processors()),
+        .threads = o->threads ? (size_t)o->threads : most_threads(),
     };
 }
 

@@ -120,7 +120,8 @@ typedef struct bnnep_context_options {
     uint64_t file_unpacked;     /**< bytes that a compressed file unpacks to; 0: 1 GiB */
     uint64_t file_header;       /**< bytes of the header of a network's file; 0: 4 MiB */
     int32_t threads;            /**< threads that the context's handles share, the calling one included, 1 to 64; 0: as
-                                     many as there are processors, at most 64. Results do not depend on it */
+                                     many as the calling thread may use processors, by its affinity and by the limits of
+                                     its control group (Linux, version 2), at most 64. Results do not depend on it */
     int32_t file_steps;         /**< free steps of a network that a file describes; 0: 10000 */
 } bnnep_context_options;
 #define BNNEP_CONTEXT_OPTIONS_INIT                                                                                     \
