@@ -18,11 +18,15 @@ static void interrupt(int signal_number) {
 }
 
 /* The first Ctrl-C ends the run before the batch under way, or after the test that an epoch ends with; the second one
- * kills, as ever. What it interrupts starts again: an epoch that is done is printed and kept. */
-static void catch_interrupt(void) {
-    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)};
+ * kills, as ever. What it interrupts starts again: an epoch that is done is printed and kept. So do the signals by
+ * which systems and batch queues end a job; one of a terminal that closes is passed over where nohup said so. */
+static void catch_signals(void) {
+    static const int caught[] = {SIGINT, SIGTERM, SIGUSR1, SIGHUP};
+    struct sigaction action = {.sa_handler = interrupt, .sa_flags = (int)(SA_RESETHAND | SA_RESTART)}, before;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++)
+        if (caught[i] != SIGHUP || (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN))
+            sigaction(caught[i], &action, NULL);
 }
 
 /* What the callback draws and watches. */
@@ -198,7 +202,7 @@ static int work(struct options *options, struct folder *folder) {
     else if (status == 0) {
         status = options->resume ? folder_go_on(folder, &setup, options) : folder_create(folder, &setup, options);
         if (status == 0) {
-            catch_interrupt();
+            catch_signals();
             status = run(&setup, options, folder);
         }
     }

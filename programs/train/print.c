@@ -132,7 +132,7 @@ void options_help(FILE *file) {
         fprintf(file, "  %-26s %s", left, known[i].help);
         fprintf(file, known[i].standard ? " [%s]\n" : "\n", known[i].standard);
     }
-    fputs("\nExit status: 0, also after Ctrl-C, which ends the run before the batch under way, or after the\n"
-          "test that an epoch ends with; 1 failed; 2 wrong usage.\n",
+    fputs("\nExit status: 0, also after Ctrl-C, SIGTERM, SIGHUP or SIGUSR1, which end the run before the batch under\n"
+          "way, or after the test that an epoch ends with; 1 failed; 2 wrong usage.\n",
           file);
 }

@@ -410,20 +410,41 @@ if [ -e /dev/full ]; then
     says err 'standard output'
 fi
 
-# Ctrl-C ends the run after the batch: status 0, whole lines only
-# shellcheck disable=SC2086
-"$train" $small --no-save --epochs 100000 --train-limit 64 --test-limit 1 >"$work/out" 2>"$work/err" </dev/null &
-pid=$!
+# start COMMAND...: trains without end, in the background as $pid, until there is a line
+start() {
+    : >"$work/out" # not to take a line of before for one of this
+    # shellcheck disable=SC2086
+    "$@" "$train" $small --no-save --epochs 100000 --train-limit 64 --test-limit 1 >"$work/out" 2>"$work/err" </dev/null &
+    pid=$!
+    tries=0
+    until grep -q '^epoch=' "$work/out" || [ $tries -gt 300 ]; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+}
+# Ctrl-C, and what ends a job, end the run after the batch: status 0, whole lines only
+for signal in INT TERM USR1 HUP; do
+    start env
+    kill -$signal $pid
+    wait $pid
+    status=$?
+    if [ $status -eq 0 ]; then ok; else wrong "$signal: status $status"; fi
+    says err 'interrupted'
+    if grep -Evq '^epoch=.* seconds=[0-9.]+$' "$work/out"; then wrong "$signal: a torn line"; else ok; fi
+done
+# but what nohup keeps from it
+start nohup
+kill -HUP $pid
+lines=$(wc -l <"$work/out")
 tries=0
-until [ -s "$work/out" ] || [ $tries -gt 300 ]; do
+until [ "$(wc -l <"$work/out")" -gt $((lines + 1)) ] || [ $tries -gt 300 ]; do
     sleep 0.1
     tries=$((tries + 1))
 done
-kill -INT $pid
+if [ $tries -le 300 ]; then ok; else wrong "nohup: no line after HUP"; fi
+kill -TERM $pid
 wait $pid
 status=$?
-if [ $status -eq 0 ]; then ok; else wrong "Ctrl-C: status $status"; fi
-says err 'interrupted'
-if grep -Evq '^epoch=.* seconds=[0-9.]+$' "$work/out"; then wrong "Ctrl-C: a torn line"; else ok; fi
+if [ $status -eq 0 ]; then ok; else wrong "nohup: status $status"; fi
 
 finish
