@@ -23,7 +23,7 @@ struct options {
     struct list conv_gamma, conv_threshold;          /* output first */
     double classi_gamma, classi_threshold;
     int padding, kernel, pool;
-    int T, Kmax, expand_output, batch_size, test_batch_size, epochs, device;
+    int T, Kmax, classes, expand_output, batch_size, test_batch_size, epochs, device;
     int random_beta, learn_alpha;
     double beta, gamma_neur, rho_threshold;
     double decay_lr_alpha;

@@ -31,6 +31,15 @@ static int open_context(struct setup *setup, const struct options *o) {
     return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
+static int wrong(const char *what) {
+    fprintf(stderr, "%s: %s\n", program_name, what);
+    return 2;
+}
+
+static int32_t unit_count(double value) {
+    return (int32_t)value;
+}
+
 /* --- data -------------------------------------------------------------------------------------------------------- */
 
 /* How a data set is transformed: CIFAR-10 as in the paper; Fashion-MNIST less its mean pixel, rounded so that floats
@@ -44,6 +53,14 @@ static bool transform_of(const char *dataset, int32_t part, bnnep_transform *tra
     return strcmp(dataset, "fashion-mnist") == 0;
 }
 
+/* As given, or as many as the last layer has room for; 0 if neither says. */
+static int32_t class_count(const struct options *o) {
+    const int32_t outputs = o->layers.count > 0 ? unit_count(o->layers.value[o->layers.count - 1]) : 0;
+    if (o->classes > 0)
+        return o->classes;
+    return outputs % o->expand_output == 0 ? outputs / o->expand_output : 0;
+}
+
 /* One part of the data. */
 static bnnep_status open_whole(const struct setup *setup, const struct options *o, const char *folder, int32_t part,
                                bnnep_dataset **out) {
@@ -51,7 +68,7 @@ static bnnep_status open_whole(const struct setup *setup, const struct options *
     bnnep_transform transform;
     open.format = strcmp(o->dataset, "cifar10") == 0 ? BNNEP_FORMAT_CIFAR10 : BNNEP_FORMAT_IDX;
     open.part = part;
-    open.classes = 10;
+    open.classes = class_count(o);
     bnnep_status status = bnnep_dataset_open(setup->context, folder, &open, out);
     if (status != BNNEP_OK || !transform_of(o->dataset, part, &transform))
         return status;
@@ -138,15 +155,6 @@ char *setup_describe_data(const struct setup *setup) {
 
 /* --- network ----------------------------------------------------------------------------------------------------- */
 
-static int wrong(const char *what) {
-    fprintf(stderr, "%s: %s\n", program_name, what);
-    return 2;
-}
-
-static int32_t unit_count(double value) {
-    return (int32_t)value;
-}
-
 /* The connections of the network, input first. */
 static int list_connections(const struct options *o, bnnep_connection *connections, size_t *count) {
     const bool conv = strcmp(o->archi, "conv") == 0;
@@ -202,10 +210,16 @@ static int open_network(struct setup *setup, const struct options *o) {
                 o->conv.value[o->conv.count - 1], data.channels);
         return 2;
     }
+    if (class_count(o) == 0) {
+        fprintf(stderr, "%s: the last layer has %.0f units, no multiple of --expand_output %d; say --classes\n",
+                program_name, o->layers.value[o->layers.count - 1], o->expand_output);
+        return 2;
+    }
     set_relaxation(o, &n);
     n.input_channels = data.channels;
     n.input_height = data.height;
     n.input_width = data.width;
+    n.classes = class_count(o);
     n.expand_output = o->expand_output;
     n.connections = connections;
     n.connection_count = setup->connections;
@@ -224,12 +238,12 @@ static int wrong_count(const char *name, const struct list *list, size_t count, 
     return 2;
 }
 
-/* Turns one list of the command line, output first, into an array input first. */
-static int turn(const char *name, const struct list *list, size_t connections, double *to) {
-    if (list->count != connections)
-        return wrong_count(name, list, connections, "connections");
-    for (size_t k = 0; k < connections; k++)
-        to[k] = list->value[connections - 1 - k];
+/* Turns one list of the command line, output first, into an array input first. One value is that of all. */
+static int turn(const char *name, const struct list *list, size_t count, const char *of_what, double *to) {
+    if (list->count != count && list->count != 1)
+        return wrong_count(name, list, count, of_what);
+    for (size_t k = 0; k < count; k++)
+        to[k] = list->value[list->count == 1 ? 0 : count - 1 - k];
     return 0;
 }
 
@@ -237,11 +251,9 @@ static int turn(const char *name, const struct list *list, size_t connections, d
 static int turn_apart(const struct options *o, const char *name, double classifier, const struct list *conv,
                       size_t connections, double *to) {
     const size_t convolutions = o->conv.count - 1;
-    if (conv->count != convolutions)
-        return wrong_count(name, conv, convolutions, "convolutions");
-    for (size_t k = 0; k < connections; k++)
-        to[k] = k < convolutions ? conv->value[convolutions - 1 - k] : classifier;
-    return 0;
+    for (size_t k = convolutions; k < connections; k++)
+        to[k] = classifier;
+    return turn(name, conv, convolutions, "convolutions", to);
 }
 
 /* The momenta that the authors' program starts from. */
@@ -271,17 +283,18 @@ static int32_t nudge_of(const struct options *o) {
 
 /* The rates that are given, input first. */
 static int turn_rates(struct setup *setup, const struct options *o, double *lr_bias) {
+    static const char all[] = "connections";
     const bool conv = strcmp(o->archi, "conv") == 0;
     const size_t L = setup->connections;
     int status = conv ? turn_apart(o, "conv_gamma", o->classi_gamma, &o->conv_gamma, L, setup->gamma)
-                      : turn("gamma", &o->gamma, L, setup->gamma);
+                      : turn("gamma", &o->gamma, L, all, setup->gamma);
     if (status == 0)
         status = conv ? turn_apart(o, "conv_threshold", o->classi_threshold, &o->conv_threshold, L, setup->threshold)
-                      : turn("gradThreshold", &o->threshold, L, setup->threshold);
+                      : turn("gradThreshold", &o->threshold, L, all, setup->threshold);
     if (status == 0)
-        status = turn("lrBias", &o->lr_bias, L, lr_bias);
+        status = turn("lrBias", &o->lr_bias, L, all, lr_bias);
     if (status == 0 && o->learn_alpha)
-        status = turn("lrAlpha", &o->lr_alpha, L, setup->lr_alpha);
+        status = turn("lrAlpha", &o->lr_alpha, L, all, setup->lr_alpha);
     return status;
 }
 

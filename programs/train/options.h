@@ -32,7 +32,7 @@ struct known {
     const char *text; /* what the pages say, in Markdown with `code` and [links](page.md); NULL: `help` as a sentence */
 };
 
-enum { MOST_KNOWN = 64 };
+enum { MOST_KNOWN = 80 };
 extern const struct known known[];
 extern const size_t known_count;
 

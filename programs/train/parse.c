@@ -228,11 +228,15 @@ static int choose_rule(struct options *options) {
     return -1;
 }
 
+static int help(void) {
+    options_help(stdout);
+    return 0;
+}
+
 static int act(struct options *options, const struct known *option, const char *text) {
     switch (option->kind) {
     case HELP:
-        options_help(stdout);
-        return 0;
+        return help();
     case VERSION:
         printf("bnnep-train %s\n", bnnep_version_string());
         return 0;
@@ -259,11 +263,13 @@ static int parse(struct options *options, int argc, char **argv) {
     const struct known *several = NULL; /* takes further values */
     opterr = 0;
     /* "-": words that are no option come in their place, as option 1; ":" tells a missing argument apart. */
-    for (int c; (c = getopt_long(argc, argv, "-:", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "-:h", longs, NULL)) != -1;) {
         if (c == ':')
             return refuse("%s needs a value", argv[optind - 1]);
         if (c == '?' && optopt >= FIRST)
             return refuse("--%s takes no value", known[optopt - FIRST].name);
+        if (c == 'h')
+            return help();
         if (c == '?')
             return unknown(optopt ? (const char[]){'-', (char)optopt, '\0'} : argv[optind - 1]);
         if (c == 1) {

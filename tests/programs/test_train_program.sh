@@ -216,8 +216,8 @@ says err "'stray' does not belong to any option"
 run 2 -x
 says err "unknown option '-x'"
 # shellcheck disable=SC2086
-run 2 $small --gamma 1e-3
-says err '--gamma has 1 values, the network has 2 connections'
+run 2 $small --gamma 1e-3 1e-3 1e-3
+says err '--gamma has 3 values, the network has 2 connections'
 # shellcheck disable=SC2086
 run 2 $small --gamma 1e-3 0
 says err 'gamma of connection 0 is 0'
@@ -233,15 +233,21 @@ done
 run 2 $small --layersList 700 40 10
 says err '--layersList begins with 700 units, but an image has 784 values'
 # shellcheck disable=SC2086
-run 2 $small --layersList 784 40 11
-says err 'the last layer has 11 units'
+run 2 $small --layersList 784 40 11 --expand_output 2
+says err 'the last layer has 11 units, no multiple of --expand_output 2; say --classes'
+# shellcheck disable=SC2086
+run 2 $small --layersList 784 40 11 --classes 10
+says err 'the last layer has 11 units, but classes \* expand_output is 10 \* 1'
+# shellcheck disable=SC2086
+run 1 $small --layersList 784 40 5 # the sample has labels up to 9
+says err 'label'
 conv="--archi conv --layersList 10 --kernelSize 5 --Fpool 2 --classi_gamma 1e-3 --classi_threshold 1e-5 --lrBias 0.1 0.1 0.1"
 # shellcheck disable=SC2086
 run 2 $conv --data "$sample" --convList 4 4 3 --conv_gamma 1e-3 1e-3 --conv_threshold 1e-5 1e-5
 says err '--convList ends with 3 channels, but an image has 1'
 # shellcheck disable=SC2086
-run 2 $conv --data "$sample" --convList 4 4 1 --conv_gamma 1e-3 --conv_threshold 1e-5 1e-5
-says err '--conv_gamma has 1 values, the network has 2 convolutions'
+run 2 $conv --data "$sample" --convList 4 4 1 --conv_gamma 1e-3 1e-3 1e-3 --conv_threshold 1e-5 1e-5
+says err '--conv_gamma has 3 values, the network has 2 convolutions'
 # shellcheck disable=SC2086
 run 2 $small --activationFun heaviside
 says err 'bin_W goes with --activationFun hardsigm'
