@@ -32,6 +32,7 @@ struct options {
     const char *data, *backend, *out, *resume, *max_memory, *schedule, *nudge, *units, *fall, *start;
     double fall_to; /* 0 without --fall, here and below */
     int fall_epochs;
+    double validation;               /* images, or below 1 a share of them; 0: none */
     double checkpoint_minutes;       /* 0: after each epoch only */
     int64_t train_limit, test_limit; /* 0: all */
     int64_t seed;

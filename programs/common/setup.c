@@ -61,21 +61,25 @@ static int32_t class_count(const struct options *o) {
     return outputs % o->expand_output == 0 ? outputs / o->expand_output : 0;
 }
 
-/* One part of the data. */
+/* One part of the data, as it is in its files. */
 static bnnep_status open_whole(const struct setup *setup, const struct options *o, const char *folder, int32_t part,
                                bnnep_dataset **out) {
     bnnep_open_options open = BNNEP_OPEN_OPTIONS_INIT;
-    bnnep_transform transform;
     open.format = strcmp(o->dataset, "cifar10") == 0 ? BNNEP_FORMAT_CIFAR10 : BNNEP_FORMAT_IDX;
     open.part = part;
     open.classes = class_count(o);
-    bnnep_status status = bnnep_dataset_open(setup->context, folder, &open, out);
-    if (status != BNNEP_OK || !transform_of(o->dataset, part, &transform))
-        return status;
-    bnnep_dataset *plain = *out;
-    status = bnnep_dataset_transformed(plain, &transform, out);
+    return bnnep_dataset_open(setup->context, folder, &open, out);
+}
+
+/* In the place of a data set, the same as images of this part are transformed. */
+static int transform(const struct options *o, int32_t part, bnnep_dataset **data) {
+    bnnep_transform how;
+    bnnep_dataset *plain = *data;
+    if (!transform_of(o->dataset, part, &how))
+        return 0;
+    const bnnep_status status = bnnep_dataset_transformed(plain, &how, data);
     bnnep_dataset_free(plain);
-    return status;
+    return status == BNNEP_OK ? 0 : setup_failed(status);
 }
 
 /* The first images of a part, as many as the options say. */
@@ -104,9 +108,37 @@ static int open_part(const struct setup *setup, const struct options *o, int32_t
     return complain(folder, what);
 }
 
+/* Takes the last images of the training set out of it. */
+static int hold_back(struct setup *setup, const struct options *o) {
+    bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
+    bnnep_dataset *rest;
+    bnnep_dataset_get_info(setup->train, &info);
+    const double held = o->validation < 1.0 ? o->validation * (double)info.count : o->validation;
+    if (!(held >= 1.0 && held < (double)info.count)) {
+        fprintf(stderr, "%s: --validation %g: of %llu training images at least one must be held back, and one left\n",
+                program_name, o->validation, (unsigned long long)info.count);
+        return 2;
+    }
+    const uint64_t count = (uint64_t)held;
+    bnnep_status status = bnnep_dataset_subset(setup->train, info.count - count, count, &setup->validation);
+    if (status == BNNEP_OK)
+        status = bnnep_dataset_subset(setup->train, 0, info.count - count, &rest);
+    if (status != BNNEP_OK)
+        return setup_failed(status);
+    bnnep_dataset_free(setup->train);
+    setup->train = rest;
+    return transform(o, BNNEP_PART_TEST, &setup->validation);
+}
+
 static int open_data(struct setup *setup, const struct options *o) {
-    const int status = open_part(setup, o, BNNEP_PART_TRAINING, &setup->train);
-    return status ? status : open_part(setup, o, BNNEP_PART_TEST, &setup->test);
+    int status = open_part(setup, o, BNNEP_PART_TRAINING, &setup->train);
+    if (status == 0 && o->validation > 0.0)
+        status = hold_back(setup, o);
+    if (status == 0)
+        status = transform(o, BNNEP_PART_TRAINING, &setup->train);
+    if (status == 0)
+        status = open_part(setup, o, BNNEP_PART_TEST, &setup->test);
+    return status ? status : transform(o, BNNEP_PART_TEST, &setup->test);
 }
 
 /* CRC-32 of all inputs and labels. */
@@ -373,5 +405,6 @@ void setup_close(struct setup *setup) {
     bnnep_network_free(setup->network);
     bnnep_dataset_free(setup->train);
     bnnep_dataset_free(setup->test);
+    bnnep_dataset_free(setup->validation);
     bnnep_context_free(setup->context);
 }

@@ -9,7 +9,7 @@
 
 struct setup {
     bnnep_context *context;
-    bnnep_dataset *train, *test;
+    bnnep_dataset *train, *test, *validation; /* NULL: nothing is held back of the training set */
     bnnep_network *network;
     bnnep_optimizer *optimizer;
     double lr_alpha[MOST_VALUES], gamma[MOST_VALUES], threshold[MOST_VALUES]; /* input first */

@@ -299,13 +299,13 @@ static double percent(uint64_t part, uint64_t whole) {
     return 100.0 * (double)part / (double)whole;
 }
 
-int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_report *train,
-                 const bnnep_report *test) {
+int folder_epoch(struct folder *folder, const struct setup *setup, const struct epoch *epoch) {
     char path[4096];
-    const double error = percent(test->errors, test->samples);
+    const bnnep_report *judge = epoch->validation.samples > 0 ? &epoch->validation : &epoch->test;
+    const double error = percent(judge->errors, judge->samples);
     if (!folder->open)
         return 0;
-    int status = results_add(inside(folder, results, path), setup, train, test);
+    int status = results_add(inside(folder, results, path), setup, epoch);
     if (status == 0 && error < folder->best) {
         folder->best = error;
         status = save_as(folder, setup, best);

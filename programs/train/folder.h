@@ -4,7 +4,7 @@
  *         Hyperparameters.txt    the options of the run, one a line
  *         results.csv            a row an epoch
  *         checkpoint.safetensors, checkpoint-previous.safetensors, checkpoint-best.safetensors
- *             their notes: "best=<lowest test error> data=...", then the options as a command line
+ *             their notes: "best=<lowest error> data=...", then the options as a command line
  *         network.safetensors    the best network, for inference
  */
 #ifndef BNNEP_TRAIN_FOLDER_H
@@ -18,7 +18,7 @@ struct folder {
     int lock;             /* the folder, locked while a run is at work in it; 0: not open */
     bool whole;           /* checkpoint.safetensors is in use, not the previous one, and may become that */
     char *data, *options; /* of the note */
-    double best;          /* lowest test error in percent, 101 before there is one */
+    double best;          /* lowest error in percent, of validation if there is one, else of the test; 101 before */
     double saved_at;      /* when the last checkpoint was written */
 };
 
@@ -41,7 +41,7 @@ int folder_go_on(struct folder *folder, const struct setup *setup, const struct 
 /* Writes a checkpoint, keeping the one before. */
 int folder_save(struct folder *folder, const struct setup *setup);
 /* Adds a row to the results, keeps the network if it is the best so far, and saves. */
-int folder_epoch(struct folder *folder, const struct setup *setup, const bnnep_report *train, const bnnep_report *test);
+int folder_epoch(struct folder *folder, const struct setup *setup, const struct epoch *epoch);
 void folder_close(struct folder *folder);
 
 #endif

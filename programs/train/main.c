@@ -53,12 +53,16 @@ static double percent(uint64_t part, uint64_t whole) {
     return 100.0 * (double)part / (double)whole;
 }
 
-static int print_epoch(int epoch, const bnnep_report *train, const bnnep_report *test, size_t connections) {
+static int print_epoch(int number, const struct epoch *epoch, size_t connections) {
+    const bnnep_report *train = &epoch->train, *test = &epoch->test, *held = &epoch->validation;
     printf("epoch=%d train_error=%.2f test_error=%.2f train_error_single=%.2f test_error_single=%.2f "
-           "train_loss=%.4f test_loss=%.4f flips=",
-           epoch, percent(train->errors, train->samples), percent(test->errors, test->samples),
+           "train_loss=%.4f test_loss=%.4f ",
+           number, percent(train->errors, train->samples), percent(test->errors, test->samples),
            percent(train->errors_single, train->samples), percent(test->errors_single, test->samples), train->loss,
            test->loss);
+    if (held->samples > 0)
+        printf("validation_error=%.2f ", percent(held->errors, held->samples));
+    fputs("flips=", stdout);
     for (size_t k = 0; k < connections; k++)
         printf("%s%llu", k ? "," : "", (unsigned long long)train->flips[k]);
     printf(" seconds=%.1f\n", train->seconds);
@@ -143,14 +147,15 @@ static bnnep_status open_tester(const struct setup *setup, const struct options 
     return bnnep_workspace_create(setup->network, &o, tester);
 }
 
-static int test_epoch(const struct setup *setup, bnnep_workspace *tester, bnnep_report *report) {
+static int test_epoch(const struct setup *setup, bnnep_workspace *tester, const bnnep_dataset *data,
+                      bnnep_report *report) {
     struct progress bar;
     bnnep_run_options run = BNNEP_RUN_OPTIONS_INIT;
     run.workspace = tester;
     run.progress = on_test;
     run.user = &bar;
     progress_open(&bar, "test");
-    const bnnep_status status = bnnep_network_evaluate(setup->network, setup->test, &run, report);
+    const bnnep_status status = bnnep_network_evaluate(setup->network, data, &run, report);
     progress_clear(&bar);
     return status == BNNEP_OK ? 0 : setup_failed(status);
 }
@@ -164,23 +169,26 @@ static int run(struct setup *setup, const struct options *options, struct folder
     const bnnep_status opened = open_tester(setup, options, &tester);
     int status = opened == BNNEP_OK ? 0 : setup_failed(opened);
     bnnep_optimizer_get_info(setup->optimizer, &info);
-    for (int epoch = (int)info.epochs + 1; status == 0 && epoch <= options->epochs && !interrupted; epoch++) {
-        bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
+    for (int number = (int)info.epochs + 1; status == 0 && number <= options->epochs && !interrupted; number++) {
+        struct epoch epoch = {BNNEP_REPORT_INIT, BNNEP_REPORT_INIT, BNNEP_REPORT_INIT};
         bool done;
-        train.flips = flips;
-        train.edges = edges;
-        train.contrasts = contrasts;
-        train.flips_count = MOST_VALUES;
-        status = train_epoch(setup, options, folder, epoch, &train, &done);
+        epoch.train.flips = flips;
+        epoch.train.edges = edges;
+        epoch.train.contrasts = contrasts;
+        epoch.train.flips_count = MOST_VALUES;
+        status = train_epoch(setup, options, folder, number, &epoch.train, &done);
         if (status || !done)
             break;
-        status = test_epoch(setup, tester, &test);
+        if (setup->validation)
+            status = test_epoch(setup, tester, setup->validation, &epoch.validation);
         if (status == 0)
-            status = print_epoch(epoch, &train, &test, setup->connections);
+            status = test_epoch(setup, tester, setup->test, &epoch.test);
         if (status == 0)
-            warn_of_flips(setup, epoch, flips, warned);
+            status = print_epoch(number, &epoch, setup->connections);
         if (status == 0)
-            status = folder_epoch(folder, setup, &train, &test);
+            warn_of_flips(setup, number, flips, warned);
+        if (status == 0)
+            status = folder_epoch(folder, setup, &epoch);
     }
     bnnep_workspace_free(tester);
     if (interrupted)

@@ -38,6 +38,10 @@ const struct known known[] = {
      "Trains on the first N images."},
     {"test-limit", "N", "images", VALUE(LONG, test_limit, 1, 1e15), ALWAYS, "all", "test on the first N images",
      "Tests on the first N images."},
+    {"validation", "X", "images, or a share below 1", VALUE(NUMBER, validation, 1e-9, 1e15), ALWAYS, NULL,
+     "hold back the last X training images, or a share below 1; the best network errs least on them",
+     "Holds back the last X of the training images (after `--train-limit`), or a share of them if X is below 1: they are not trained on, and the network that is kept as "
+     "the best is that which errs least on them. Not given: the best by the test set, as in the paper's program, whose error then says less."},
     {"seed", "N", "number", VALUE(LONG, seed, 0, 9e15), ALWAYS, "0",
      "initial values, order and signs of beta are drawn by it",
      "Initial values, the order of the data and the signs of β are drawn by it."},

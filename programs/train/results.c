@@ -43,6 +43,8 @@ int results_begin(const char *path, const struct setup *setup) {
         suffix_of(setup, k, suffix);
         fprintf(text.stream, ",Edge%s,Contrast%s", suffix, suffix);
     }
+    if (text.complete && setup->validation)
+        fputs(",Ave_Validation_Error", text.stream);
     if (text.complete)
         fputs("\n", text.stream);
     return text_write(&text, path);
@@ -145,7 +147,8 @@ static bool print_connection(FILE *to, const struct setup *setup, size_t k, uint
     return true;
 }
 
-int results_add(const char *path, const struct setup *setup, const bnnep_report *train, const bnnep_report *test) {
+int results_add(const char *path, const struct setup *setup, const struct epoch *epoch) {
+    const bnnep_report *train = &epoch->train, *test = &epoch->test, *held = &epoch->validation;
     struct text text;
     const int edges = tells_edges(path);
     if (edges < 0)
@@ -161,6 +164,8 @@ int results_add(const char *path, const struct setup *setup, const bnnep_report 
         fprintf(text.stream, ",%.3f,%.3f,%.3f", train->seconds, train->steps_free, train->steps_nudged);
     for (size_t k = edges ? setup->connections : 0; text.complete && k-- > 0;)
         fprintf(text.stream, ",%.6g,%.6g", train->edges[k], train->contrasts[k]);
+    if (text.complete && held->samples > 0)
+        fprintf(text.stream, ",%.6g", percent(held->errors, held->samples));
     if (text.complete)
         fputs("\n", text.stream);
     return text_append(&text, path);

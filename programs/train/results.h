@@ -11,6 +11,6 @@ int results_begin(const char *path, const struct setup *setup);
 /* Keeps the first rows; with none to keep, the file is begun anew. */
 int results_cut(const char *path, const struct setup *setup, uint64_t rows);
 /* A row more. */
-int results_add(const char *path, const struct setup *setup, const bnnep_report *train, const bnnep_report *test);
+int results_add(const char *path, const struct setup *setup, const struct epoch *epoch);
 
 #endif

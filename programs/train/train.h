@@ -8,6 +8,12 @@
 #include "common/setup.h"
 #include "options.h"
 
+/* What an epoch came to. */
+struct epoch {
+    bnnep_report train, test;
+    bnnep_report validation; /* without samples if nothing is held back */
+};
+
 /* --- compare.c: --compare-gradients ------------------------------------------------------------------------------ */
 
 int compare_gradients(struct setup *setup, const struct options *options);

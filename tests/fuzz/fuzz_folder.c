@@ -104,12 +104,12 @@ static void put_checkpoint(const char *name, const char *note, struct fuzz_bytes
 static void add_epoch(struct folder *folder, size_t epochs) {
     uint64_t flips[2] = {1, 0};
     double edges[2] = {0.5, 0.0}, contrasts[2] = {1e-3, 0.0};
-    bnnep_report train = BNNEP_REPORT_INIT, test = BNNEP_REPORT_INIT;
-    train.flips = flips;
-    train.edges = edges;
-    train.contrasts = contrasts;
-    train.samples = test.samples = 2;
-    PROMISE(folder_epoch(folder, &setup, &train, &test) == 0);
+    struct epoch epoch = {BNNEP_REPORT_INIT, BNNEP_REPORT_INIT, BNNEP_REPORT_INIT};
+    epoch.train.flips = flips;
+    epoch.train.edges = edges;
+    epoch.train.contrasts = contrasts;
+    epoch.train.samples = epoch.test.samples = 2;
+    PROMISE(folder_epoch(folder, &setup, &epoch) == 0);
     PROMISE(count_lines("results.csv") == epochs + 2);
 }
 

@@ -217,4 +217,24 @@ if [ -e "$folder/mine.part" ]; then ok; else wrong "another's file is removed"; 
 rm "$folder/mine.part"
 if find "$folder" -name '*.part' | grep -q .; then wrong "a killed write's file stays"; else ok; fi
 
+# images held back: they are not trained on, and choose the best network; a run goes on with them
+new_run --train-limit 400 --test-limit 100 --validation 100 --epochs 3 --seed 3
+says out '^epoch=3 .* validation_error=[0-9.]+ flips='
+keeps checkpoint-best.safetensors "best=$(cut -d, -f22 "$folder/results.csv" | tail -n 3 | sort -n | head -n 1)[ .]"
+keeps results.csv ',Ave_Validation_Error$'
+run 0 --resume "$folder" --epochs 5
+first=$folder
+new_run --train-limit 400 --test-limit 100 --validation 0.25 --epochs 5 --seed 3
+if [ "$(without_seconds "$first")" = "$(without_seconds "$folder")" ]; then ok; else wrong "a share is another run than its number"; fi
+new_run --train-limit 300 --test-limit 100 --epochs 5 --seed 3
+if [ "$(cut -d, -f1-14 "$first/results.csv")" = "$(cut -d, -f1-14 "$folder/results.csv")" ]; then ok; else wrong "what is held back is trained on"; fi
+# shellcheck disable=SC2086
+run 2 $small --train-limit 300 --validation 300
+says err '--validation 300: of 300 training images at least one must be held back, and one left'
+# shellcheck disable=SC2086
+run 2 $small --train-limit 3 --validation 0.3
+says err '--validation 0.3: of 3 training images'
+run 1 --resume "$first" --validation 50
+says err 'its run has other data'
+
 finish
