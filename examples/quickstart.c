@@ -86,7 +86,7 @@ static const char help[] = "usage: bnnep-quickstart [FOLDER]\n\n"
 static int read_options(int argc, char **argv) {
     if (argc < 2 || (argc == 2 && argv[1][0] != '-'))
         return -1;
-    if (strcmp(argv[1], "--help") == 0)
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return puts(help) < 0;
     if (strcmp(argv[1], "--version") == 0)
         return printf("bnnep-quickstart %s\n", bnnep_version_string()) < 0;

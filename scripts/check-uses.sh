@@ -24,11 +24,12 @@ needs() {
 }
 
 # embedded: nothing of the library is installed with the parent, which keeps its own (empty) build type
-check cmake -S "$source/tests/api/embedded" -B fetched -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF
+check cmake -S "$source/tests/api/embedded" -B fetched -DBNNEP_SOURCE="$source"
 check grep -q '^CMAKE_BUILD_TYPE:STRING=$' fetched/CMakeCache.txt
 build fetched
-check cmake -S "$source/tests/api/embedded" -B added -DBNNEP_SOURCE="$source" -DBNNEP_CUDA=OFF -DADD=ON -DBUILD_SHARED_LIBS=OFF
+check cmake -S "$source/tests/api/embedded" -B added -DBNNEP_SOURCE="$source" -DADD=ON -DBUILD_SHARED_LIBS=OFF
 build added
+check test -z "$(find fetched added -name 'libbnnep-cuda*')" # nobody asked for it
 for program in fetched/consumer fetched/consumer_static added/consumer added/consumer_static; do
     check "./$program"
 done

@@ -118,12 +118,12 @@ static int next_place(const struct program *program, int argc, char **argv, int 
     longs[count + 1] = (struct option){"version", no_argument, NULL, FIRST + count + 1};
     if (program->reads_files)
         longs[count + 2] = (struct option){limit.name, required_argument, NULL, FIRST + count + 2};
-    snprintf(letters, sizeof letters, ":%s", program->letters ? program->letters : "");
+    snprintf(letters, sizeof letters, ":h%s", program->letters ? program->letters : "");
     opterr = 0;
     const int found = getopt_long(argc, argv, letters, longs, NULL);
     if (found == '?' || found == ':')
         refuse(found, argv[optind - 1]);
-    *behind = found - FIRST - count;
+    *behind = found == 'h' ? 0 : found - FIRST - count;
     return found;
 }
 

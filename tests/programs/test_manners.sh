@@ -23,6 +23,9 @@ for train in "$train_program" "$@"; do
     says out "^usage: $name "
     says out '^  --help  +print this and exit$'
     says out '^  --version  +print the version and exit$'
+    cp "$work/out" "$work/help"
+    run 0 -h
+    if cmp -s "$work/out" "$work/help"; then ok; else wrong "$name: -h prints another help"; fi
     run 0 --version
     silent err
     lines out 1
