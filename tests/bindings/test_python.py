@@ -12,12 +12,13 @@ import sys
 import tempfile
 import threading
 import unittest
+import warnings
 import weakref
 
 from toy import RATES, np, small, toy  # first: it may say that tests are skipped
 
 import bnnep
-from bnnep import Context, Dataset, Network, Optimizer, Part, Transform, Workspace
+from bnnep import Context, Dataset, Network, Optimizer, Part, Transform, Workspace, fc
 
 SAMPLE = sys.argv[1]
 
@@ -53,6 +54,8 @@ class Data(unittest.TestCase):
             read, labels = data.read()
             np.testing.assert_allclose(read[:, 0], images[:, :, ::2] / np.float32(255))
             self.assertEqual(list(labels), [1, 0])
+        for kind in (bool, np.int64, np.uint16, np.float16):
+            self.assertEqual(Dataset(np.full((1, 3), 1, kind)).read()[0].sum(), 3)
         swapped = np.ones((1, 5), ">f8")
         self.assertEqual(Dataset(swapped).read()[0].sum(), 5)
         self.assertEqual(Dataset(np.ones((1, 3, 2, 2), np.float32)).shape, (3, 2, 2))
@@ -60,7 +63,7 @@ class Data(unittest.TestCase):
     def test_refusals(self):
         inputs, labels = toy()
         for wrong, kind in (
-            ((inputs.astype(np.int64), labels), TypeError),
+            ((inputs.astype(str), labels), TypeError),
             ((inputs, labels + 0.5), TypeError),
             ((inputs, labels[:-1]), ValueError),
             ((inputs, labels.astype(np.int64) + 2**31), OverflowError),
@@ -89,6 +92,29 @@ class Data(unittest.TestCase):
         data.close()
         with self.assertRaisesRegex(ValueError, "this dataset is closed"):
             len(data)
+
+    def test_inputs_that_nobody_scaled(self):
+        inputs, labels = toy()
+        for data, warns in (
+            (Dataset(inputs, labels), False),
+            (Dataset((16 * inputs).astype(int), labels), True),
+            (Dataset(16 * inputs, labels), True),
+            (Dataset(16 * inputs, labels).subset(1, 20), True),
+            (Dataset(16 * inputs, labels).transformed(Transform(0.0, 16.0)), False),
+            (Dataset((inputs - inputs.mean()) / inputs.std(), labels), False),
+            (Dataset(1e3 * (inputs - 0.5), labels), True),
+            (Dataset.open(SAMPLE).subset(0, 20), False),
+        ):
+            shape = (int(np.prod(data.shape)),)
+            optimizer = Optimizer(Network(data.shape, [fc(5), fc(10)], free_steps=2), **{**RATES, "nudged_steps": 1})
+            with self.subTest(shape=shape), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                for _ in range(2):
+                    optimizer.train_epoch(data)
+                self.assertEqual(len(caught), warns)
+                if warns:
+                    self.assertRegex(str(caught[0].message), "inputs lie between .* and .*; networks learn from values")
+                    self.assertEqual(caught[0].filename, __file__)
 
     def test_callback(self):
         inputs, labels = toy()
@@ -148,6 +174,24 @@ class Data(unittest.TestCase):
         np.testing.assert_array_equal(report.predictions, network.predict(inputs))
         with self.assertRaises(bnnep.DataError):
             Optimizer(network, **RATES).train_epoch(data)
+
+
+class Shapes(unittest.TestCase):
+    def test_units_alone(self):
+        info = Network([64, 200, 7]).info
+        self.assertEqual((info.inputs, info.outputs, info.classes, info.layer_count), (64, 7, 7, 3))
+        self.assertEqual(Network((8,), [fc(20), fc(12)], expand_output=4).info.classes, 3)
+        self.assertEqual(Network([8, 20, 12], classes=12).info.classes, 12)
+        with self.assertRaisesRegex(bnnep.ArgumentError, "expand_output"):
+            Network([8, 20, 13], expand_output=4)
+
+    def test_inputs_of_any_number(self):
+        network = Network([4, 6, 2], seed=1)
+        bytes_ = np.array([[0, 51, 102, 255], [255, 0, 0, 204]], np.uint8)
+        np.testing.assert_array_equal(network.scores(bytes_), network.scores(bytes_ / np.float32(255)))
+        np.testing.assert_array_equal(network.scores([[0, 1, 1, 0]]), network.scores(np.array([[0, 1, 1, 0.0]])))
+        with self.assertRaisesRegex(TypeError, "must be numbers"):
+            network.scores([["a", "b", "c", "d"]])
 
 
 class Training(unittest.TestCase):
@@ -300,7 +344,7 @@ class Options(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "12 values"):
             small().predict(np.ones((3, 11)))
         with self.assertRaisesRegex(TypeError, "floating-point"):
-            small().predict(np.ones((3, 12), np.uint8))
+            small().workspace.set_state(1, np.ones((3, 30), np.uint8))
 
     def test_contexts(self):
         lines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
+import warnings
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Sequence
 
@@ -14,7 +15,7 @@ from . import _abi, _structs
 from ._abi import library
 from ._context import Context
 from ._files import File, source
-from ._handle import Handle, create, given, integers, pointer
+from ._handle import Handle, create, given, integers, pointer, sample_values
 
 #: Delivers inputs and labels for an array of places.
 ReadFn = Callable[[NDArray[np.uint64]], "tuple[ArrayLike, ArrayLike]"]
@@ -82,12 +83,14 @@ class Dataset(Handle):
 
     >>> Dataset(images, labels)         # arrays [count, ...] and [count]
 
-    Inputs are [count, values], [count, height, width] or [count, channels, height, width]; uint8 counts as value / 255.
+    Inputs are [count, values], [count, height, width] or [count, channels, height, width]; uint8 counts as value / 255,
+    other numbers as they are. What networks are given should lie between 0 and 1, or about 0 with a deviation of 1.
     Arrays of float32 or uint8 and labels of int32, C-contiguous, are used where they are, without a copy: they are kept
     alive, and must not be changed meanwhile. Others are converted once. Labels are below `classes`; 0: any.
     """
 
     _free = "bnnep_dataset_free"
+    _looked_at = False  #: whether _look() has come
 
     def __init__(
         self,
@@ -97,10 +100,7 @@ class Dataset(Handle):
         classes: int = 0,
         context: Optional[Context] = None,
     ) -> None:
-        values = np.asarray(inputs)
-        if values.dtype.kind != "f" and values.dtype != np.uint8:
-            raise TypeError(f"inputs must be floating-point numbers or uint8, not {values.dtype}")
-        values = np.require(values, np.uint8 if values.dtype == np.uint8 else np.float32, ["C", "A"])
+        values = sample_values(inputs)
         channels, height, width = input_shape(values.shape[1:])
         count = len(values)
         named = None if labels is None else integers(labels, "labels", (count,))
@@ -180,7 +180,9 @@ class Dataset(Handle):
 
         function = _structs.ReadFn(deliver)
         arguments = (given(context), ctypes.byref(options), function, None, count)
-        return cls._adopt(create(library.bnnep_dataset_from_callback, *arguments), function, context)
+        dataset = cls._adopt(create(library.bnnep_dataset_from_callback, *arguments), function, context)
+        dataset._looked_at = True  # read() might be told apart from training
+        return dataset
 
     @classmethod
     def concat(cls, datasets: Sequence[Dataset]) -> Dataset:
@@ -214,6 +216,20 @@ class Dataset(Handle):
         )
         made = create(library.bnnep_dataset_transformed, self.handle, ctypes.byref(options))
         return self._adopt(made, *self._keep)
+
+    def _look(self) -> None:
+        """Before it is trained on: warns, once, of inputs that nobody seems to have scaled."""
+        if self._looked_at or len(self) == 0:
+            return
+        self._looked_at = True
+        values = self.read(0, min(len(self), 256))[0]
+        least, most = float(values.min()), float(values.max())
+        if (least >= 0 and most > 1.5) or max(most, -least) > 100:
+            warnings.warn(
+                f"inputs lie between {least:g} and {most:g}; networks learn from values between 0 and 1, or about 0 with a "
+                "deviation of 1: divide them, or see Dataset.transformed()",
+                stacklevel=3,
+            )
 
     def _info(self) -> _structs.DatasetInfo:
         info = _structs.DatasetInfo()

@@ -106,8 +106,22 @@ def floats(values: ArrayLike, what: str) -> NDArray[np.float32]:
     return np.require(array, np.float32, ["C", "A"])
 
 
+def sample_values(values: ArrayLike) -> NDArray[Any]:
+    """C-contiguous float32, or uint8, which counts as value / 255; other numbers and bools as float32."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"inputs must be numbers, not {array.dtype}")
+    return np.require(array, np.uint8 if array.dtype == np.uint8 else np.float32, ["C", "A"])
+
+
 def batch(values: ArrayLike, width: int, what: str) -> NDArray[np.float32]:
-    """Floats [count, width]; the samples may have any shape of so many values."""
+    """Inputs as floats [count, width]; the samples may have any shape of so many values."""
+    array = sample_values(values)
+    return rows(array if array.dtype == np.float32 else array / np.float32(255), width, what)
+
+
+def rows(values: ArrayLike, width: int, what: str) -> NDArray[np.float32]:
+    """Floats [count, width], likewise."""
     array = floats(values, what)
     if array.ndim < 2 or int(np.prod(array.shape[1:])) != width:
         raise ValueError(f"{what} of shape {array.shape}; [count, ...] with {width} values a sample is needed")

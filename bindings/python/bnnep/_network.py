@@ -170,20 +170,23 @@ class Network(Handle):
     """A network with initial values drawn by `seed`.
 
     >>> Network((1, 28, 28), [fc(4096), fc(10)])
+    >>> Network([64, 200, 10])      # the same as Network((64,), [fc(200), fc(10)])
 
-    `input_shape` is (values,), (height, width) or (channels, height, width); the options are those of NetworkOptions.
+    There are as many classes as the last layer has units, by `expand_output`, if `classes` is not given. `input_shape` is (values,), (height, width) or (channels, height, width); the options are those of NetworkOptions.
     """
 
     _free = "bnnep_network_free"
 
     def __init__(
         self,
-        input_shape: tuple[int, ...],
-        connections: Sequence[Connection],
+        input_shape: Sequence[int],
+        connections: Optional[Sequence[Connection]] = None,
         *,
         context: Optional[Context] = None,
         **options: Unpack[NetworkOptions],
     ) -> None:
+        if connections is None:
+            input_shape, connections = input_shape[:1], [fc(units) for units in input_shape[1:]]
         described = ctypes.byref(_options(input_shape, connections, **options))
         super().__init__(create(library.bnnep_network_create, given(context), described), context)
 
@@ -309,7 +312,7 @@ class NetworkInfo:
 
 
 def memory_needed(
-    input_shape: tuple[int, ...],
+    input_shape: Sequence[int],
     connections: Sequence[Connection],
     *,
     trained: bool = True,
@@ -324,9 +327,12 @@ def memory_needed(
 
 
 def _options(
-    shape: tuple[int, ...], connections: Sequence[Connection], **options: Unpack[NetworkOptions]
+    shape: Sequence[int], connections: Sequence[Connection], **options: Unpack[NetworkOptions]
 ) -> _structs.NetworkOptions:
-    channels, height, width = input_shape(shape)
+    channels, height, width = input_shape(tuple(shape))
+    units = options.get("expand_output") or 1
+    if connections and not options.get("classes") and connections[-1].outputs % units == 0:
+        options["classes"] = connections[-1].outputs // units
     described = [_structs.Connection(**asdict(connection)) for connection in connections]
     return _structs.NetworkOptions(
         input_channels=channels,

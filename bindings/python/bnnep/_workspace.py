@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _structs
 from ._abi import library
-from ._handle import Handle, batch, create, pointer
+from ._handle import Handle, batch, create, pointer, rows
 
 if TYPE_CHECKING:
     from ._network import Network
@@ -68,7 +68,7 @@ class Workspace(Handle):
     def stage(self, inputs: ArrayLike, targets: Optional[ArrayLike] = None) -> None:
         """Clamps a batch, and targets [count, outputs] for a nudged phase; sets the free states to their start."""
         values = batch(inputs, self._units[0], "inputs")
-        wanted = None if targets is None else batch(targets, self._outputs, "targets")
+        wanted = None if targets is None else rows(targets, self._outputs, "targets")
         if wanted is not None and len(wanted) != len(values):
             raise ValueError(f"{len(values)} inputs, but {len(wanted)} targets")
         library.bnnep_workspace_stage(self.handle, pointer(values), pointer(wanted), len(values))
@@ -91,7 +91,7 @@ class Workspace(Handle):
 
     def set_state(self, layer: int, states: ArrayLike, phase: int = Phase.FREE) -> None:
         """Sets the states of a layer, [samples staged, units]."""
-        values = batch(states, self._width(layer), "states")
+        values = rows(states, self._width(layer), "states")
         library.bnnep_workspace_set_state(self.handle, phase, layer, pointer(values), values.size)
 
     def _width(self, layer: int) -> int:
