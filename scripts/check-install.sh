@@ -52,6 +52,8 @@ check test -f "$prefix/share/doc/bnnep/docs/guide.md"
 # shellcheck disable=SC2046,SC2086
 check cc -std=c11 $flags "$prefix/share/doc/bnnep/examples/quickstart.c" -o example $(pc --cflags --libs)
 # shellcheck disable=SC2046,SC2086
+check cc -std=c11 $flags "$prefix/share/doc/bnnep/examples/own_data.c" -o own_data $(pc --cflags --libs) -lm -pthread
+# shellcheck disable=SC2046,SC2086
 check c++ -std=c++17 $flags "$prefix/share/doc/bnnep/examples/cpp/quickstart.cpp" -o example_cpp $(pc --cflags --libs)
 # a backend outside the tree, in the library's own tests of backends and in a program
 check cmake -S "$prefix/share/doc/bnnep/examples/backend" -B loops -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
