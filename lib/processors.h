@@ -9,7 +9,8 @@
 size_t bnnep_processors(void);
 
 /* What control groups of version 2 allow, in whole processors, rounded up; 0: they have no limit. list names the
- * process's group as /proc/self/cgroup does, root is where groups are mounted; a group's limit holds for those in it. */
+ * process's group as /proc/self/cgroup does, root is where groups are mounted; a group's limit holds for those in it.
+ */
 size_t bnnep_cgroup_processors(const char *list, const char *root);
 
 #endif
