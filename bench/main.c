@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* bnnep-bench: seconds a batch of a preset, phase by phase, and what the machine could do. */
+#define _GNU_SOURCE /* sched_getaffinity() */
 #include "bench/bench.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -96,14 +98,15 @@ static int read_command_line(struct bench *b, int argc, char **argv) {
     return -1;
 }
 
-/* How many threads the backend will use: as told, or found as the cpu backend does. */
+/* How many threads the backend is told to use: as many as there are processors that it may run on, if nobody says. */
 static int count_threads(const struct bench *b) {
     if (b->backend && strcmp(b->backend, "ref") == 0)
         return 1;
     if (b->threads)
         return b->threads;
-    const long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online < 1 ? 1 : online > MOST_THREADS ? MOST_THREADS : (int)online;
+    cpu_set_t here;
+    const int allowed = sched_getaffinity(0, sizeof here, &here) == 0 ? CPU_COUNT(&here) : 1;
+    return allowed > MOST_THREADS ? MOST_THREADS : allowed;
 }
 
 /* The options of bnnep-train that make the network. -1, or the exit status. */

@@ -12,12 +12,12 @@ cd "$(dirname "$0")/.."
 name=${1:-}
 shift || true
 more='' labels=machine
-# minutes each under qemu, of what has no other sources there; kernels have a test of their own
+# under qemu these two take minutes; their sources are the same everywhere, but for kernels, which have a test of their own
 without='waiting|lanes'
 case $name in
 aarch64) architecture=arm64 compiler=$aarch64_packages qemu=qemu-aarch64-static ;;
 i386) architecture=i386 compiler=$i386_packages qemu=qemu-i386-static more=libquadmath0 labels='machine|fast' without='' ;;
-armhf) architecture=armhf compiler=$armhf_packages qemu=qemu-arm-static ;;
+armhf) architecture=armhf compiler=$armhf_packages qemu=qemu-arm-static labels='machine|words' ;;
 *)
     echo "test-foreign.sh aarch64|i386|armhf [TEST...]" >&2
     exit 2

@@ -43,11 +43,10 @@ case $which in
 *) # few and long: side by side
     threads >build/tsan/slow.log 2>&1 &
     others=$!
-    sanitized
-    wait $others || {
-        cat build/tsan/slow.log
-        exit 1
-    }
-    tail -n 12 build/tsan/slow.log
+    failed=0
+    sanitized || failed=1
+    wait $others || failed=1
+    cat build/tsan/slow.log
+    exit $failed
     ;;
 esac

@@ -204,7 +204,7 @@ pub struct Context(Handle);
 unsafe impl Sync for Context {} // any number of threads may share one
 
 impl Context {
-    /// "auto" or a backend's name; 0 threads are as many as there are processors.
+    /// "auto" or a backend's name; 0 threads are as many as the process may use processors.
     pub fn new(backend: &str, threads: i32) -> Result<Context> {
         let backend = c_string(backend)?;
         let options = ffi::ContextOptions { backend: backend.as_ptr(), threads, ..ffi::ContextOptions::init() };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From the paper's options to the library's: lists output first become arrays input first. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,7 +114,12 @@ static int hold_back(struct setup *setup, const struct options *o) {
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
     bnnep_dataset *rest;
     bnnep_dataset_get_info(setup->train, &info);
-    const double held = o->validation < 1.0 ? o->validation * (double)info.count : o->validation;
+    const double held = o->validation < 1.0 ? round(o->validation * (double)info.count) : o->validation;
+    if (held != floor(held)) {
+        fprintf(stderr, "%s: --validation %g is neither a share below 1 nor a whole number\n", program_name,
+                o->validation);
+        return 2;
+    }
     if (!(held >= 1.0 && held < (double)info.count)) {
         fprintf(stderr, "%s: --validation %g: of %llu training images at least one must be held back, and one left\n",
                 program_name, o->validation, (unsigned long long)info.count);
@@ -167,16 +173,19 @@ static void print_floats(FILE *to, const char *name, const float *values, int32_
 
 char *setup_describe_data(const struct setup *setup) {
     bnnep_dataset_info info = BNNEP_DATASET_INFO_INIT;
-    uLong train, test;
+    uLong train, test, held;
     char *text = NULL;
     size_t length;
-    FILE *to = take_digest(setup->train, &train) == BNNEP_OK && take_digest(setup->test, &test) == BNNEP_OK
-                   ? open_memstream(&text, &length)
-                   : NULL;
+    if (take_digest(setup->train, &train) != BNNEP_OK || take_digest(setup->test, &test) != BNNEP_OK ||
+        (setup->validation && take_digest(setup->validation, &held) != BNNEP_OK))
+        return NULL;
+    FILE *to = open_memstream(&text, &length);
     if (!to)
         return NULL;
     bnnep_dataset_get_info(setup->test, &info);
     fprintf(to, "data=%08lx,%08lx", train, test);
+    if (setup->validation)
+        fprintf(to, ",%08lx", held);
     print_floats(to, " mean=", info.mean, info.channels);
     print_floats(to, " deviation=", info.deviation, info.channels);
     if (fclose(to) == 0)

@@ -141,9 +141,13 @@ static bnnep_status open_tester(const struct setup *setup, const struct options 
     bnnep_workspace_options o = BNNEP_WORKSPACE_OPTIONS_INIT;
     bnnep_dataset_info data = BNNEP_DATASET_INFO_INIT;
     bnnep_dataset_get_info(setup->test, &data);
+    uint64_t most = data.count;
+    if (setup->validation)
+        bnnep_dataset_get_info(setup->validation, &data);
+    most = data.count > most ? data.count : most;
     o.max_batch = options->test_batch_size;
-    if (data.count < (uint64_t)o.max_batch)
-        o.max_batch = (int32_t)data.count;
+    if (most < (uint64_t)o.max_batch)
+        o.max_batch = (int32_t)most;
     return bnnep_workspace_create(setup->network, &o, tester);
 }
 
@@ -154,7 +158,7 @@ static int test_epoch(const struct setup *setup, bnnep_workspace *tester, const 
     run.workspace = tester;
     run.progress = on_test;
     run.user = &bar;
-    progress_open(&bar, "test");
+    progress_open(&bar, data == setup->test ? "test" : "validation");
     const bnnep_status status = bnnep_network_evaluate(setup->network, data, &run, report);
     progress_clear(&bar);
     return status == BNNEP_OK ? 0 : setup_failed(status);
@@ -183,12 +187,12 @@ static int run(struct setup *setup, const struct options *options, struct folder
             status = test_epoch(setup, tester, setup->validation, &epoch.validation);
         if (status == 0)
             status = test_epoch(setup, tester, setup->test, &epoch.test);
+        if (status == 0) /* first: who reads the lines may be gone */
+            status = folder_epoch(folder, setup, &epoch);
         if (status == 0)
             status = print_epoch(number, &epoch, setup->connections);
         if (status == 0)
             warn_of_flips(setup, number, flips, warned);
-        if (status == 0)
-            status = folder_epoch(folder, setup, &epoch);
     }
     bnnep_workspace_free(tester);
     if (interrupted)

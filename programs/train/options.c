@@ -41,7 +41,7 @@ const struct known known[] = {
     {"validation", "X", "images, or a share below 1", VALUE(NUMBER, validation, 1e-9, 1e15), ALWAYS, NULL,
      "hold back the last X training images, or a share below 1; the best network errs least on them",
      "Holds back the last X of the training images (after `--train-limit`), or a share of them if X is below 1: they are not trained on, and the network that is kept as "
-     "the best is that which errs least on them. Not given: the best by the test set, as in the paper's program, whose error then says less."},
+     "the best is that which errs least on them. Not given: the best by the test set, as in the paper's program; its error is then too good, as it chose the network."},
     {"classes", "N", "classes", VALUE(INTEGER, classes, 2, 1e9), ALWAYS, "as the last layer has units",
      "how many classes there are",
      "How many classes there are: as many as the last layer has units, by `--expand_output`, if it is not given. Labels are 0 to N − 1."},

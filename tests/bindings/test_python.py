@@ -103,6 +103,8 @@ class Data(unittest.TestCase):
             (Dataset(16 * inputs, labels).transformed(Transform(0.0, 16.0)), False),
             (Dataset((inputs - inputs.mean()) / inputs.std(), labels), False),
             (Dataset(1e3 * (inputs - 0.5), labels), True),
+            (Dataset((inputs > 0.5).astype(np.uint8), labels), True),  # 1 counts as 1/255
+            (Dataset.from_callback(lambda places: (16 * inputs[places], labels[places]), 60, (12,)).subset(0, 9), False),
             (Dataset.open(SAMPLE).subset(0, 20), False),
         ):
             shape = (int(np.prod(data.shape)),)
@@ -184,6 +186,8 @@ class Shapes(unittest.TestCase):
         self.assertEqual(Network([8, 20, 12], classes=12).info.classes, 12)
         with self.assertRaisesRegex(bnnep.ArgumentError, "expand_output"):
             Network([8, 20, 13], expand_output=4)
+        with self.assertRaisesRegex(TypeError, "lacks its connections"):
+            Network((1, 28, 28))
 
     def test_inputs_of_any_number(self):
         network = Network([4, 6, 2], seed=1)

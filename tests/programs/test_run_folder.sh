@@ -232,9 +232,18 @@ if [ "$(cut -d, -f1-14 "$first/results.csv")" = "$(cut -d, -f1-14 "$folder/resul
 run 2 $small --train-limit 300 --validation 300
 says err '--validation 300: of 300 training images at least one must be held back, and one left'
 # shellcheck disable=SC2086
-run 2 $small --train-limit 3 --validation 0.3
-says err '--validation 0.3: of 3 training images'
+run 2 $small --train-limit 3 --validation 0.1
+says err '--validation 0.1: of 3 training images'
 run 1 --resume "$first" --validation 50
 says err 'its run has other data'
+run 1 --resume "$folder" --train-limit 350 --validation 50 # the same to train on
+says err 'its run has other data'
+# shellcheck disable=SC2086
+run 2 $small --train-limit 300 --validation 10.5
+says err '--validation 10.5 is neither a share below 1 nor a whole number'
+new_run --train-limit 100 --test-limit 10 --validation 0.29 --epochs 1
+cp "$folder/results.csv" "$work/share"
+new_run --train-limit 100 --test-limit 10 --validation 29 --epochs 1
+if [ "$(cut -d, -f1-14 "$folder/results.csv")" = "$(cut -d, -f1-14 "$work/share")" ]; then ok; else wrong "0.29 of 100 is not 29"; fi
 
 finish

@@ -428,12 +428,19 @@ start() {
         tries=$((tries + 1))
     done
 }
-# Ctrl-C, and what ends a job, end the run after the batch: status 0, whole lines only
-for signal in INT TERM USR1 HUP; do
-    start env
-    kill -$signal $pid
+# end SIGNAL: the status that the program ends with, within half a minute
+end() {
+    kill -"$1" $pid
+    (sleep 30 && kill -KILL $pid) 2>/dev/null &
+    guard=$!
     wait $pid
     status=$?
+    kill $guard 2>/dev/null
+}
+# Ctrl-C, and what ends a job, end the run after the batch: status 0, whole lines only
+for signal in INT TERM USR1 HUP; do
+    start env --default-signal=HUP
+    end $signal
     if [ $status -eq 0 ]; then ok; else wrong "$signal: status $status"; fi
     says err 'interrupted'
     if grep -Evq '^epoch=.* seconds=[0-9.]+$' "$work/out"; then wrong "$signal: a torn line"; else ok; fi
@@ -448,9 +455,7 @@ until [ "$(wc -l <"$work/out")" -gt $((lines + 1)) ] || [ $tries -gt 300 ]; do
     tries=$((tries + 1))
 done
 if [ $tries -le 300 ]; then ok; else wrong "nohup: no line after HUP"; fi
-kill -TERM $pid
-wait $pid
-status=$?
+end TERM
 if [ $status -eq 0 ]; then ok; else wrong "nohup: status $status"; fi
 
 finish

@@ -78,6 +78,9 @@ def input_shape(shape: tuple[int, ...]) -> tuple[int, int, int]:
     raise ValueError(f"an input of shape {shape}: (values,), (height, width) or (channels, height, width) is needed")
 
 
+MOST_CHECKED = 1 << 20  #: values that are looked at for their scale
+
+
 class Dataset(Handle):
     """A list of inputs with labels, or without: then they can only be predicted.
 
@@ -90,7 +93,8 @@ class Dataset(Handle):
     """
 
     _free = "bnnep_dataset_free"
-    _looked_at = False  #: whether _look() has come
+    _scale_checked = False
+    _asks_back = False  #: inputs come from a callback, which is called for what is trained on alone
 
     def __init__(
         self,
@@ -181,24 +185,31 @@ class Dataset(Handle):
         function = _structs.ReadFn(deliver)
         arguments = (given(context), ctypes.byref(options), function, None, count)
         dataset = cls._adopt(create(library.bnnep_dataset_from_callback, *arguments), function, context)
-        dataset._looked_at = True  # read() might be told apart from training
+        dataset._asks_back = True
         return dataset
 
     @classmethod
     def concat(cls, datasets: Sequence[Dataset]) -> Dataset:
         """The inputs of data sets of one shape, one set after the other, sharing the memory."""
         handles = (_structs.Handle * len(datasets))(*(dataset.handle for dataset in datasets))
-        made = create(library.bnnep_dataset_concat, handles, len(datasets))
-        return cls._adopt(made, *(dataset._keep for dataset in datasets))
+        made = cls._adopt(create(library.bnnep_dataset_concat, handles, len(datasets)), *(each._keep for each in datasets))
+        made._asks_back = any(each._asks_back for each in datasets)
+        return made
+
+    def _derive(self, made: int) -> Dataset:
+        """What shares the memory of this one."""
+        dataset = self._adopt(made, *self._keep)
+        dataset._asks_back = self._asks_back
+        return dataset
 
     def subset(self, first: int, count: int) -> Dataset:
         """The `count` inputs from place `first` on, sharing the memory."""
-        return self._adopt(create(library.bnnep_dataset_subset, self.handle, first, count), *self._keep)
+        return self._derive(create(library.bnnep_dataset_subset, self.handle, first, count))
 
     def select(self, indices: ArrayLike) -> Dataset:
         """The inputs at these places, in their order, any of them any number of times; shares the memory."""
         places = integers(indices, "indices", (np.size(indices),), np.uint64)
-        return self._adopt(create(library.bnnep_dataset_select, self.handle, pointer(places), len(places)), *self._keep)
+        return self._derive(create(library.bnnep_dataset_select, self.handle, pointer(places), len(places)))
 
     def transformed(self, transform: Transform) -> Dataset:
         """The same inputs, transformed as they are read, sharing the memory."""
@@ -215,16 +226,17 @@ class Dataset(Handle):
             crop=transform.crop,
         )
         made = create(library.bnnep_dataset_transformed, self.handle, ctypes.byref(options))
-        return self._adopt(made, *self._keep)
+        return self._derive(made)
 
-    def _look(self) -> None:
+    def _warn_if_unscaled(self) -> None:
         """Before it is trained on: warns, once, of inputs that nobody seems to have scaled."""
-        if self._looked_at or len(self) == 0:
+        if self._scale_checked or self._asks_back or len(self) == 0:
             return
-        self._looked_at = True
-        values = self.read(0, min(len(self), 256))[0]
+        self._scale_checked = True
+        most_samples = max(MOST_CHECKED // int(np.prod(self.shape)), 1)
+        values = self.read(0, min(len(self), most_samples))[0]
         least, most = float(values.min()), float(values.max())
-        if (least >= 0 and most > 1.5) or max(most, -least) > 100:
+        if (least >= 0 and not 0.05 < most < 1.5 and most != 0) or max(most, -least) > 100:
             warnings.warn(
                 f"inputs lie between {least:g} and {most:g}; networks learn from values between 0 and 1, or about 0 with a "
                 "deviation of 1: divide them, or see Dataset.transformed()",

@@ -121,7 +121,7 @@ def batch(values: ArrayLike, width: int, what: str) -> NDArray[np.float32]:
 
 
 def rows(values: ArrayLike, width: int, what: str) -> NDArray[np.float32]:
-    """Floats [count, width], likewise."""
+    """Floats [count, width]; as batch(), but bytes are refused."""
     array = floats(values, what)
     if array.ndim < 2 or int(np.prod(array.shape[1:])) != width:
         raise ValueError(f"{what} of shape {array.shape}; [count, ...] with {width} values a sample is needed")

@@ -85,7 +85,7 @@ class NetworkOptions(TypedDict, total=False):
     bnnep_network_options in bnnep.h."""
 
     dynamics: int  #: Dynamics.REAL or Dynamics.BINARY
-    classes: int
+    classes: int  #: not given: as many as the last layer has units, by expand_output
     expand_output: int  #: output units a class
     theta: float  #: threshold of binary activations
     gamma_neur: float  #: leak of the states with binary activations
@@ -185,6 +185,8 @@ class Network(Handle):
         context: Optional[Context] = None,
         **options: Unpack[NetworkOptions],
     ) -> None:
+        if connections is None and isinstance(input_shape, tuple):
+            raise TypeError(f"Network({input_shape}) lacks its connections; units alone come in a list: Network([64, 200, 10])")
         if connections is None:
             input_shape, connections = input_shape[:1], [fc(units) for units in input_shape[1:]]
         described = ctypes.byref(_options(input_shape, connections, **options))

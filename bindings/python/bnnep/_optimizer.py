@@ -236,7 +236,7 @@ class Optimizer(Handle):
     ) -> Report:
         """Trains on all of `dataset` once; `batch_size` 0 means max_batch. If `cancel` says so it stops with Cancelled,
         whose `report` tells what was done, and the next call goes on with the epoch."""
-        dataset._look()
+        dataset._warn_if_unscaled()
         report = blank(flips=self._connections, told=self._connections)
         how = {"workspace": given(workspace), "batch_size": batch_size}
         handles = (self.handle, dataset.handle)

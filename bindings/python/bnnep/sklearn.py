@@ -14,11 +14,13 @@ import numbers
 from typing import Any, Optional, Sequence, Union
 
 import numpy as np
+from joblib import effective_n_jobs
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -27,6 +29,7 @@ from ._context import Context
 from ._data import Dataset
 from ._network import Dynamics, Network, Start, fc
 from ._optimizer import Optimizer
+from ._workspace import Workspace
 
 try:
     from sklearn.utils.validation import validate_data
@@ -39,6 +42,8 @@ except ImportError:  # before 1.6 it was a method
 __all__ = ["BinaryEPClassifier"]
 
 LARGEST_BATCH = 64
+MOST_THREADS = 64
+ENOUGH = 50  #: samples to fit a temperature to
 UNITS_A_CLASS = 10  #: outputs of binary activations are read by their mean
 STEPS_A_LAYER = 20  #: of binary activations
 
@@ -49,18 +54,22 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
     hidden               units of each hidden layer, or of the only one; () for none
     activations          "real", from 0 to 1, or "binary", 0 or 1
     epochs               times through the data
-    batch_size           samples a batch; "auto": 64, or a tenth of the data if that is less
-    scale                bring each feature to a mean of 0 and a deviation of 1, by what fit() or the first
-                         partial_fit() is given; False: they are about so, or from 0 to 1, already
-    early_stopping       keep `validation_fraction` of the data back, and the network that errs least on it; stop
-                         after `patience` epochs in which no other was better
-    random_state         draws initial values, the order of the data and what is kept back
-    n_jobs               threads to compute with, which change no result; None: 1, -1: one a processor
+    batch_size           samples a batch; "auto": 64, or in fit() a tenth of the samples if that is less
+    scale                bring each feature to a mean of 0 and a deviation of 1, by what fit() trains on or the first
+                         partial_fit() is given, which should be typical; False: features are about so, or from 0 to
+                         1, already
+    early_stopping       hold `validation_fraction` of the data back, and end with the network that errs least on it;
+                         stop after `patience` epochs in which no other was better
+    random_state         draws initial values, the order of the data and what is held back
+    n_jobs               threads to compute with, as joblib counts, at most 64; they change no result
     verbose              1: print a line an epoch
 
-    After fit(): `classes_`, `n_features_in_`, `n_iter_` (epochs done), `errors_` (share of training samples that each
-    epoch began by taking for another class), `validation_errors_`, `network_` and `optimizer_`, and `temperature_`,
-    which makes scores probabilities.
+    After fit(): `classes_`, `n_features_in_`, `n_iter_` (epochs done), `errors_` (share of the samples whose class was
+    wrong while each epoch trained on them), `validation_errors_`, `network_` and `optimizer_`, `scaler_`, and
+    `temperature_`, which makes scores probabilities: that of what was held back, else of the training samples, of
+    which the network is surer than of others.
+
+    Several threads may predict at once.
     """
 
     def __init__(
@@ -99,14 +108,13 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_ = np.unique(y)
         random = check_random_state(self.random_state)
-        self._begin(X, random)
         if self.early_stopping:
-            self._fit_stopping(X, y, random)
-        else:
-            data = self._data(X, y)
-            for _ in range(self.epochs):
-                self._epoch(data)
-        self._tell_temperature(X, y)
+            return self._fit_stopping(X, y, random)
+        self._begin(X, random, self._batch_of(len(X)))
+        data = self._data(X, y)
+        for _ in range(self.epochs):
+            self._epoch(data)
+        self._fit_temperature(X, y)
         return self
 
     def partial_fit(self, X: ArrayLike, y: ArrayLike, classes: Optional[ArrayLike] = None) -> BinaryEPClassifier:
@@ -119,11 +127,12 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
             if classes is None:
                 raise ValueError("classes must be given to the first call of partial_fit")
             self.classes_ = np.unique(classes)
-            self._begin(X, check_random_state(self.random_state))
+            self._begin(X, check_random_state(self.random_state), self._batch_of(np.inf))
         elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
             raise ValueError(f"classes={classes!r} are not those of the first call of partial_fit, {self.classes_!r}")
         self._epoch(self._data(X, y))
-        self._tell_temperature(X, y)
+        if first or len(X) >= ENOUGH:
+            self._fit_temperature(X, y)
         return self
 
     def _check(self) -> None:
@@ -138,15 +147,17 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
     def _hidden(self) -> tuple[Any, ...]:
         return (self.hidden,) if isinstance(self.hidden, numbers.Integral) else tuple(self.hidden)  # type: ignore[arg-type]
 
-    def _begin(self, X: NDArray[Any], random: np.random.RandomState) -> None:
+    def _batch_of(self, samples: float) -> int:
+        if self.batch_size == "auto":
+            return int(min(LARGEST_BATCH, max(samples // 10, 1)))
+        return int(self.batch_size)
+
+    def _begin(self, X: NDArray[Any], random: np.random.RandomState, batch: int) -> None:
         """A new network and its optimizer."""
         classes, hidden, binary = len(self.classes_), self._hidden(), self.activations == "binary"
         if classes < 2:
             raise ValueError(f"{classes} class in y, {self.classes_!r}; a classifier needs two or more")
-        batch = min(LARGEST_BATCH, max(len(X) // 10, 1)) if self.batch_size == "auto" else int(self.batch_size)
-        self._mean = X.mean(0, dtype=np.float64) if self.scale else np.zeros(X.shape[1])
-        deviation = X.std(0, dtype=np.float64) if self.scale else np.ones(X.shape[1])
-        self._deviation = np.where(deviation > 0, deviation, 1.0)
+        self.scaler_ = StandardScaler().fit(X.astype(np.float64)) if self.scale else None
         options: dict[str, Any] = {"classes": classes, "max_batch": batch, "start": Start.BALANCED}
         if binary:
             options.update(dynamics=Dynamics.BINARY, expand_output=UNITS_A_CLASS,
@@ -156,15 +167,14 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
         self._seed = int(seeds[1])
         self.network_ = Network((X.shape[1],), layers, seed=int(seeds[0]), context=self._context(), **options)
         self.optimizer_ = Optimizer(self.network_, seed=self._seed)
-        self.n_iter_, self.errors_, self.validation_errors_ = 0, [], []
+        self.n_iter_, self.errors_, self.validation_errors_, self.temperature_ = 0, [], [], 1.0
 
     def _context(self) -> Context:
-        """The library's 0 is one thread a processor."""
-        jobs = 1 if self.n_jobs is None else self.n_jobs
-        return Context(threads=max(jobs, 0))
+        return Context(threads=min(effective_n_jobs(self.n_jobs), MOST_THREADS))
 
     def _scaled(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        return ((X - self._mean) / self._deviation).astype(np.float32)
+        values = X if self.scaler_ is None else self.scaler_.transform(X.astype(np.float64))
+        return values.astype(np.float32)
 
     def _codes(self, y: NDArray[Any]) -> NDArray[np.int32]:
         codes = np.searchsorted(self.classes_, y)
@@ -178,20 +188,26 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
         return Dataset(self._scaled(X), self._codes(y), classes=len(self.classes_))
 
     def _epoch(self, data: Dataset) -> None:
-        error = self.optimizer_.train_epoch(data).error
+        try:
+            error = self.optimizer_.train_epoch(data).error
+        except BaseException:  # the next call is an epoch of its own, not the rest of this one
+            done = self.optimizer_.info
+            self.optimizer_.set_position(done.batches, done.epochs)
+            raise
         self.n_iter_ += 1
         self.errors_.append(error)
         if self.verbose:
             print(f"epoch {self.n_iter_}: training error {100 * error:.2f} %", flush=True)
 
-    def _fit_stopping(self, X: NDArray[Any], y: NDArray[Any], random: np.random.RandomState) -> None:
+    def _fit_stopping(self, X: NDArray[Any], y: NDArray[Any], random: np.random.RandomState) -> BinaryEPClassifier:
         """Ends with the first of the best networks."""
-        kept_back = dict(test_size=self.validation_fraction, random_state=random)
+        part = dict(test_size=self.validation_fraction, random_state=random)
         try:
-            parts = train_test_split(X, y, stratify=y, **kept_back)
+            X, held_X, y, held_y = train_test_split(X, y, stratify=y, **part)
         except ValueError:  # a class has too few samples
-            parts = train_test_split(X, y, **kept_back)
-        data, held = self._data(parts[0], parts[2]), self._data(parts[1], parts[3])
+            X, held_X, y, held_y = train_test_split(X, y, **part)
+        self._begin(X, random, self._batch_of(len(X)))
+        data, held = self._data(X, y), self._data(held_X, held_y)
         best = b""
         for _ in range(self.epochs):
             self._epoch(data)
@@ -202,21 +218,27 @@ class BinaryEPClassifier(ClassifierMixin, BaseEstimator):
             if since >= self.patience:
                 break
         self.optimizer_.load(best)
+        self._fit_temperature(held_X, held_y)
+        return self
 
-    def _tell_temperature(self, X: NDArray[Any], y: NDArray[Any]) -> None:
-        """That by which scores come nearest to the labels' probabilities."""
+    def _fit_temperature(self, X: NDArray[Any], y: NDArray[Any]) -> None:
+        """That by which probabilities fit these samples best, and one more of each class for each of them (Laplace's
+        rule): few samples without an error are no proof."""
         scores, codes = self._scores(X), self._codes(y)
+        classes, samples = len(self.classes_), len(codes)
+        shares = np.full((samples, classes), 1.0 / (samples + classes))
+        shares[np.arange(samples), codes] += samples / (samples + classes)
 
-        def surprise(log: float) -> float:
-            told = log_softmax(np.exp(log) * scores, axis=1)
-            return -float(told[np.arange(len(codes)), codes].mean())
+        def log_loss(log: float) -> float:
+            return -float((shares * log_softmax(np.exp(log) * scores, axis=1)).sum() / samples)
 
-        self.temperature_ = float(np.exp(-minimize_scalar(surprise, bounds=(-3.0, 5.0), method="bounded").x))
+        self.temperature_ = float(np.exp(-minimize_scalar(log_loss, bounds=(-3.0, 5.0), method="bounded").x))
 
     # --- prediction -------------------------------------------------------------------------------------------------
 
     def _scores(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        return self.network_.scores(self._scaled(X)).astype(np.float64)
+        with Workspace(self.network_) as workspace:  # that of the network is for one caller at a time
+            return self.network_.scores(self._scaled(X), workspace=workspace).astype(np.float64)
 
     def _checked_scores(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
