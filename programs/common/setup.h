@@ -19,8 +19,9 @@ struct setup {
 /* Prints what is wrong and returns the exit status, or 0. The setup is to be closed in either case. */
 int setup_open(struct setup *setup, const struct options *options);
 void setup_close(struct setup *setup);
-/* The data in a line of text, the same if they are: "data=<CRC-32 of the training set>,<of the test set>", then ",<of what
- * is held back>" if anything is, and if they are normalised, " mean=<a number a channel,...> deviation=<...>". free() it; NULL if out of memory. */
+/* The data in a line of text, the same if they are: "data=<CRC-32 of the training set>,<of the test set>", then ",<of
+ * what is held back>" if anything is, and if they are normalised, " mean=<a number a channel,...> deviation=<...>".
+ * free() it; NULL if out of memory. */
 char *setup_describe_data(const struct setup *setup);
 /* Prints the library's last error; returns the exit status for it. */
 int setup_failed(bnnep_status status);
