@@ -24,7 +24,6 @@ import numpy as np
 from sklearn import datasets, linear_model, model_selection, pipeline, preprocessing
 from sklearn.utils import estimator_checks
 
-from bnnep import Cancelled
 from bnnep.sklearn import BinaryEPClassifier
 
 DIGITS = datasets.load_digits()
@@ -145,11 +144,14 @@ class Learning(unittest.TestCase):
         classifier = BinaryEPClassifier(**SHORT).fit(X, y)
         train = classifier.optimizer_.train_epoch
 
+        def interrupt(now):
+            raise KeyboardInterrupt
+
         def stopped(data):
-            return train(data, cancel=lambda: True)
+            return train(data, progress=interrupt)  # after its first batch
 
         classifier.optimizer_.train_epoch = stopped
-        with self.assertRaises(Cancelled):
+        with self.assertRaises(KeyboardInterrupt):
             classifier.partial_fit(X, y)
         classifier.optimizer_.train_epoch = train
         classifier.partial_fit(X[:40], y[:40])
